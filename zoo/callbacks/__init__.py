@@ -1,0 +1,1 @@
+"""Callbacks that a recipe lists: sample grids, health."""

@@ -1,0 +1,116 @@
+"""The ``zoo`` command: Lightning's verbs run recipes, the other verbs are one file each in ``zoo/commands``.
+
+Verbs that need neither torch nor lightning are dispatched before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo import __version__
+from zoo.errors import UserError
+
+TRAINER_VERBS = {
+    "fit": "Train a recipe.",
+    "validate": "Run a recipe's validation on a checkpoint.",
+    "test": "Run a recipe's evaluation on a checkpoint and print the numbers beside the paper's.",
+    "predict": "Write the generator's pictures for a recipe's test split.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status: 0 done, 1 a mistake in what was given or found, 2 a mistake in how the command was typed.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        return _dispatch(arguments)
+    except BrokenPipeError:  # `zoo list | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"zoo: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb = arguments[0] if arguments else "--help"
+    if verb in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"zoo {__version__}")
+        return 0
+    if verb in TRAINER_VERBS:
+        from zoo.training import run  # torch and lightning take seconds
+
+        return run(verb, arguments[1:])
+    if verb in _commands():
+        command = importlib.import_module(f"zoo.commands.{verb}")
+        parser = argparse.ArgumentParser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
+        command.configure(parser)
+        status: int = command.run(parser.parse_args(arguments[1:]))
+        return status
+    import difflib
+
+    near = difflib.get_close_matches(verb, [*TRAINER_VERBS, *_commands()], 1)
+    hint = f"did you mean {near[0]}?" if near else "`zoo --help` lists all."
+    print(f"zoo: there is no command {verb}; {hint}", file=sys.stderr)
+    return 2
+
+
+def _commands() -> dict[str, str]:
+    """The verbs of ``zoo/commands`` with the first line of their docstrings, without importing them."""
+    found = {}
+    for path in sorted((Path(__file__).parent / "commands").glob("[a-z]*.py")):
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        found[path.stem] = doc.split("\n")[0]
+    return found
+
+
+def _help() -> str:
+    width = max(map(len, [*TRAINER_VERBS, *_commands()]))
+    lines = ["usage: zoo VERB [options]   (zoo VERB --help says more; --debug shows tracebacks)", "", "Recipes:"]
+    lines += [f"  {verb.ljust(width)}  {text}" for verb, text in TRAINER_VERBS.items()]
+    lines += ["", "Everything else:"]
+    lines += [f"  {verb.ljust(width)}  {text}" for verb, text in _commands().items()]
+    lines += ["", "Start with:  zoo fit --config gan/digits"]
+    return "\n".join(lines)
+
+
+def _sentence(error: Exception) -> str:
+    """One plain sentence for any exception; those that libraries raise are put into words."""
+    text = str(error)
+    if isinstance(error, UserError):
+        marker = "UserError: "  # a data worker's error arrives with its traceback in the message
+        return text.rsplit(marker, 1)[-1].strip() if "Original Traceback" in text else text
+    if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
+        return (
+            "A process that prepares batches was killed, most likely for want of memory; lower data.num_workers or "
+            "data.batch_size and go on with --resume auto."
+        )
+    if "Error(s) in loading state_dict" in text:
+        detail = text.split("\n")[1].strip() if "\n" in text else text
+        return f"The checkpoint does not fit this model: {detail[:300]}"
+    if "out of memory" in text.lower():
+        return "Out of memory; lower data.batch_size, or cut each batch with model.accumulate."
+    first = text.strip().split("\n")[0][:300] or "no message"
+    return f"{type(error).__name__}: {first} (run again with --debug for the traceback)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

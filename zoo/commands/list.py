@@ -1,0 +1,162 @@
+"""List the models, recipes, data sets and checkpoints of the zoo.
+
+Sources are read with ``ast`` and never imported, so that the command answers at once, without torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo import recipes
+from zoo.errors import UserError
+
+KINDS = ("models", "recipes", "data", "checkpoints")
+Entry = dict[str, Any]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
+    parser.add_argument("--commercial", action="store_true", help="leave out what research-only data or weights touch")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the zoo holds."""
+    collect = {"models": models, "recipes": recipe_entries, "data": data, "checkpoints": checkpoints}
+    kinds = [args.kind] if args.kind else list(KINDS)
+    found = {kind: collect[kind]() for kind in kinds}
+    if args.commercial:
+        found = {kind: [e for e in entries if not e.get("research_only")] for kind, entries in found.items()}
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for number, (kind, entries) in enumerate(found.items()):
+        rows = [(e["name"], "research only" if e.get("research_only") else "", e["title"]) for e in entries]
+        title = f"{kind[0].upper()}{kind[1:]}"
+        print(("\n" if number else "") + f"{title} ({len(entries)})")
+        print(aligned(rows, indent="  ") if rows else "  none")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------- the entries
+
+
+def models() -> list[Entry]:
+    """Every class of ``zoo/models`` that a recipe can name, with the first line of its paper's file."""
+    return _classes("models")
+
+
+def data() -> list[Entry]:
+    """Every data module of ``zoo/data``; ``research_only`` is what its source says by default."""
+    return _classes("data")
+
+
+def recipe_entries() -> list[Entry]:
+    """Every bundled recipe, with the first line of its head comment."""
+    restricted = {f"zoo.data.{e['module']}.{e['name']}": e["research_only"] for e in data()}
+    return [
+        {
+            "name": recipe.name,
+            "title": recipe.head.partition("\n")[0],
+            "path": str(recipe.path),
+            "research_only": _recipe_is_restricted(recipe.path, restricted),
+        }
+        for recipe in recipes.all_recipes()
+    ]
+
+
+def checkpoints() -> list[Entry]:
+    """The entries of ``checkpoints/index.json``.
+
+    Raises:
+        UserError: The index is not what the zoo writes.
+    """
+    path = recipes.bundled("checkpoints") / "index.json"
+    if not path.is_file():
+        return []
+    try:
+        entries: list[Entry] = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not an index of checkpoints ({error!r}); restore it from the source.") from error
+
+
+def sources(folder: str) -> list[tuple[str, ast.Module]]:
+    """Name and syntax tree of each module in ``zoo/<folder>``, by name; private ones are left out."""
+    root = Path(recipes.__file__).parent / folder
+    paths = sorted(path for path in root.glob("*.py") if not path.name.startswith("_"))
+    return [(path.stem, ast.parse(path.read_text(encoding="utf-8"), str(path))) for path in paths]
+
+
+def _classes(folder: str) -> list[Entry]:
+    entries = []
+    for module, tree in sources(folder):
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and _is_named_in_recipes(node):
+                entry = {"name": node.name, "title": first_line(node) or first_line(tree), "module": module}
+                entries.append(entry if folder == "models" else {**entry, "research_only": _restricted(node)})
+    return entries
+
+
+def _is_named_in_recipes(node: ast.ClassDef) -> bool:
+    """Whether the class is a Lightning module or data module: its base says so, by the house's names."""
+    bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+    public = not node.name.startswith("_") and node.name != "DataModule"
+    return public and any(base.endswith(("Module", "DataModule")) and base != "Module" for base in bases)
+
+
+def _restricted(node: ast.AST) -> bool | None:
+    """What the source says of ``research_only``: a constant, the default of an argument, or None if it depends."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Dict):
+            for key, value in zip(child.keys, child.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "research_only" and isinstance(value, ast.Constant):
+                    return bool(value.value)
+        if isinstance(child, ast.FunctionDef):
+            for name, _, default in arguments(child):
+                if name == "research_only" and default in ("True", "False"):
+                    return default == "True"
+    return None
+
+
+def _recipe_is_restricted(path: Path, restricted: dict[str, bool | None]) -> bool:
+    import yaml
+
+    block = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("data", {})
+    stated = block.get("init_args", {}).get("research_only")
+    return bool(restricted.get(block.get("class_path", "")) if stated is None else stated)
+
+
+# ------------------------------------------------------------------------------------- what `zoo show` uses as well
+
+
+def first_line(node: ast.Module | ast.ClassDef) -> str:
+    """The first line of a docstring, or nothing."""
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+def arguments(function: ast.FunctionDef) -> list[tuple[str, str, str]]:
+    """Name, annotation and default of each argument but ``self``; an empty default means that it is required."""
+    positional = function.args.posonlyargs + function.args.args
+    missing: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults))
+    pairs = list(zip(positional, missing + list(function.args.defaults), strict=True))
+    pairs += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return [
+        (a.arg, ast.unparse(a.annotation) if a.annotation else "", ast.unparse(default) if default else "")
+        for a, default in pairs
+        if a.arg != "self"
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> str:
+    """Rows as text with columns of equal width; columns that are empty everywhere are dropped."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows)]
+    widths = [max(len(row[i]) for row in rows) for i in kept]
+    lines = ["  ".join(row[i].ljust(w) for i, w in zip(kept, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(indent + line for line in lines)

@@ -1,0 +1,1 @@
+"""Procedural worlds: unlimited data drawn by code, a function of (seed, index)."""

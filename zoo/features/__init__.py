@@ -1,0 +1,1 @@
+"""Small helper networks and frozen backbones."""

@@ -1,0 +1,312 @@
+"""Files: atomic writes, hashes, and pictures of 8 and 16 bit that survive reading and writing exactly.
+
+A picture value ``v`` of ``b`` bits stands for ``v / (2**b - 1) * 2 - 1``, so black is -1 and white is 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import imagecodecs
+import numpy as np
+import tifffile
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from zoo.errors import UserError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Formats are named, so that PIL never starts one that runs other programs (EPS).
+_PIL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA")
+_CONVERTED = {
+    "1": "L",
+    "PA": "RGBA",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+}
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, never a part; folders are made.
+
+    Raises:
+        UserError: The file cannot be written there.
+    """
+    path = Path(path)
+    temporary = path.with_name(
+        f".{path.name}.{secrets.token_hex(4)}.part"
+    )  # same folder: replace must not copy
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write {path} ({error.strerror or error}); choose another place.") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text as :func:`write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def sha256(path: str | Path) -> str:
+    """The file's SHA-256 in hexadecimal.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"Cannot read {path} ({error.strerror or error}); check the path.") from error
+
+
+def read_array(path: str | Path) -> np.ndarray[Any, Any]:
+    """A picture file's own values, (H, W, C) of uint8 or uint16.
+
+    Palettes become RGB (RGBA where they hold transparency), CMYK becomes RGB, a camera's orientation tag is obeyed;
+    in a TIFF, planes or pages count as channels.
+
+    Raises:
+        UserError: The file is missing, no picture, truncated, too large, or neither 8 nor 16 bit.
+    """
+    path = Path(path)
+    data = _bytes(path)
+    try:
+        if data[:4] in _TIFF:
+            array = _decode_tiff(path, data)
+        elif data[:8] == _PNG and data[24:25] == b"\x10":  # PIL would cut 16-bit colour down to 8
+            _check_size(path, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+            array = np.asarray(imagecodecs.png_decode(data))
+        else:
+            array = _decode_with_pil(path, data)
+    except UserError:
+        raise
+    except Exception as error:  # on damaged bytes decoders raise whatever comes first
+        raise _unreadable(path, error) from error
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def read_picture(path: str | Path) -> Tensor:
+    """A picture file as (C, H, W) float32 in [-1, 1]; grey is one channel, alpha is kept as the last.
+
+    Raises:
+        UserError: As :func:`read_array`.
+    """
+    return to_tensor(read_array(path))
+
+
+def to_tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """Values (H, W, C) of uint8 or uint16 as (C, H, W) float32 in [-1, 1]."""
+    highest = float(np.iinfo(array.dtype).max)
+    floats = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(floats).div_(highest).mul_(2).sub_(1)
+
+
+def to_array(picture: Tensor, bits: Literal[8, 16] = 8) -> np.ndarray[Any, Any]:
+    """A picture (C, H, W) in [-1, 1], clamped and rounded to values (H, W, C) of uint8 or uint16.
+
+    Raises:
+        ValueError: The picture has another shape or holds a value that is not finite.
+    """
+    if picture.ndim != 3 or not torch.isfinite(picture).all():
+        raise ValueError(f"a picture is (C, H, W) with finite values, got shape {tuple(picture.shape)}")
+    highest = 2**bits - 1
+    values = picture.detach().float().cpu().clamp(-1, 1).add(1).mul(highest / 2).round()
+    array = values.permute(1, 2, 0).contiguous().numpy()
+    return array.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def write_picture(path: str | Path, picture: Tensor, bits: Literal[8, 16] = 8) -> None:
+    """Write a picture (C, H, W) in [-1, 1] atomically; the suffix decides the format.
+
+    PNG (1 to 4 channels) and TIFF (any number) keep 8 and 16 bit exactly, WebP (lossless) keeps 8 bit; JPEG loses.
+
+    Args:
+        path: Ends with .png, .tif, .tiff, .webp, .jpg or .jpeg.
+        picture: Values outside [-1, 1] are clamped.
+        bits: 8, or 16 for PNG and TIFF.
+
+    Raises:
+        UserError: The suffix is unknown, or its format cannot hold so many channels or bits.
+        ValueError: The picture has another shape or holds a value that is not finite.
+    """
+    path = Path(path)
+    array, suffix = to_array(picture, bits), path.suffix.lower()
+    channels = array.shape[2]
+    allowed: dict[str, tuple[int, ...]] = {
+        ".png": (1, 2, 3, 4),
+        ".webp": (1, 3, 4),
+        ".jpg": (1, 3),
+        ".jpeg": (1, 3),
+    }
+    if suffix in (".tif", ".tiff"):
+        write_bytes(path, _encode_tiff(array))
+        return
+    if suffix not in allowed:
+        raise UserError(f"Cannot write {path}: end its name with .png, .tif, .webp or .jpg.")
+    if channels not in allowed[suffix]:
+        raise UserError(f"Cannot write {path}: {suffix} cannot hold {channels} channels; use .tif.")
+    if bits == 16 and suffix != ".png":
+        raise UserError(f"Cannot write {path}: {suffix} cannot hold 16 bit; use .png or .tif.")
+    values = array[:, :, 0] if channels == 1 else array
+    if bits == 16:
+        write_bytes(path, bytes(imagecodecs.png_encode(values)))
+        return
+    buffer = io.BytesIO()
+    image = Image.fromarray(values)
+    if suffix == ".png":
+        image.save(buffer, "PNG")
+    elif suffix == ".webp":
+        image.save(buffer, "WEBP", lossless=True, exact=True)  # exact: keeps colour under full transparency
+    else:
+        image.save(buffer, "JPEG", quality=95, subsampling=0)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_labels(path: str | Path) -> Tensor:
+    """A label map as (H, W) of class numbers: a palette picture's indices, or a grey picture's own values.
+
+    Raises:
+        UserError: The file is unreadable, in colour, or a JPEG, whose loss would invent classes.
+    """
+    path = Path(path)
+    data = _bytes(path)
+    if data[:2] == b"\xff\xd8":
+        raise UserError(f"{path} is a JPEG, which blurs class numbers; give label maps as PNG.")
+    if data[:8] == _PNG and data[25:26] == b"\x03":
+        array = _open_and(path, data, np.asarray)
+    else:
+        array = read_array(path)
+        if array.shape[2] != 1:
+            raise UserError(
+                f"{path} has {array.shape[2]} channels, but a label map has one class number a pixel; "
+                "save it as palette or grey PNG."
+            )
+        array = array[:, :, 0]
+        if data[:8] == _PNG and (depth := data[24]) < 8:
+            array = array // (255 // (2**depth - 1))  # PIL spreads grey of 1, 2 and 4 bit over 0 to 255
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"Cannot read {path} ({error.strerror or error}); check the path.") from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if "cannot identify image file" in reason:
+        reason = "not a PNG, JPEG, TIFF, WebP or BMP"
+    return UserError(
+        f"{path} cannot be read as a picture ({reason}); it is damaged or no picture, replace it."
+    )
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if Image.MAX_IMAGE_PIXELS and width * height > 2 * Image.MAX_IMAGE_PIXELS:  # where PIL itself refuses
+        raise UserError(
+            f"{path} says it is {width} x {height} pixels, more than the limit of {2 * Image.MAX_IMAGE_PIXELS}; "
+            "cut it into smaller pictures."
+        )
+
+
+def _open_and(path: Path, data: bytes, take: Any) -> np.ndarray[Any, Any]:
+    """Decode with PIL and apply ``take`` to the loaded image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
+                _check_size(path, *image.size)
+                image.load()
+                array: np.ndarray[Any, Any] = take(image)
+                return array
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is larger than the limit of {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; "
+                        "cut it into smaller pictures.") from error  # fmt: skip
+    except UserError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _decode_with_pil(path: Path, data: bytes) -> np.ndarray[Any, Any]:
+    def take(image: Image.Image) -> np.ndarray[Any, Any]:
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        elif image.mode in _CONVERTED:
+            image = image.convert(_CONVERTED[image.mode])
+        elif image.mode not in _AS_THEY_ARE:
+            raise UserError(f"{path} has values of kind {image.mode}; save it with 8 or 16 bit a channel.")
+        return np.asarray(image)
+
+    return _open_and(path, data, take)
+
+
+def _decode_tiff(path: Path, data: bytes) -> np.ndarray[Any, Any]:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page, series = file.pages.first, file.series[0]
+        if page.photometric not in (
+            tifffile.PHOTOMETRIC.MINISBLACK,
+            tifffile.PHOTOMETRIC.RGB,
+            tifffile.PHOTOMETRIC.YCBCR,
+        ):
+            return _decode_with_pil(path, data)  # palettes, CMYK, white as zero
+        height, width = series.axes.index("Y"), series.axes.index("X")
+        _check_size(path, series.shape[width], series.shape[height])
+        for part in series.pages:
+            if part is not None and any(
+                start + length > len(data)
+                for start, length in zip(part.dataoffsets, part.databytecounts, strict=True)
+            ):
+                raise UserError(f"{path} is truncated; replace it.")
+        array = np.moveaxis(series.asarray(), (height, width), (0, 1))
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} has values of kind {array.dtype}; save it with 8 or 16 bit a channel.")
+    if sum(length > 1 for length in array.shape[2:]) > 1:
+        raise UserError(f"{path} holds a stack of pictures (axes {series.axes}); save one picture a file.")
+    return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+
+
+def _encode_tiff(array: np.ndarray[Any, Any]) -> bytes:
+    channels = array.shape[2]
+    colour = channels in (3, 4)
+    extra = channels - (3 if colour else 1)
+    kind = "unassalpha" if channels in (2, 4) else "unspecified"
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        array if channels > 1 else array[:, :, 0],
+        photometric="rgb" if colour else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=[kind] * extra if extra else None,
+        compression="zlib",
+        metadata=None,
+    )
+    return buffer.getvalue()

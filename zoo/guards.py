@@ -1,0 +1,303 @@
+"""What every training of the zoo gets, adversarial or not: one seed one run, exact resume, a stop in time, a record.
+
+A module of the zoo derives from :class:`GuardedModule` (papers do so through
+:class:`zoo.adversarial.AdversarialModule`), so that the guards are there under the ``zoo`` command and under a plain
+``Trainer().fit(module, data)`` alike. A guard never changes what is learnt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
+
+from zoo.errors import UserError
+
+CHECKPOINT_FORMAT = 1
+
+
+def mix(*parts: object) -> int:
+    """Hash any parts to a seed of 56 bits, the same on every machine (Python's ``hash`` is not)."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
+
+
+def global_seed() -> int:
+    """The seed that ``seed_everything`` set, 0 when nobody did."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+class GuardedModule(pl.LightningModule):
+    """A LightningModule whose trainings carry all guards of this file."""
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The guards, in the order in which they must run; Lightning puts checkpoints after them."""
+        return [BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
+
+
+class BatchSeed(Callback):
+    """Seed torch's global generator as a function of (seed, rank, epoch, batch) before each training batch.
+
+    Lightning saves no random state. With this, what a step draws (noise, dropout) does not depend on how often the
+    run was stopped nor on what validation drew, which together with :class:`zoo.data.base.DataModule` makes a resumed
+    run equal bit for bit to one that was never stopped.
+    """
+
+    def __init__(self) -> None:
+        self.seed: int | None = None  # kept in the checkpoint: a resumed run goes on with the seed it began with
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the run's seed unless a checkpoint brought one."""
+        self.seed = global_seed() if self.seed is None else self.seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed this batch."""
+        torch.manual_seed(mix("batch", self.seed, trainer.global_rank, trainer.current_epoch, batch_idx))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the seed."""
+        self.seed = state_dict["seed"]
+
+
+class NonFiniteStop(Callback):
+    """End the run at the first loss term that is not finite, and never write a checkpoint after it.
+
+    The terms of each step (what ``training_step`` returns) are kept on their device and looked at on logged steps,
+    before every save and at the end of an epoch, so no step waits for the device.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._terms: list[tuple[str, Tensor]] = []
+        self._owner: list[int] = []  # index into _steps, one a term
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the step's terms; check them when this step is logged."""
+        if isinstance(outputs, Tensor):
+            outputs = {"loss": outputs}
+        for name, value in (outputs or {}).items():
+            if isinstance(value, Tensor):
+                self._owner.append(trainer.global_step)
+                self._terms.append((name, value.detach()))
+        if trainer.global_step % trainer.log_every_n_steps == 0 or len(self._terms) > 10_000:
+            self.check(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check what is left of the epoch."""
+        self.check(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to save weights that a non-finite term has touched."""
+        self.check(trainer)
+
+    def check(self, trainer: pl.Trainer) -> None:
+        """Raise at the first non-finite term since the last check.
+
+        Raises:
+            UserError: With the term, the step, and where the last good checkpoint is.
+        """
+        terms, owner = self._terms, self._owner
+        self._terms, self._owner = [], []
+        if not terms or bool(torch.stack([value.float().mean() for _, value in terms]).isfinite().all()):
+            return
+        bad, (name, value) = next((i, t) for i, t in enumerate(terms) if not bool(t[1].isfinite().all()))
+        saver = trainer.checkpoint_callback
+        good = getattr(saver, "last_model_path", "") or getattr(saver, "best_model_path", "")
+        raise UserError(
+            f"Loss term {name} became {float(value.float().mean())} at step {owner[bad]}: stopped. "
+            + (f"The last good checkpoint is {good}." if good else "No checkpoint had been written yet.")
+            + " Try a lower learning rate, gradient clipping (model.clip_grad_norm), or 32-bit precision."
+        )
+
+
+class GracefulStop(Callback):
+    """On SIGTERM or Ctrl-C finish the batch, save a checkpoint, and exit with status 143 or 130."""
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over both signals (Lightning's own handlers end with status 0, or between two players' moves)."""
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._on_signal)
+        except ValueError:  # not in the main thread: signals stay with whoever has them
+            self._before = {}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the batch
+        self._signal = number
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and leave when a signal has come, on all ranks at the same batch."""
+        stop = self._signal is not None
+        if trainer.world_size > 1:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
+            self._save_and_exit(trainer)
+
+    def _save_and_exit(self, trainer: pl.Trainer) -> None:
+        folder = checkpoint_folder(trainer)
+        path = folder / "interrupted.ckpt"
+        trainer.save_checkpoint(path)
+        if trainer.is_global_zero:
+            print(f"Stopped after step {trainer.global_step}; saved {path}. Go on with --resume auto.", file=sys.stderr)
+        raise SystemExit(128 + (self._signal or signal.SIGTERM))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+
+def checkpoint_folder(trainer: pl.Trainer) -> Path:
+    """Where this run's checkpoints lie."""
+    folder = getattr(trainer.checkpoint_callback, "dirpath", None)
+    return Path(folder) if folder else Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
+
+
+class Record(Callback):
+    """Make checkpoints atomic, and put into each all that another machine needs to use or repeat the run.
+
+    Every checkpoint carries ``zoo``: format, class, recipe, command, environment and the data's description, as plain
+    values, so that it opens with ``weights_only=True``. ``env.json`` lies beside the run's logs.
+    """
+
+    def __init__(self) -> None:
+        self.recipe: str | None = None  # the resolved recipe, given by the command
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Swap in the atomic writer; write ``env.json`` for a training."""
+        if stage != "fit":
+            return
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        self._record: dict[str, Any] = {
+            "format": CHECKPOINT_FORMAT,
+            "class": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
+            "command": " ".join(sys.argv),
+            "seed": global_seed(),
+            "environment": environment(),
+            "data": describe(trainer),
+        }
+        if trainer.is_global_zero and trainer.loggers and trainer.log_dir:
+            folder = Path(trainer.log_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "env.json").write_text(json.dumps(self._record, indent=2))
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the record."""
+        checkpoint["zoo"] = {**self._record, "recipe": self.recipe}
+
+
+def describe(trainer: pl.Trainer) -> dict[str, Any]:
+    """The data module's own description (name, licence, preprocessing, fingerprint); empty for foreign data."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    return data.describe() if data is not None and callable(getattr(data, "describe", None)) else {}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit, as plain values."""
+    packages = ("torch", "torchvision", "lightning", "torchmetrics", "timm", "wandb", "numpy")
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        commit = subprocess.run(git, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        commit = None
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "zoo": version("gan-application-zoo"),
+        "commit": commit,
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write beside the target, flush to disk, then rename: whatever happens, the old file or the new one is whole.
+
+    Lightning stages in ``$TMPDIR`` and moves, which is a plain copy where that is another file system.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save ``checkpoint`` at ``path``.
+
+        Raises:
+            UserError: The disk is full or not writable; names the file. What stood at ``path`` is still there.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
+            raise UserError(
+                f"Could not save {target}: the disk is full or not writable ({_megabytes_free(target.parent)} MB "
+                "free). Earlier checkpoints are untouched; make room and go on with --resume auto."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load with ``weights_only=True``, whoever asks: a stranger's pickle is never run."""
+        return read_checkpoint(Path(path), map_location)
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a training checkpoint safely.
+
+    Raises:
+        UserError: The file is missing, truncated, no checkpoint, or holds more than plain values and tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}.")
+    try:
+        content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} is not a whole, safe checkpoint ({type(error).__name__}); use another one.") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path} holds no state_dict: it is not a training checkpoint of this zoo.")
+    return content
+
+
+def _megabytes_free(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return math.floor(status.f_bavail * status.f_frsize / 1e6)

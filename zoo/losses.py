@@ -1,0 +1,36 @@
+"""Adversarial losses as pure functions on logits; every paper composes its terms from these.
+
+Each takes logits of any shape and gives a scalar: the mean over all elements.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def bce(logits: Tensor, target: float) -> Tensor:
+    """Binary cross-entropy of ``sigmoid(logits)`` against a constant target in [0, 1] (stable on logits)."""
+    if target == 1.0:
+        return F.softplus(-logits).mean()
+    if target == 0.0:
+        return F.softplus(logits).mean()
+    return F.softplus(logits).mean() - target * logits.mean()
+
+
+def saturating(fake_logits: Tensor) -> Tensor:
+    """The generator's minimax loss, mean log(1 - D(G(z))) (Goodfellow 2014, equation 1).
+
+    Its gradient with respect to a logit s is -sigmoid(s): it vanishes where the discriminator is sure.
+    """
+    return -F.softplus(fake_logits).mean()
+
+
+def nonsaturating(fake_logits: Tensor) -> Tensor:
+    """The generator's heuristic loss, -mean log D(G(z)) (Goodfellow 2014, end of section 3)."""
+    return bce(fake_logits, 1.0)
+
+
+def least_squares(logits: Tensor, target: float) -> Tensor:
+    """Mean squared distance of raw logits to a constant target (Mao 2017)."""
+    return (logits - target).square().mean()

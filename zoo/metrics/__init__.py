@@ -1,0 +1,1 @@
+"""Evaluators and their protocols, as callbacks that a recipe lists."""

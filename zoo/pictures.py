@@ -1,0 +1,188 @@
+"""Pictures of pictures: grids with titles, mosaics, scatter plots and colours for label maps.
+
+All functions take tensors of any device and give (3, H, W) float32 on the CPU in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+INK = (38, 42, 51)
+FAINT = (214, 217, 223)
+# One hue after the other far apart, alike in weight; further classes follow the golden angle.
+PALETTE = (
+    (39, 55, 94), (233, 110, 76), (102, 170, 110), (242, 196, 83), (94, 146, 201), (178, 86, 130),
+    (140, 202, 194), (150, 104, 74), (232, 163, 168), (120, 113, 178), (188, 200, 92), (84, 92, 100),
+)  # fmt: skip
+
+
+def to_rgb(x: Tensor) -> Tensor:
+    """Show any channels as colour: (..., C, H, W) to (..., 3, H, W).
+
+    One-hot or soft class maps (channels that are not negative and sum to one) take their class colours; otherwise one
+    channel is grey, three are RGB, a second or fourth channel is alpha and lies over white, and of five or more the
+    first three are shown.
+    """
+    x = x.detach().float().cpu()
+    channels = x.shape[-3]
+    if channels > 1 and bool((x >= 0).all()) and bool(((x.sum(-3) - 1).abs() < 1e-3).all()):
+        return label_colours(x.argmax(-3), channels)
+    if channels in (2, 4):
+        alpha = (x[..., -1:, :, :] + 1) / 2
+        x = (x[..., :-1, :, :] - 1) * alpha + 1
+        channels -= 1
+    if channels == 1:
+        return x.expand(*x.shape[:-3], 3, *x.shape[-2:]).contiguous()
+    return x[..., :3, :, :]
+
+
+def label_colours(index_map: Tensor, classes: int) -> Tensor:
+    """Colour a map of class numbers: (..., H, W) long to (..., 3, H, W); numbers outside [0, classes) are black."""
+    colours = [(0, 0, 0), *(_class_colour(i) for i in range(classes))]
+    table = torch.tensor(colours, dtype=torch.float32) / 127.5 - 1
+    index_map = index_map.detach().cpu().long()
+    inside = (index_map >= 0) & (index_map < classes)
+    return table[torch.where(inside, index_map + 1, 0)].movedim(-1, -3).contiguous()
+
+
+def mosaic(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Lay pictures (N, C, H, W) out row by row on white.
+
+    Args:
+        images: At least one picture of any channels.
+        columns: Pictures a row; as near to a square as can be when not given.
+        gap: White pixels around each picture.
+    """
+    pictures = to_rgb(images)
+    count, _, height, width = pictures.shape
+    columns = min(count, columns or math.ceil(math.sqrt(count * height / width)))
+    rows = math.ceil(count / columns)
+    sheet = torch.ones(3, rows * (height + gap) + gap, columns * (width + gap) + gap)
+    for i, picture in enumerate(pictures):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        sheet[:, top : top + height, left : left + width] = picture
+    return sheet.clamp_(-1, 1)
+
+
+def grid(columns: dict[str, Tensor], gap: int = 4, least: int = 96) -> Tensor:
+    """Lay kinds of pictures side by side under their titles: a row is a sample, a column a kind.
+
+    Args:
+        columns: Title to pictures (N, C, H, W); sizes and channels may differ, smaller ones are enlarged to the
+            largest height by repeating pixels; where one has fewer samples, its place stays white.
+        gap: White pixels around each picture.
+        least: Smaller columns are enlarged by a whole factor until they are this many pixels wide, so that titles
+            have room.
+    """
+    shown = {title: to_rgb(pictures) for title, pictures in columns.items()}
+    height = max(p.shape[-2] for p in shown.values())
+    shown = {title: _scaled(p, height) for title, p in shown.items()}
+    factor = math.ceil(least / min(p.shape[-1] for p in shown.values()))
+    shown = {title: _scaled(p, height * factor) for title, p in shown.items()}
+    height *= factor
+    count = max(len(p) for p in shown.values())
+    widths = [p.shape[-1] for p in shown.values()]
+    size = min(18, max(11, min(widths) // 9))
+    head = size + 10
+    image = Image.new("RGB", (sum(widths) + gap * (len(widths) + 1), head + count * (height + gap)), "white")
+    draw = ImageDraw.Draw(image)
+    left = gap
+    for title, width in zip(shown, widths, strict=True):
+        _title(draw, title, left + width / 2, head / 2, width, size)
+        left += width + gap
+    sheet = _from_image(image)
+    left = gap
+    for pictures in shown.values():
+        for row, picture in enumerate(pictures):
+            top = head + row * (height + gap)
+            sheet[:, top : top + height, left : left + picture.shape[-1]] = picture
+        left += pictures.shape[-1] + gap
+    return sheet.clamp_(-1, 1)
+
+
+def scatter(points: dict[str, Tensor], size: int = 512) -> Tensor:
+    """Plot clouds of points (N, 2) on one square with equal axes and a legend.
+
+    The first cloud decides what is shown: its range and half as much again. The legend counts points outside.
+
+    Args:
+        points: Name to points; at least one cloud, the first not empty.
+        size: Pixels of each side.
+    """
+    clouds = {name: p.detach().float().cpu() for name, p in points.items()}
+    first = next(iter(clouds.values()))
+    low, high = first.amin(0), first.amax(0)
+    centre, reach = (low + high) / 2, max(float((high - low).max()) * 0.75, 1e-6)
+    fine = 3  # drawn larger and shrunk: smooth discs
+    head = 30
+    side = size - head - 10
+    left, top = (size - side) // 2, head
+    image = Image.new("RGB", (size * fine, size * fine), "white")
+    draw = ImageDraw.Draw(image, "RGBA")
+    for i in range(5):  # quarter lines
+        at = i * side / 4
+        draw.line([((left + at) * fine, top * fine), ((left + at) * fine, (top + side) * fine)], FAINT, fine)
+        draw.line([(left * fine, (top + at) * fine), ((left + side) * fine, (top + at) * fine)], FAINT, fine)
+    radius = 2.2 * fine
+    legend: list[tuple[str, tuple[int, int, int]]] = []
+    for i, (name, cloud) in enumerate(clouds.items()):
+        colour = _class_colour(i)
+        places = (cloud - centre) / reach
+        inside = (places.abs() <= 1).all(1)  # false where not finite
+        for x, y in places[inside].tolist():
+            px, py = (left + (x + 1) / 2 * side) * fine, (top + (1 - y) / 2 * side) * fine
+            draw.ellipse([px - radius, py - radius, px + radius, py + radius], (*colour, 150))
+        outside = len(cloud) - int(inside.sum())
+        legend.append((f"{name} ({outside} outside)" if outside else name, colour))
+    image = image.resize((size, size), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(image)
+    font, at = ImageFont.load_default(14), float(left)
+    for name, colour in legend:
+        draw.ellipse([at, head / 2 - 5, at + 10, head / 2 + 5], colour)
+        draw.text((at + 15, head / 2), name, INK, font, anchor="lm")
+        at += 15 + draw.textlength(name, font) + 18
+    small = ImageFont.load_default(11)
+    for corner, place, anchor in (
+        (centre - reach, (left + 3, top + side - 3), "ls"),
+        (centre + reach, (left + side - 3, top + 3), "rt"),
+    ):
+        draw.text(place, f"({corner[0]:.3g}, {corner[1]:.3g})", INK, small, anchor=anchor)
+    return _from_image(image)
+
+
+def _class_colour(index: int) -> tuple[int, int, int]:
+    if index < len(PALETTE):
+        return PALETTE[index]
+    hue = index * 0.618034 % 1
+    light = (0.42, 0.58, 0.72)[index % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, light, 0.55)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _scaled(pictures: Tensor, height: int) -> Tensor:
+    if pictures.shape[-2] == height:
+        return pictures
+    width = max(1, round(pictures.shape[-1] * height / pictures.shape[-2]))
+    return F.interpolate(pictures, (height, width), mode="nearest-exact")
+
+
+def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int, size: int) -> None:
+    """Write centred text, smaller and at last cut where it is wider than its column."""
+    font = ImageFont.load_default(size)
+    while draw.textlength(text, font) > width and size > 9:
+        size -= 1
+        font = ImageFont.load_default(size)
+    while draw.textlength(text, font) > width and len(text) > 1:
+        text = text.removesuffix("…")[:-1] + "…"
+    draw.text((x, y), text, INK, font, anchor="mm")
+
+
+def _from_image(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(127.5).sub(1).contiguous()

@@ -1,0 +1,423 @@
+"""Run a recipe: a thin wrapper around LightningCLI with short errors, one run folder a run, and loggers.
+
+``build`` gives the objects of a recipe without running it; ``run`` is what ``zoo fit`` and its sisters call.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import lightning.pytorch as pl
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from zoo import recipes
+from zoo.adversarial import GameOptions
+from zoo.errors import UserError
+from zoo.files import write_text
+from zoo.guards import read_checkpoint
+from zoo.loggers import FolderLogger, WandbChoice, wandb_logger
+
+Verb = Literal["fit", "validate", "test", "predict"]
+
+
+class UsageError(Exception):
+    """How the command was typed, or what stands in a recipe, is wrong."""
+
+
+class ShortErrorParser(LightningArgumentParser):
+    """Raises instead of printing fifty lines of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the first lines of the message as a UsageError."""
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        raise UsageError("\n".join(line[:300] for line in lines[:4])) from ex
+
+
+class RecipeCLI(LightningCLI):
+    """Parses a recipe with its overrides and instantiates it; never runs it."""
+
+    def __init__(self, arguments: list[str], verb: Verb) -> None:
+        self.verb = verb
+        self.recipe = recipe_name(arguments)
+        super().__init__(
+            pl.LightningModule,
+            pl.LightningDataModule,
+            save_config_callback=None,
+            trainer_defaults={"log_every_n_steps": 50, "enable_model_summary": False, "num_sanity_val_steps": 0},
+            seed_everything_default=0,
+            parser_class=ShortErrorParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=arguments,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # checkpoints hold plain hyper-parameters
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the zoo's own options."""
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="A checkpoint, a run folder, or `last`: the newest whole checkpoint of this recipe.",
+        )
+        parser.add_argument(
+            "--resume",
+            type=Literal["auto"] | None,
+            default=None,
+            help="`auto`: go on from the newest whole checkpoint of this recipe, or begin where there is none.",
+        )
+        parser.add_argument(
+            "--wandb",
+            type=WandbChoice,
+            default="auto",
+            help="Weights & Biases: auto is online with a key and a reachable host, else offline.",
+        )
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> pl.Trainer:
+        root = Path(config.get("default_root_dir") or "runs")
+        self.checkpoint = self._resolve_checkpoint(root)
+        self.folder = self._folder(root)
+        config["default_root_dir"] = str(root)
+        config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
+        config["use_distributed_sampler"] = False  # our samplers are exact and unpadded
+        _choose_strategy(config)
+        if not any(isinstance(c, ProgressBar) for c in config["callbacks"]) and config.get(
+            "enable_progress_bar", True
+        ):
+            config["callbacks"].append(TQDMProgressBar(refresh_rate=20))
+        if not any(isinstance(c, ModelCheckpoint) for c in config["callbacks"]) and config.get(
+            "enable_checkpointing", True
+        ):
+            config["callbacks"].append(
+                ModelCheckpoint(filename="{step}", every_n_train_steps=1000, save_top_k=1, save_on_exception=False)
+            )
+        for callback in config["callbacks"]:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.folder / "checkpoints")
+        if config.get("logger") in (None, True):
+            config["logger"] = self._loggers()
+        return super()._instantiate_trainer(config, [])
+
+    def _loggers(self) -> list[Logger]:
+        if self.verb != "fit":
+            return [FolderLogger(self.folder)]
+        csv = CSVLogger(str(self.folder.parent), name="", version=self.folder.name)
+        online = wandb_logger(self.config.wandb, self.folder, self.recipe, self.config_text())
+        return [csv, online] if online else [csv]
+
+    def _folder(self, root: Path) -> Path:
+        """A new run folder; that of the checkpoint where an evaluation follows a run."""
+        if self.verb != "fit" and self.checkpoint:
+            run = self.checkpoint.parent.parent
+            if (run / "config.yaml").is_file():
+                return run
+        name = os.environ.get("ZOO_RUN_ID") or _new_id(root / self.recipe)
+        os.environ["ZOO_RUN_ID"] = name  # other processes of this run are started with our environment
+        return root / self.recipe / name
+
+    def _resolve_checkpoint(self, root: Path) -> Path | None:
+        given = self.config.ckpt_path
+        if self.config.resume == "auto":
+            if self.verb != "fit" or given:
+                raise UsageError("--resume auto goes with fit, and not together with --ckpt_path.")
+            return newest_checkpoint(root / self.recipe)
+        if given is None:
+            return None
+        if given == "last":
+            found = newest_checkpoint(root / self.recipe)
+            if found is None:
+                raise UserError(f"There is no whole checkpoint under {root / self.recipe} yet; run zoo fit first.")
+            return found
+        if Path(given).is_dir():
+            found = newest_checkpoint(Path(given).parent, Path(given).name)
+            if found is None:
+                raise UserError(f"There is no whole checkpoint in {given}.")
+            return found
+        return Path(given)
+
+    def config_text(self) -> str:
+        """The whole resolved recipe as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=False, format="yaml")
+        return text
+
+
+def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
+    """Instantiate a recipe without running it.
+
+    Args:
+        arguments: As on the command line: ``["--config", "pix2pix/scenes", "--data.batch_size", "4"]``.
+        verb: What the trainer is for; ``fit`` plans a new run folder, the others may reuse a checkpoint's.
+
+    Returns:
+        An object with ``trainer``, ``model``, ``datamodule``, ``folder``, ``checkpoint`` and ``config``.
+
+    Raises:
+        UsageError: A key is unknown or misspelt, a value has the wrong type, or a YAML key stands twice.
+        UserError: There is no such recipe or file.
+    """
+    arguments = _resolve_names(arguments)
+    _check_keys(arguments)
+    _quieten()
+    argv, sys.argv = sys.argv, sys.argv[:1]  # LightningCLI warns when both exist
+    try:
+        return RecipeCLI(arguments, verb)
+    finally:
+        sys.argv = argv
+
+
+def run(verb: str, arguments: list[str]) -> int:
+    """Run one of Lightning's verbs on a recipe; the exit status."""
+    try:
+        cli = build(arguments, verb)  # type: ignore[arg-type]
+    except UsageError as error:
+        print(f"zoo {verb}: {error}", file=sys.stderr)
+        return 2
+    if cli.checkpoint:
+        _agree(cli.checkpoint, cli.model)
+    if cli.trainer.is_global_zero:
+        _announce(cli)
+    if verb == "fit":
+        if cli.trainer.is_global_zero:
+            write_text(cli.folder / "config.yaml", cli.config_text())
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.checkpoint)
+        if cli.trainer.checkpoint_callback:
+            cli.trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
+        _say(f"Done: {cli.folder} holds config.yaml, metrics.csv, samples and checkpoints.")
+        return 0
+    if verb == "predict":
+        cli.trainer.predict(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False)
+    else:
+        if cli.checkpoint is None:
+            _say("No --ckpt_path was given: this evaluates untrained weights.")
+        getattr(cli.trainer, verb)(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, verbose=False)
+    return 0
+
+
+def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
+    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named and passed."""
+    for path in sorted(recipe_folder.glob(f"{run}/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime, reverse=True):
+        try:
+            read_checkpoint(path)
+        except UserError as error:
+            _say(f"Passing over a checkpoint: {error}")
+            continue
+        return path
+    return None
+
+
+def recipe_name(arguments: list[str]) -> str:
+    """``paper/data`` from the first recipe on the command line; ``unnamed/run`` when there is none."""
+    for path in _configs(arguments):
+        resolved = Path(path).resolve()
+        return f"{resolved.parent.name}/{resolved.stem}"
+    return "unnamed/run"
+
+
+def _new_id(folder: Path) -> str:
+    stem = time.strftime("%Y%m%d-%H%M%S")
+    name, count = stem, 1
+    while (folder / name).exists():
+        count += 1
+        name = f"{stem}-{count}"
+    return name
+
+
+def _configs(arguments: list[str]) -> Iterator[str]:
+    for i, argument in enumerate(arguments):
+        if argument in ("--config", "-c") and i + 1 < len(arguments):
+            yield arguments[i + 1]
+        elif argument.startswith("--config="):
+            yield argument.removeprefix("--config=")
+
+
+def _resolve_names(arguments: list[str]) -> list[str]:
+    """Replace recipe names by their files."""
+    resolved = list(arguments)
+    for i, argument in enumerate(arguments):
+        if argument in ("--config", "-c") and i + 1 < len(arguments):
+            resolved[i + 1] = str(recipes.find(arguments[i + 1]))
+        elif argument.startswith("--config="):
+            resolved[i] = f"--config={recipes.find(argument.removeprefix('--config='))}"
+    return resolved
+
+
+# ------------------------------------------------------------------------------------------------------ checking keys
+
+
+def _check_keys(arguments: list[str]) -> None:
+    """Refuse misspelt keys with a suggestion, before jsonargparse answers at length or takes a prefix for a key."""
+    classes: dict[str, str] = {}
+    for path in _configs(arguments):
+        content = _read_yaml(Path(path))
+        _check(path, "", content, ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"])
+        trainer = content.get("trainer") or {}
+        _check(path, "trainer.", trainer, _parameters(pl.Trainer))
+        callbacks = trainer.get("callbacks") or []
+        sections = [("model", content.get("model")), ("data", content.get("data"))]
+        for name, section in [*sections, *((f"trainer.callbacks[{i}]", c) for i, c in enumerate(callbacks))]:
+            if not isinstance(section, dict):
+                continue
+            _check(path, f"{name}.", section, ["class_path", "init_args", "dict_kwargs"])
+            classes[name] = section.get("class_path", classes.get(name, ""))
+            known = _parameters(_import(path, name, classes[name])) if classes[name] else None
+            if known is not None:
+                _check(path, f"{name}.init_args.", section.get("init_args") or {}, known)
+    for argument in arguments:
+        if not argument.startswith("--") or argument == "--":
+            continue
+        key = argument[2:].split("=")[0].rstrip("+")
+        parts = [part for part in key.split(".") if part != "init_args"]
+        if parts[0] == "trainer" and len(parts) > 1:
+            _check("command line", "trainer.", {parts[1]: 0}, _parameters(pl.Trainer))
+        elif parts[0] in ("model", "data") and len(parts) > 1 and parts[1] not in ("class_path", "help"):
+            if classes.get(parts[0]):
+                known = _parameters(_import("command line", parts[0], classes[parts[0]]))
+                _check("command line", f"{parts[0]}.", {parts[1]: 0}, known)
+        elif len(parts) == 1:
+            options = ["config", "help", "print_config", "seed_everything", "trainer", "model", "data"]
+            _check("command line", "", {parts[0]: 0}, [*options, "ckpt_path", "resume", "wandb"])
+
+
+def _check(where: str, prefix: str, section: Any, known: list[str]) -> None:
+    if not isinstance(section, dict):
+        raise UsageError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values.")
+    for key in section:
+        if str(key).rstrip("+") not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known)[:12])} …"
+            raise UsageError(f"{where}: there is no key {prefix}{key}{hint}")
+
+
+def _parameters(of: type) -> list[str]:
+    """Names of a class's arguments, with those that it hands on to its base classes."""
+    names: list[str] = []
+    for cls in of.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        names += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != "self"]
+        rest = [p for p in parameters if p.kind == p.VAR_KEYWORD]
+        if any("GameOptions" in str(p.annotation) for p in rest):
+            names += list(GameOptions.__annotations__)
+        if not rest:
+            break
+    return names
+
+
+def _import(where: str, name: str, class_path: str) -> type:
+    module, _, attribute = class_path.rpartition(".")
+    if not module:
+        raise UsageError(f"{where}: {name}.class_path {class_path} must be a full import path like zoo.models.gan.GAN.")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{where}: {name}.class_path {class_path} cannot be imported ({error}).") from error
+    if not isinstance(found, type):
+        near = difflib.get_close_matches(attribute, dir(importlib.import_module(module)), 1)
+        raise UsageError(f"{where}: {module} has no class {attribute}" + (f"; did you mean {near[0]}?" if near else "."))
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """A recipe's content.
+
+    Raises:
+        UsageError: It is not YAML, not a mapping, or a key stands twice (YAML itself takes the last silently).
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)}).") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: a recipe must hold keys and values.")
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    raise UsageError(f"{path} line {key.start_mark.line + 1}: the key {key.value} stands twice.")
+                seen.add(key.value)
+                nodes.append(value)
+    return content
+
+
+# ---------------------------------------------------------------------------------------------------------- one run
+
+
+def _choose_strategy(config: dict[str, Any]) -> None:
+    """Two players need ``find_unused_parameters``; sharded strategies cut them apart and are refused."""
+    strategy = config.get("strategy") or "auto"
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__
+    if any(word in name.lower() for word in ("fsdp", "deepspeed")):
+        raise UsageError(f"trainer.strategy {name} is not supported with two players; use auto.")
+    several = str(config.get("devices", "auto")) not in ("auto", "1") or config.get("num_nodes", 1) != 1
+    if name in ("auto", "ddp") and several:
+        config["strategy"] = "ddp_find_unused_parameters_true"
+
+
+def _agree(checkpoint: Path, model: pl.LightningModule) -> None:
+    """Refuse a checkpoint of another class; say where the recipe and the checkpoint differ (the recipe wins)."""
+    content = read_checkpoint(checkpoint)
+    mine = f"{type(model).__module__}.{type(model).__qualname__}"
+    its = content.get("zoo", {}).get("class", mine)
+    if its != mine:
+        raise UserError(f"{checkpoint} was trained as {its}, but the recipe asks for {mine}.")
+    before = content.get("hyper_parameters", {})
+    for key, value in model.hparams.items():
+        if key in before and before[key] != value:
+            _say(f"The recipe wins: model.{key} is {value}, the checkpoint had {before[key]}.")
+
+
+def _announce(cli: RecipeCLI) -> None:
+    for name in ("generator", "discriminator"):
+        player = getattr(cli.model, name, None)
+        if player is not None:
+            _say(f"{type(cli.model).__name__} {name}: {sum(p.numel() for p in player.parameters()):,} parameters")
+    if cli.checkpoint:
+        _say(f"From {cli.checkpoint}")
+    _say(f"Run folder {cli.folder}")
+
+
+@rank_zero_only  # type: ignore[untyped-decorator]
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _quieten() -> None:
+    """Silence advice of Lightning that is wrong here, and its adverts."""
+    import logging
+
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "💡" not in record.getMessage())
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*manual optimization.*every_n_train_steps.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*but have no logger configured.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
