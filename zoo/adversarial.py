@@ -87,9 +87,9 @@ class AdversarialModule(GuardedModule):
         parts = self.micro_batches(batch)
         if len(parts) == 1:
             fake = self.generate(batch)
-            return self.update("discriminator", lambda: self.discriminator_loss(batch, fake.detach())) | self.update(
-                "generator", lambda: self.generator_loss(batch, fake)
-            )
+            return self.update(
+                "discriminator", lambda: self.discriminator_loss(batch, fake.detach())
+            ) | self.update("generator", lambda: self.generator_loss(batch, fake))
         # the graphs of all micro-batches at once would cost the memory that accumulation is there to save
         return self.update("discriminator", *(self._judging(part) for part in parts)) | self.update(
             "generator", *(self._making(part) for part in parts)
@@ -148,7 +148,9 @@ class AdversarialModule(GuardedModule):
     def optimizer_of(self, player: Player) -> LightningOptimizer:
         """The player's optimizer, as Lightning wraps it."""
         optimizers = self.optimizers()
-        assert isinstance(optimizers, list), "configure_optimizers must give the generator's and the discriminator's"
+        assert isinstance(optimizers, list), (
+            "configure_optimizers must give the generator's and the discriminator's"
+        )
         optimizer = optimizers[PLAYERS.index(player)]
         assert isinstance(optimizer, LightningOptimizer)
         return optimizer
@@ -171,7 +173,10 @@ class AdversarialModule(GuardedModule):
         if counts:
             yield
             return
-        before, after = optimizer._on_before_step, optimizer._on_after_step  # tests/test_contracts.py guards these
+        before, after = (
+            optimizer._on_before_step,
+            optimizer._on_after_step,
+        )  # tests/test_contracts.py guards these
         optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
         try:
             yield

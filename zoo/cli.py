@@ -84,7 +84,11 @@ def _commands() -> dict[str, str]:
 
 def _help() -> str:
     width = max(map(len, [*TRAINER_VERBS, *_commands()]))
-    lines = ["usage: zoo VERB [options]   (zoo VERB --help says more; --debug shows tracebacks)", "", "Recipes:"]
+    lines = [
+        "usage: zoo VERB [options]   (zoo VERB --help says more; --debug shows tracebacks)",
+        "",
+        "Recipes:",
+    ]
     lines += [f"  {verb.ljust(width)}  {text}" for verb, text in TRAINER_VERBS.items()]
     lines += ["", "Everything else:"]
     lines += [f"  {verb.ljust(width)}  {text}" for verb, text in _commands().items()]

@@ -10,6 +10,8 @@ import io
 import os
 import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,15 +87,17 @@ def sha256(path: str | Path) -> str:
 def read_array(path: str | Path) -> np.ndarray[Any, Any]:
     """A picture file's own values, (H, W, C) of uint8 or uint16.
 
-    Palettes become RGB (RGBA where they hold transparency), CMYK becomes RGB, a camera's orientation tag is obeyed;
-    in a TIFF, planes or pages count as channels.
+    Palettes become RGB (RGBA where they hold transparency), CMYK becomes RGB, a camera's orientation tag is
+    obeyed; in a TIFF, planes or pages count as channels.
 
     Raises:
         UserError: The file is missing, no picture, truncated, too large, or neither 8 nor 16 bit.
     """
     path = Path(path)
     data = _bytes(path)
-    try:
+    with _decoding(path):
+        if data[:8] == _PNG and b"IEND" not in data:  # decoders pass over a lost end
+            raise UserError(f"{path} is truncated; replace it.")
         if data[:4] in _TIFF:
             array = _decode_tiff(path, data)
         elif data[:8] == _PNG and data[24:25] == b"\x10":  # PIL would cut 16-bit colour down to 8
@@ -101,10 +105,6 @@ def read_array(path: str | Path) -> np.ndarray[Any, Any]:
             array = np.asarray(imagecodecs.png_decode(data))
         else:
             array = _decode_with_pil(path, data)
-    except UserError:
-        raise
-    except Exception as error:  # on damaged bytes decoders raise whatever comes first
-        raise _unreadable(path, error) from error
     return array[:, :, None] if array.ndim == 2 else array
 
 
@@ -141,7 +141,7 @@ def to_array(picture: Tensor, bits: Literal[8, 16] = 8) -> np.ndarray[Any, Any]:
 def write_picture(path: str | Path, picture: Tensor, bits: Literal[8, 16] = 8) -> None:
     """Write a picture (C, H, W) in [-1, 1] atomically; the suffix decides the format.
 
-    PNG (1 to 4 channels) and TIFF (any number) keep 8 and 16 bit exactly, WebP (lossless) keeps 8 bit; JPEG loses.
+    PNG (1 to 4 channels) and TIFF (any number) keep 8 and 16 bit exactly, WebP keeps 8 bit; JPEG loses.
 
     Args:
         path: Ends with .png, .tif, .tiff, .webp, .jpg or .jpeg.
@@ -196,7 +196,8 @@ def read_labels(path: str | Path) -> Tensor:
     if data[:2] == b"\xff\xd8":
         raise UserError(f"{path} is a JPEG, which blurs class numbers; give label maps as PNG.")
     if data[:8] == _PNG and data[25:26] == b"\x03":
-        array = _open_and(path, data, np.asarray)
+        with _decoding(path), Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
+            array = np.asarray(image)
     else:
         array = read_array(path)
         if array.shape[2] != 1:
@@ -227,44 +228,39 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if Image.MAX_IMAGE_PIXELS and width * height > 2 * Image.MAX_IMAGE_PIXELS:  # where PIL itself refuses
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # where PIL itself refuses; None lifts it
+    if limit and width * height > limit:
         raise UserError(
-            f"{path} says it is {width} x {height} pixels, more than the limit of {2 * Image.MAX_IMAGE_PIXELS}; "
+            f"{path} says it is {width} x {height} pixels, more than the limit of {limit}; "
             "cut it into smaller pictures."
         )
 
 
-def _open_and(path: Path, data: bytes, take: Any) -> np.ndarray[Any, Any]:
-    """Decode with PIL and apply ``take`` to the loaded image."""
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises on damaged bytes into a sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
-                _check_size(path, *image.size)
-                image.load()
-                array: np.ndarray[Any, Any] = take(image)
-                return array
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is larger than the limit of {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; "
-                        "cut it into smaller pictures.") from error  # fmt: skip
+            yield
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is too large ({error}); cut it into smaller pictures.") from error
     except Exception as error:
         raise _unreadable(path, error) from error
 
 
 def _decode_with_pil(path: Path, data: bytes) -> np.ndarray[Any, Any]:
-    def take(image: Image.Image) -> np.ndarray[Any, Any]:
-        image = ImageOps.exif_transpose(image)
-        if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        elif image.mode in _CONVERTED:
-            image = image.convert(_CONVERTED[image.mode])
-        elif image.mode not in _AS_THEY_ARE:
-            raise UserError(f"{path} has values of kind {image.mode}; save it with 8 or 16 bit a channel.")
-        return np.asarray(image)
-
-    return _open_and(path, data, take)
+    with Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "P":
+            upright = upright.convert("RGBA" if "transparency" in upright.info else "RGB")
+        elif upright.mode in _CONVERTED:
+            upright = upright.convert(_CONVERTED[upright.mode])
+        elif upright.mode not in _AS_THEY_ARE:
+            raise UserError(f"{path} has values of kind {upright.mode}; save it with 8 or 16 bit a channel.")
+        return np.asarray(upright)
 
 
 def _decode_tiff(path: Path, data: bytes) -> np.ndarray[Any, Any]:

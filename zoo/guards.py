@@ -58,7 +58,9 @@ class BatchSeed(Callback):
     """
 
     def __init__(self) -> None:
-        self.seed: int | None = None  # kept in the checkpoint: a resumed run goes on with the seed it began with
+        self.seed: int | None = (
+            None  # kept in the checkpoint: a resumed run goes on with the seed it began with
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the run's seed unless a checkpoint brought one."""
@@ -169,7 +171,10 @@ class GracefulStop(Callback):
         path = folder / "interrupted.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
-            print(f"Stopped after step {trainer.global_step}; saved {path}. Go on with --resume auto.", file=sys.stderr)
+            print(
+                f"Stopped after step {trainer.global_step}; saved {path}. Go on with --resume auto.",
+                file=sys.stderr,
+            )
         raise SystemExit(128 + (self._signal or signal.SIGTERM))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -192,14 +197,12 @@ class Record(Callback):
     values, so that it opens with ``weights_only=True``. ``env.json`` lies beside the run's logs.
     """
 
-    def __init__(self) -> None:
-        self.recipe: str | None = None  # the resolved recipe, given by the command
-
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Swap in the atomic writer; write ``env.json`` for a training."""
+        """Swap in the atomic writer and safe reader; write ``env.json`` for a training."""
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if stage != "fit":
             return
-        trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        recipe = Path(trainer.log_dir or ".") / "config.yaml"  # the command has written it
         self._record: dict[str, Any] = {
             "format": CHECKPOINT_FORMAT,
             "class": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
@@ -207,6 +210,7 @@ class Record(Callback):
             "seed": global_seed(),
             "environment": environment(),
             "data": describe(trainer),
+            "recipe": recipe.read_text(encoding="utf-8") if trainer.log_dir and recipe.is_file() else None,
         }
         if trainer.is_global_zero and trainer.loggers and trainer.log_dir:
             folder = Path(trainer.log_dir)
@@ -217,7 +221,7 @@ class Record(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the record."""
-        checkpoint["zoo"] = {**self._record, "recipe": self.recipe}
+        checkpoint["zoo"] = self._record
 
 
 def describe(trainer: pl.Trainer) -> dict[str, Any]:
@@ -253,7 +257,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning stages in ``$TMPDIR`` and moves, which is a plain copy where that is another file system.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         """Save ``checkpoint`` at ``path``.
 
         Raises:
@@ -268,7 +274,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # torch reports a full disk as a RuntimeError about positions
             raise UserError(
                 f"Could not save {target}: the disk is full or not writable ({_megabytes_free(target.parent)} MB "
                 "free). Earlier checkpoints are untouched; make room and go on with --resume auto."
@@ -276,7 +285,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         finally:
             temporary.unlink(missing_ok=True)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Load with ``weights_only=True``, whoever asks: a stranger's pickle is never run."""
         return read_checkpoint(Path(path), map_location)
 
@@ -292,7 +303,9 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{path} is not a whole, safe checkpoint ({type(error).__name__}); use another one.") from error
+        raise UserError(
+            f"{path} is not a whole, safe checkpoint ({type(error).__name__}); use another one."
+        ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"{path} holds no state_dict: it is not a training checkpoint of this zoo.")
     return content

@@ -65,7 +65,9 @@ class SafeWandbLogger(WandbLogger):
             act(*args, **kwargs)
         except Exception as error:
             self._failed = True
-            print(f"W&B failed ({type(error).__name__}: {error}); training goes on without it.", file=sys.stderr)
+            print(
+                f"W&B failed ({type(error).__name__}: {error}); training goes on without it.", file=sys.stderr
+            )
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log numbers at a step, which counts batches."""
@@ -96,15 +98,20 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
     """
     if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or rank_zero_only.rank != 0:
         return None
-    online = choice == "online" or (choice == "auto" and os.environ.get("WANDB_MODE", "online") == "online")
-    if online and (lacking := _lacking()):
-        print(f"W&B: offline, {lacking}; `wandb sync {folder}/wandb/offline-run-*` uploads later.", file=sys.stderr)
-        online = False
     os.environ.setdefault("WANDB_SILENT", "true")
     content = yaml.safe_load(config)
     try:
-        import wandb
+        import wandb  # it takes a second to import
 
+        online = choice == "online" or (
+            choice == "auto" and os.environ.get("WANDB_MODE", "online") == "online"
+        )
+        if online and (lacking := _lacking(wandb.Settings().base_url)):
+            print(
+                f"W&B: offline, {lacking}; `wandb sync {folder}/wandb/offline-run-*` uploads later.",
+                file=sys.stderr,
+            )
+            online = False
         folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -120,20 +127,24 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             run.define_metric(pattern, step_metric="trainer/global_step", summary="last")
         return SafeWandbLogger(experiment=run)
     except Exception as error:
-        print(f"W&B could not start ({type(error).__name__}: {error}); training goes on without it.", file=sys.stderr)
+        print(
+            f"W&B could not start ({type(error).__name__}: {error}); training goes on without it.",
+            file=sys.stderr,
+        )
         return None
 
 
-def _lacking() -> str | None:
+def _lacking(base_url: str) -> str | None:
     """What stands in the way of an online run, in words."""
-    url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-    host = url.hostname or "api.wandb.ai"
+    url = urlparse(base_url)
+    host = url.hostname or base_url
     if not os.environ.get("WANDB_API_KEY"):
         try:
-            if netrc.netrc().authenticators(host) is None:
-                return "no API key"
+            known = netrc.netrc().authenticators(host)
         except (OSError, netrc.NetrcParseError):
-            return "no API key"
+            known = None
+        if known is None:
+            return "there is no API key (`wandb login` makes one known)"
     try:
         socket.create_connection((host, url.port or 443), timeout=3).close()
     except OSError:

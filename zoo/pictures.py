@@ -26,9 +26,9 @@ PALETTE = (
 def to_rgb(x: Tensor) -> Tensor:
     """Show any channels as colour: (..., C, H, W) to (..., 3, H, W).
 
-    One-hot or soft class maps (channels that are not negative and sum to one) take their class colours; otherwise one
-    channel is grey, three are RGB, a second or fourth channel is alpha and lies over white, and of five or more the
-    first three are shown.
+    One-hot or soft class maps (channels that are not negative and sum to one) take their class colours;
+    otherwise one channel is grey, three are RGB, a second or fourth channel is alpha and lies over white, and
+    of five or more the first three are shown.
     """
     x = x.detach().float().cpu()
     channels = x.shape[-3]
@@ -44,7 +44,7 @@ def to_rgb(x: Tensor) -> Tensor:
 
 
 def label_colours(index_map: Tensor, classes: int) -> Tensor:
-    """Colour a map of class numbers: (..., H, W) long to (..., 3, H, W); numbers outside [0, classes) are black."""
+    """Colour a map of class numbers: (..., H, W) long to (..., 3, H, W); numbers of no class are black."""
     colours = [(0, 0, 0), *(_class_colour(i) for i in range(classes))]
     table = torch.tensor(colours, dtype=torch.float32) / 127.5 - 1
     index_map = index_map.detach().cpu().long()
@@ -75,11 +75,11 @@ def grid(columns: dict[str, Tensor], gap: int = 4, least: int = 96) -> Tensor:
     """Lay kinds of pictures side by side under their titles: a row is a sample, a column a kind.
 
     Args:
-        columns: Title to pictures (N, C, H, W); sizes and channels may differ, smaller ones are enlarged to the
-            largest height by repeating pixels; where one has fewer samples, its place stays white.
+        columns: Title to pictures (N, C, H, W); sizes and channels may differ, smaller ones are enlarged to
+            the largest height by repeating pixels; where one has fewer samples, its place stays white.
         gap: White pixels around each picture.
-        least: Smaller columns are enlarged by a whole factor until they are this many pixels wide, so that titles
-            have room.
+        least: Smaller columns are enlarged by a whole factor until they are this many pixels wide, so that
+            titles have room.
     """
     shown = {title: to_rgb(pictures) for title, pictures in columns.items()}
     height = max(p.shape[-2] for p in shown.values())

@@ -28,7 +28,11 @@ def bundled(folder: str) -> Path:
     """The top-level folder ``recipes`` or ``checkpoints``: of the source tree, else of the installed package."""
     package = Path(__file__).parent
     beside = package.parent / folder
-    return beside if (package.parent / "pyproject.toml").is_file() and beside.is_dir() else package / f"_{folder}"
+    return (
+        beside
+        if (package.parent / "pyproject.toml").is_file() and beside.is_dir()
+        else package / f"_{folder}"
+    )
 
 
 def all_recipes() -> list[Recipe]:
@@ -62,5 +66,6 @@ def find(name: str) -> Path:
         return path
     near = difflib.get_close_matches(short, [r.name for r in all_recipes()], 1, 0.4)
     raise UserError(
-        f"There is no recipe {name}" + (f"; did you mean {near[0]}?" if near else "; `zoo list recipes` names all.")
+        f"There is no recipe {name}"
+        + (f"; did you mean {near[0]}?" if near else "; `zoo list recipes` names all.")
     )

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 import sys
 import time
 import warnings
@@ -38,12 +39,30 @@ class UsageError(Exception):
 
 
 class ShortErrorParser(LightningArgumentParser):
-    """Raises instead of printing fifty lines of usage."""
+    """Raises one sentence instead of printing fifty lines of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the first lines of the message as a UsageError."""
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        raise UsageError("\n".join(line[:300] for line in lines[:4])) from ex
+        """Raise a UsageError that names the key, what is expected and what was given."""
+        raise UsageError(_condense(message)) from ex
+
+
+def _condense(message: str) -> str:
+    """Jsonargparse's account of a value that fits no type, in one sentence."""
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    if inner := re.search(r"^\s*- (\S+ must be .+)$", message, re.M):  # a nested parser has condensed its part
+        return f"{keys[0]}.{inner[1]}"
+    expected = [
+        re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", e)
+        for e in re.findall(r"Expected an? (.+?)(?:\. |$)", message, re.M)
+    ]
+    given = re.search(r"(?:Got value|Given value): (.+)", message)
+    wanted = " or ".join(dict.fromkeys(e for e in expected if e != "NoneType"))
+    if keys and wanted:
+        return f"{'.'.join(dict.fromkeys(keys))} must be {wanted}" + (
+            f", got {given[1][:80]}." if given else "."
+        )
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return "\n".join(line[:300] for line in lines[:4])
 
 
 class RecipeCLI(LightningCLI):
@@ -56,7 +75,11 @@ class RecipeCLI(LightningCLI):
             pl.LightningModule,
             pl.LightningDataModule,
             save_config_callback=None,
-            trainer_defaults={"log_every_n_steps": 50, "enable_model_summary": False, "num_sanity_val_steps": 0},
+            trainer_defaults={
+                "log_every_n_steps": 50,
+                "enable_model_summary": False,
+                "num_sanity_val_steps": 0,
+            },
             seed_everything_default=0,
             parser_class=ShortErrorParser,
             subclass_mode_model=True,
@@ -96,17 +119,16 @@ class RecipeCLI(LightningCLI):
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
         config["use_distributed_sampler"] = False  # our samplers are exact and unpadded
         _choose_strategy(config)
-        if not any(isinstance(c, ProgressBar) for c in config["callbacks"]) and config.get(
-            "enable_progress_bar", True
+        given = config["callbacks"]
+        if config.get("enable_progress_bar") is not False and not any(
+            isinstance(c, ProgressBar) for c in given
         ):
-            config["callbacks"].append(TQDMProgressBar(refresh_rate=20))
-        if not any(isinstance(c, ModelCheckpoint) for c in config["callbacks"]) and config.get(
-            "enable_checkpointing", True
+            given.append(TQDMProgressBar(refresh_rate=20))
+        if config.get("enable_checkpointing") is not False and not any(
+            isinstance(c, ModelCheckpoint) for c in given
         ):
-            config["callbacks"].append(
-                ModelCheckpoint(filename="{step}", every_n_train_steps=1000, save_top_k=1, save_on_exception=False)
-            )
-        for callback in config["callbacks"]:
+            given.append(ModelCheckpoint(filename="{step}", every_n_train_steps=1000))
+        for callback in given:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / "checkpoints")
         if config.get("logger") in (None, True):
@@ -141,7 +163,9 @@ class RecipeCLI(LightningCLI):
         if given == "last":
             found = newest_checkpoint(root / self.recipe)
             if found is None:
-                raise UserError(f"There is no whole checkpoint under {root / self.recipe} yet; run zoo fit first.")
+                raise UserError(
+                    f"There is no whole checkpoint under {root / self.recipe} yet; run zoo fit first."
+                )
             return found
         if Path(given).is_dir():
             found = newest_checkpoint(Path(given).parent, Path(given).name)
@@ -210,7 +234,9 @@ def run(verb: str, arguments: list[str]) -> int:
 
 def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
     """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named and passed."""
-    for path in sorted(recipe_folder.glob(f"{run}/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime, reverse=True):
+    for path in sorted(
+        recipe_folder.glob(f"{run}/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime, reverse=True
+    ):
         try:
             read_checkpoint(path)
         except UserError as error:
@@ -264,7 +290,9 @@ def _check_keys(arguments: list[str]) -> None:
     classes: dict[str, str] = {}
     for path in _configs(arguments):
         content = _read_yaml(Path(path))
-        _check(path, "", content, ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"])
+        _check(
+            path, "", content, ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"]
+        )
         trainer = content.get("trainer") or {}
         _check(path, "trainer.", trainer, _parameters(pl.Trainer))
         callbacks = trainer.get("callbacks") or []
@@ -288,9 +316,9 @@ def _check_keys(arguments: list[str]) -> None:
             if classes.get(parts[0]):
                 known = _parameters(_import("command line", parts[0], classes[parts[0]]))
                 _check("command line", f"{parts[0]}.", {parts[1]: 0}, known)
-        elif len(parts) == 1:
+        else:
             options = ["config", "help", "print_config", "seed_everything", "trainer", "model", "data"]
-            _check("command line", "", {parts[0]: 0}, [*options, "ckpt_path", "resume", "wandb"])
+            _check("command line", "--", {parts[0]: 0}, [*options, "ckpt_path", "resume", "wandb"])
 
 
 def _check(where: str, prefix: str, section: Any, known: list[str]) -> None:
@@ -310,7 +338,9 @@ def _parameters(of: type) -> list[str]:
         if "__init__" not in vars(cls):
             continue
         parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        names += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != "self"]
+        names += [
+            p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != "self"
+        ]
         rest = [p for p in parameters if p.kind == p.VAR_KEYWORD]
         if any("GameOptions" in str(p.annotation) for p in rest):
             names += list(GameOptions.__annotations__)
@@ -322,14 +352,18 @@ def _parameters(of: type) -> list[str]:
 def _import(where: str, name: str, class_path: str) -> type:
     module, _, attribute = class_path.rpartition(".")
     if not module:
-        raise UsageError(f"{where}: {name}.class_path {class_path} must be a full import path like zoo.models.gan.GAN.")
+        raise UsageError(
+            f"{where}: {name}.class_path {class_path} must be a full import path like zoo.models.gan.GAN."
+        )
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
         raise UsageError(f"{where}: {name}.class_path {class_path} cannot be imported ({error}).") from error
     if not isinstance(found, type):
         near = difflib.get_close_matches(attribute, dir(importlib.import_module(module)), 1)
-        raise UsageError(f"{where}: {module} has no class {attribute}" + (f"; did you mean {near[0]}?" if near else "."))
+        raise UsageError(
+            f"{where}: {module} has no class {attribute}" + (f"; did you mean {near[0]}?" if near else ".")
+        )
     return found
 
 
@@ -358,7 +392,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             seen: set[str] = set()
             for key, value in node.value:
                 if key.value in seen:
-                    raise UsageError(f"{path} line {key.start_mark.line + 1}: the key {key.value} stands twice.")
+                    raise UsageError(
+                        f"{path} line {key.start_mark.line + 1}: the key {key.value} stands twice."
+                    )
                 seen.add(key.value)
                 nodes.append(value)
     return content
@@ -395,7 +431,9 @@ def _announce(cli: RecipeCLI) -> None:
     for name in ("generator", "discriminator"):
         player = getattr(cli.model, name, None)
         if player is not None:
-            _say(f"{type(cli.model).__name__} {name}: {sum(p.numel() for p in player.parameters()):,} parameters")
+            _say(
+                f"{type(cli.model).__name__} {name}: {sum(p.numel() for p in player.parameters()):,} parameters"
+            )
     if cli.checkpoint:
         _say(f"From {cli.checkpoint}")
     _say(f"Run folder {cli.folder}")
@@ -410,14 +448,15 @@ def _quieten() -> None:
     """Silence advice of Lightning that is wrong here, and its adverts."""
     import logging
 
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "💡" not in record.getMessage())
+    noise = ("💡", "`weights_only` was not set", "TPU available", "GPU available")
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(lambda record: not any(text in record.getMessage() for text in noise))
     for message in (
         ".*does not have many workers.*",
+        ".*Experiment logs directory.*exists and is not empty.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*manual optimization.*every_n_train_steps.*",
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*but have no logger configured.*",
     ):
         warnings.filterwarnings("ignore", message)
-
-

@@ -14,7 +14,9 @@ def matches(tensor: Tensor, entry: dict) -> None:
     first = torch.tensor(entry["first"], dtype=torch.float64)
     torch.testing.assert_close(flat[: len(first)], first, rtol=1e-7, atol=1e-10)  # printed with 8 digits
     torch.testing.assert_close(float(flat.mean()), entry["mean"], rtol=1e-9, atol=1e-11)
-    torch.testing.assert_close(float(flat.std()) if len(flat) > 1 else 0.0, entry["std"], rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        float(flat.std()) if len(flat) > 1 else 0.0, entry["std"], rtol=1e-9, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("key", CHECK["weights"])
@@ -29,7 +31,14 @@ def test_inputs_follow_from_their_names(name: str) -> None:
 
 def test_a_summary_refuses_a_wrong_value() -> None:
     x = torch.arange(10, dtype=torch.float64)
-    summary = {"shape": [10], "mean": 4.5, "std": float(x.std()), "abs_mean": 4.5, "points": 2, "values": [0.0, 9.0]}
+    summary = {
+        "shape": [10],
+        "mean": 4.5,
+        "std": float(x.std()),
+        "abs_mean": 4.5,
+        "points": 2,
+        "values": [0.0, 9.0],
+    }
     rule.assert_summary(x, summary)
     with pytest.raises(AssertionError):
         rule.assert_summary(x * (1 + 1e-5), summary)

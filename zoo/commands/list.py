@@ -22,7 +22,7 @@ Entry = dict[str, Any]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
-    parser.add_argument("--commercial", action="store_true", help="leave out what research-only data or weights touch")
+    parser.add_argument("--commercial", action="store_true", help="leave out what is for research only")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-# ------------------------------------------------------------------------------------------------------- the entries
+# ------------------------------------------------------------------------------------------------ the entries
 
 
 def models() -> list[Entry]:
@@ -84,7 +84,7 @@ def checkpoints() -> list[Entry]:
         entries: list[Entry] = json.loads(path.read_text(encoding="utf-8"))["entries"]
         return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in entries]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not an index of checkpoints ({error!r}); restore it from the source.") from error
+        raise UserError(f"{path} is no index of checkpoints ({error!r}); restore it.") from error
 
 
 def sources(folder: str) -> list[tuple[str, ast.Module]]:
@@ -112,11 +112,11 @@ def _is_named_in_recipes(node: ast.ClassDef) -> bool:
 
 
 def _restricted(node: ast.AST) -> bool | None:
-    """What the source says of ``research_only``: a constant, the default of an argument, or None if it depends."""
+    """What the source says of ``research_only``: a constant, an argument's default, or None if it depends."""
     for child in ast.walk(node):
         if isinstance(child, ast.Dict):
             for key, value in zip(child.keys, child.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "research_only" and isinstance(value, ast.Constant):
+                if key and ast.unparse(key) == "'research_only'" and isinstance(value, ast.Constant):
                     return bool(value.value)
         if isinstance(child, ast.FunctionDef):
             for name, _, default in arguments(child):
@@ -133,7 +133,7 @@ def _recipe_is_restricted(path: Path, restricted: dict[str, bool | None]) -> boo
     return bool(restricted.get(block.get("class_path", "")) if stated is None else stated)
 
 
-# ------------------------------------------------------------------------------------- what `zoo show` uses as well
+# ------------------------------------------------------------------------------- what `zoo show` uses as well
 
 
 def first_line(node: ast.Module | ast.ClassDef) -> str:
@@ -142,7 +142,7 @@ def first_line(node: ast.Module | ast.ClassDef) -> str:
 
 
 def arguments(function: ast.FunctionDef) -> list[tuple[str, str, str]]:
-    """Name, annotation and default of each argument but ``self``; an empty default means that it is required."""
+    """Name, annotation and default of each argument but ``self``; no default means that it is required."""
     positional = function.args.posonlyargs + function.args.args
     missing: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults))
     pairs = list(zip(positional, missing + list(function.args.defaults), strict=True))

@@ -96,6 +96,24 @@ class OrderedSampler(DistributedSampler[Any]):
         return iter([(self.epoch, index) for index in order[self.rank :: self.num_replicas][offset:]])
 
 
+class EvalSampler(DistributedSampler[Any]):
+    """Every index once, in order, dealt out to the ranks; no sample is repeated to make shares even."""
+
+    def __init__(self, length: int, rank: int, ranks: int) -> None:
+        self.indices = range(rank, length, ranks)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing changes from epoch to epoch."""
+
+    def __len__(self) -> int:
+        """Samples of this rank."""
+        return len(self.indices)
+
+    def __iter__(self) -> Any:
+        """Yield this rank's indices."""
+        return iter(self.indices)
+
+
 class DataModule(pl.LightningDataModule):
     """Loaders over one contract's splits, with an order that a resumed run continues exactly.
 
@@ -214,8 +232,9 @@ class DataModule(pl.LightningDataModule):
         if built is None:
             return []
         ranks, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        indices = list(range(len(built)))[rank::ranks]  # no sample twice: metrics must not count padding
-        return self._loader(built, self.eval_batch_size, sampler=indices, drop_last=False)
+        return self._loader(
+            built, self.eval_batch_size, sampler=EvalSampler(len(built), rank, ranks), drop_last=False
+        )
 
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
         return DataLoader(
@@ -225,6 +244,8 @@ class DataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self._seed),  # worker seeds must not eat the global stream
+            generator=torch.Generator().manual_seed(
+                self._seed
+            ),  # worker seeds must not eat the global stream
             **options,
         )

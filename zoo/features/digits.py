@@ -99,7 +99,9 @@ def classifier(kind: Kind) -> nn.Module:
     """
     path = WEIGHTS / f"{kind}.safetensors"
     if not path.is_file() or sha256(path) != card(kind)["sha256"]:
-        raise UserError(f"{path} is missing or damaged; reinstall the zoo or retrain it: python -m {__name__}.")
+        raise UserError(
+            f"{path} is missing or damaged; reinstall the zoo or retrain it: python -m {__name__}."
+        )
     network = _network(kind)
     network.load_state_dict(
         {name: value.float() for name, value in safetensors.torch.load_file(path).items()}, strict=True
@@ -126,9 +128,13 @@ def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
         order = np.random.default_rng(0).permutation(len(bunch.target))
         images = torch.from_numpy(bunch.images[order]).float().unsqueeze(1) / 8 - 1
         labels = torch.from_numpy(bunch.target[order]).long()
-        return Labelled(images[:-HELD_OUT], labels[:-HELD_OUT]), Labelled(images[-HELD_OUT:], labels[-HELD_OUT:])
+        return Labelled(images[:-HELD_OUT], labels[:-HELD_OUT]), Labelled(
+            images[-HELD_OUT:], labels[-HELD_OUT:]
+        )
     if root is None:
-        raise UserError("Give --root, the folder that holds MNIST's four idx files (train-images-idx3-ubyte.gz …).")
+        raise UserError(
+            "Give --root, the folder that holds MNIST's four idx files (train-images-idx3-ubyte.gz …)."
+        )
     parts = []
     for name in ("train", "t10k"):
         images = _idx(root / f"{name}-images-idx3-ubyte.gz", 16).view(-1, 1, 28, 28).float() / 127.5 - 1
@@ -140,7 +146,9 @@ def _idx(path: Path, header: int) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
-        raise UserError(f"{path} is missing or not a whole gzip file; give MNIST's folder with --root.") from error
+        raise UserError(
+            f"{path} is missing or not a whole gzip file; give MNIST's folder with --root."
+        ) from error
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).copy())
 
 
@@ -212,7 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure on held-out pictures, and write the weights (float16) and their JSON."""
     parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
     parser.add_argument("--data", choices=["digits", "mnist"], required=True)
-    parser.add_argument("--root", type=Path, help="folder with MNIST's four idx files; $ZOO_DATA/mnist if not given")
+    parser.add_argument(
+        "--root", type=Path, help="folder with MNIST's four idx files; $ZOO_DATA/mnist if not given"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file to write")
     given = parser.parse_args(arguments)
@@ -220,7 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fit, held_out = read(given.data, root)
     network = train(given.data, fit, given.seed)
     weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    network.load_state_dict({name: value.float() for name, value in weights.items()})  # measure what is shipped
+    network.load_state_dict(
+        {name: value.float() for name, value in weights.items()}
+    )  # measure what is shipped
     write_bytes(given.output, safetensors.torch.save(weights))
     facts = {
         "data": {"digits": "scikit-learn load_digits, 8x8", "mnist": "MNIST, 28x28"}[given.data],

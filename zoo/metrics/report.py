@@ -55,7 +55,10 @@ def table(rows: Sequence[Row]) -> str:
         ours = f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
         cells.append((row.metric, row.subject, ours, row.paper or "", row.differs or ""))
     widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 

@@ -1,0 +1,159 @@
+"""Pictures of what the generator makes, always of the same samples and the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor, nn
+
+from zoo.adversarial import AdversarialModule, Batch
+from zoo.data.base import DataModule, collate
+from zoo.errors import UserError
+from zoo.files import write_bytes, write_picture
+from zoo.pictures import grid, mosaic, scatter
+
+POINTS = 1000  # samples of a scatter plot: fewer do not show a density
+
+
+class SampleGrid(Callback):
+    """Write a picture of samples after the first step, then every so many steps, and at the end.
+
+    The samples are those of the validation split, or of the training split without augmentation where there
+    is no other; foreign data gives its first training batch. Training goes on as if no picture had been
+    taken: random state, modes and buffers stand afterwards as they stood before.
+
+    Args:
+        every_n_steps: Steps from one picture to the next.
+        rows: Rows of a grid; a mosaic has as many columns too.
+        seed: Of the noise.
+    """
+
+    def __init__(self, every_n_steps: int = 500, rows: int = 8, seed: int = 0) -> None:
+        if every_n_steps < 1 or rows < 1:
+            raise ValueError(f"every_n_steps and rows must be at least 1, got {every_n_steps} and {rows}")
+        self.every_n_steps = every_n_steps
+        self.rows = rows
+        self.seed = seed
+        self._batch: Batch | None = None
+        self._folder = Path()
+        self._written: int | None = None  # the step of the last picture
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the samples and the folder, on all ranks: ``log_dir`` is a collective.
+
+        Raises:
+            UserError: The module has no preview.
+        """
+        if not isinstance(pl_module, AdversarialModule):
+            raise UserError(
+                f"SampleGrid draws previews of adversarial modules and {type(pl_module).__name__} is none; "
+                "take it out of trainer.callbacks."
+            )
+        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "samples"
+        self._batch = fixed_batch(trainer, {"points": POINTS, "images": self.rows**2}, self.rows)
+        self._written = None
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the first batch of foreign data."""
+        if self._batch is None:
+            self._batch = first_of(batch, self.rows**2)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw when it is time."""
+        if trainer.global_step == 1 or trainer.global_step % self.every_n_steps == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the last state."""
+        if self._batch is not None:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        step = trainer.global_step
+        if step == self._written:
+            return
+        self._written = step
+        assert isinstance(pl_module, AdversarialModule)
+        # on all ranks, though one writes: batch norm across ranks would wait for ever for the others
+        with undisturbed(trainer, pl_module, self.seed):
+            columns = pl_module.preview(trainer.strategy.batch_to_device(self._batch))
+        if not trainer.is_global_zero:
+            return
+        path = self._folder / f"step={step:06d}.png"
+        write_picture(path, layout({title: kind.float().cpu() for title, kind in columns.items()}, self.rows))
+        write_bytes(self._folder / "latest.png", path.read_bytes())
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("samples", [str(path)], step=step)
+
+
+def layout(columns: dict[str, Tensor], rows: int) -> Tensor:
+    """Lay a preview out as (3, H, W): points as a scatter plot, one kind as a mosaic, several as a grid."""
+    first = next(iter(columns.values()))
+    if first.ndim == 2:
+        return scatter(columns)
+    if len(columns) == 1:
+        return mosaic(first[: rows**2], rows)
+    return grid({title: kind[:rows] for title, kind in columns.items()})
+
+
+def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> Batch | None:
+    """The first samples of the validation split, not augmented, the same on all ranks and in every run.
+
+    They are read past the loader, so no worker starts and no random number is drawn.
+
+    Args:
+        trainer: Whose data.
+        counts: Samples to take by the data's contract.
+        otherwise: Samples to take of any other contract.
+
+    Returns:
+        The batch on the CPU, from the training split where there is no validation; None for foreign data.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, DataModule):
+        return None
+    samples = data.split("val") or data.split("train")
+    assert samples is not None
+    count = min(counts.get(data.contract, otherwise), len(samples))
+    return collate(samples.__getitems__(list(range(count))))
+
+
+def first_of(batch: Batch, count: int) -> Batch:
+    """A copy of the first samples of ``batch``, which training may change later."""
+    return {
+        key: value[:count].clone() if isinstance(value, Tensor) else value[:count]
+        for key, value in batch.items()
+    }
+
+
+@contextmanager
+def undisturbed(trainer: pl.Trainer, module: nn.Module, seed: int) -> Iterator[None]:
+    """Look at ``module`` in eval mode, without gradients, at the noise of ``seed``; leave no trace."""
+    modes = [(part, part.training) for part in module.modules()]
+    buffers = [
+        (buffer, buffer.clone()) for buffer in module.buffers()
+    ]  # a paper may normalise by batch statistics
+    device = trainer.strategy.root_device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        module.eval()
+        try:
+            with trainer.precision_plugin.forward_context():
+                yield
+        finally:
+            for part, training in modes:
+                part.training = training
+            for buffer, before in buffers:
+                buffer.copy_(before)

@@ -1,0 +1,57 @@
+"""Export a training checkpoint as safetensors with a description, to keep, move and use.
+
+The folder holds model.safetensors (the generator) and model.json (class, hyper-parameters, preprocessing,
+licences, recipe, command, commit, seed, results, and a fixed sample that can be made again and compared). It
+opens with `zoo sample` and `zoo.load`, and never runs code.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("checkpoint", type=Path, help="a .ckpt file of a run")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument(
+        "--to", choices=["safetensors"], default="safetensors", help="the form of the weights"
+    )
+    parser.add_argument(
+        "--dtype", choices=["float32", "float16"], default="float32", help="how weights are stored"
+    )
+    parser.add_argument(
+        "--players", choices=["generator", "both"], default="generator", help="whose weights to keep"
+    )
+    parser.add_argument("--name", help="what to call the weights (default: the folder's name)")
+    parser.add_argument("--licence", help="licence of the weights (default: drawn from the data's)")
+    parser.add_argument(
+        "--results", type=Path, help="an eval.json to take all rows of (default: the run's, this step)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace weights that lie there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the folder and say what it holds."""
+    from zoo.adversarial import PLAYERS
+    from zoo.checkpoints import export
+
+    done = export(
+        args.checkpoint,
+        args.out,
+        dtype=args.dtype,
+        players=PLAYERS if args.players == "both" else PLAYERS[:1],
+        name=args.name,
+        licence=args.licence,
+        results=args.results,
+        force=args.force,
+    )
+    weights = done.config["weights"]
+    print(
+        f"Wrote {args.out}: {done.config['class']} of step {done.config['step']}, "
+        f"{weights['bytes'] / 1e6:.1f} MB ({args.dtype}), {len(done.config['results'])} results, "
+        f"licence {done.config['licence']['weights']}, sha256 {weights['sha256']}."
+    )
+    return 0

@@ -1,0 +1,184 @@
+"""Make samples from noise, or translate pictures, with pretrained weights or a checkpoint.
+
+A model of noise writes one sheet of samples when OUT is a picture file, single pictures when it is a folder. A model
+of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output; label maps are given as
+class numbers (palette or grey PNG).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.checkpoints import Pretrained
+
+AT_ONCE = 256  # samples of noise computed together
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("name", help="a name of `zoo list checkpoints`, an exported folder, or a .ckpt file")
+    parser.add_argument(
+        "inputs", nargs="*", type=Path, metavar="INPUT", help="pictures, or folders of pictures"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="a picture file, or a folder")
+    parser.add_argument("-n", "--number", type=int, help="samples to make from noise (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--compare", action="store_true", help="write input and output side by side")
+    parser.add_argument("--force", action="store_true", help="replace files that lie there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the pictures and say where they are."""
+    from zoo.checkpoints import load
+
+    model = load(args.name)
+    if model.takes == "noise":
+        if args.inputs or args.compare:
+            raise UserError(
+                f"{args.name} makes samples from noise and takes no input; leave INPUT and --compare out."
+            )
+        count = _from_noise(model, args)
+    else:
+        if args.number is not None:
+            raise UserError(f"{args.name} translates pictures: it makes one output an input; leave -n out.")
+        count = _from_pictures(model, args)
+    if model.config["data"].get("research_only"):
+        print(f"{args.name} was trained on data for research only; so are these pictures.", file=sys.stderr)
+    print(f"Wrote {count} {'picture' if count == 1 else 'pictures'} to {args.out}.")
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------------------- noise
+
+
+def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
+    import torch
+
+    from zoo.files import write_picture
+    from zoo.pictures import mosaic, scatter
+
+    number = 64 if args.number is None else args.number
+    if number < 1:
+        raise UserError(f"-n must be at least 1, got {number}.")
+    as_sheet = _is_picture(args.out)
+    targets = [args.out] if as_sheet else [args.out / f"{i:05d}.png" for i in range(number)]
+    _refuse_taken(targets, args.force)
+    starts = range(0, number, AT_ONCE)
+    samples = torch.cat([model.sample(min(AT_ONCE, number - i), args.seed + i // AT_ONCE) for i in starts])
+    if samples.dim() == 2:
+        if not as_sheet:
+            raise UserError(
+                f"{args.name} makes points, which are drawn in one plot; give a file, such as -o points.png."
+            )
+        write_picture(args.out, scatter({"samples": samples}))
+        return 1
+    if as_sheet:
+        write_picture(args.out, mosaic(samples))
+        return 1
+    suffix = _suffix(samples.shape[1])
+    targets = [target.with_suffix(suffix) for target in targets]
+    _refuse_taken(targets, args.force)
+    for target, sample in zip(targets, samples, strict=True):
+        write_picture(target, sample)
+    return number
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+
+def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import track
+
+    from zoo.files import write_picture
+    from zoo.pictures import grid
+
+    sources = _sources(args.inputs, args.name)
+    if _is_picture(args.out):
+        if len(sources) > 1:
+            raise UserError(
+                f"{len(sources)} pictures do not fit into the one file {args.out}; give a folder with -o."
+            )
+        targets = [args.out]
+    else:
+        suffix = ".png" if args.compare else _suffix(int(model.module.hparams["out_channels"]))
+        targets = [args.out / f"{source.stem}{suffix}" for source in sources]
+    first: dict[Path, Path] = {}
+    for source, target in zip(sources, targets, strict=True):
+        if target in first:
+            raise UserError(f"{first[target]} and {source} would both become {target}; translate them apart.")
+        first[target] = source
+    _refuse_taken(targets, args.force)
+    pairs = list(zip(sources, targets, strict=True))
+    quiet = len(pairs) < 5
+    for source, target in track(pairs, "Translating", console=Console(stderr=True), disable=quiet):
+        picture, bits = _read(source, model)
+        output = model.sample(picture[None], args.seed)
+        if args.compare:
+            write_picture(target, grid({"input": picture[None], "output": output}))
+        else:
+            write_picture(target, output[0], bits)
+    return len(pairs)
+
+
+def _sources(inputs: list[Path], name: str) -> list[Path]:
+    """The picture files that are meant, folders opened."""
+    from zoo.files import PICTURE_SUFFIXES
+
+    if not inputs:
+        raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")
+    found: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise UserError(f"There is no file or folder {path}; check the path.")
+        inside = (
+            sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            if path.is_dir()
+            else [path]
+        )
+        if not inside:
+            raise UserError(f"The folder {path} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
+        found += inside
+    return found
+
+
+def _read(path: Path, model: Pretrained) -> tuple[Tensor, Any]:
+    """A picture as the model takes it, and the bits of its file."""
+    from zoo.files import read_array, to_tensor
+
+    array = read_array(path)
+    got, expected = array.shape[2], model.input_channels
+    if got != expected:
+        alpha = (
+            " (one of them alpha; lay it over a background first)"
+            if got in (2, 4) and got - 1 == expected
+            else ""
+        )
+        raise UserError(f"{path} has {got} channels{alpha}, but these weights expect {expected}.")
+    return to_tensor(array), 8 * array.dtype.itemsize
+
+
+def _is_picture(path: Path) -> bool:
+    from zoo.files import PICTURE_SUFFIXES
+
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
+
+
+def _suffix(channels: int) -> str:
+    return ".png" if channels <= 4 else ".tif"
+
+
+def _refuse_taken(targets: list[Path], force: bool) -> None:
+    taken = [target for target in targets if target.exists()]
+    if taken and not force:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise UserError(f"{taken[0]}{more} would be overwritten; choose another -o or add --force.")

@@ -1,0 +1,456 @@
+"""Pictures for unconditional generation: ``image`` (C, H, W) in [-1, 1] and ``label`` when there is one.
+
+Scikit-learn's handwritten digits (no download), MNIST from its idx files, and any folder of pictures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from zoo.data.base import Batch, DataModule, Key, SampleSet, Split
+from zoo.errors import UserError
+from zoo.files import PICTURE_SUFFIXES, read_picture
+
+
+class MemorySet(SampleSet):
+    """Labelled pictures held as bytes, from which a whole batch is cut at once.
+
+    Args:
+        values: (N, C, H, W) of uint8.
+        labels: (N,) of class numbers.
+        highest: The value that stands for white.
+    """
+
+    def __init__(self, values: Tensor, labels: Tensor, highest: int) -> None:
+        self.values, self.labels, self.highest = values, labels, highest
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.values)
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        """Picture ``index``; nothing is random."""
+        return {"image": self.to_image(self.values[index]), "label": self.labels[index]}
+
+    def __getitems__(self, keys: list[Key]) -> Batch:
+        """The collated batch of these keys."""
+        indices = torch.tensor([key if isinstance(key, int) else key[1] for key in keys])
+        return {"image": self.to_image(self.values[indices]), "label": self.labels[indices]}
+
+    def to_image(self, values: Tensor) -> Tensor:
+        """Stored values as floats in [-1, 1]."""
+        return values.float().div_(self.highest / 2).sub_(1)
+
+
+class Digits(DataModule):
+    """Scikit-learn's 1,797 real handwritten digits of 8x8 pixels, which need no download.
+
+    Of every seven pictures in scikit-learn's order the first is kept for test and the second for validation (257
+    each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
+
+    Args:
+        batch_size: Samples a training batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training; these digits need none.
+        seed: Of the order; the run's seed when not given.
+    """
+
+    contract = "images"
+
+    def __init__(
+        self,
+        batch_size: int = 100,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+
+    def dataset(self, split: Split) -> MemorySet:
+        """The split's digits."""
+        digits = load_digits()
+        values = torch.from_numpy(digits.images.astype("uint8")).unsqueeze(1)
+        labels = torch.from_numpy(digits.target).long()
+        place = torch.arange(len(labels)) % 7
+        chosen = {"train": place > 1, "val": place == 1, "test": place == 0}[split]
+        return MemorySet(values[chosen], labels[chosen], highest=16)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the digits."""
+        return {
+            "contract": self.contract,
+            "name": "scikit-learn digits (UCI optical recognition of handwritten digits, test part)",
+            "licence": "CC BY 4.0",
+            "research_only": False,
+            "preprocessing": {"size": [8, 8], "channels": 1, "values": "0 to 16 become -1 to 1"},
+            "fingerprint": _fingerprint(self.split("train")),
+        }
+
+
+class MNIST(DataModule):
+    """MNIST from its four idx files: the first 50,000 training digits, the last 10,000 for validation, 10,000 for test.
+
+    That is the split of Goodfellow et al. 2014. Other sets in the same format (Fashion-MNIST) work too.
+
+    Args:
+        root: Folder of ``train-images-idx3-ubyte`` and its three companions, with ``.gz`` or without.
+        batch_size: Samples a training batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training; a set in memory needs none.
+        seed: Of the order; the run's seed when not given.
+    """
+
+    contract = "images"
+
+    HASHES: ClassVar[dict[str, str]] = {  # SHA-256 of the unpacked files
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    }
+    HELD_OUT = 10_000
+
+    def __init__(
+        self,
+        root: str = "data/mnist",
+        batch_size: int = 100,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        self.root = Path(root)
+        self._hashes: dict[str, str] = {}  # of the files read so far
+
+    def dataset(self, split: Split) -> MemorySet:
+        """The split's digits.
+
+        Raises:
+            UserError: A file is missing, damaged, or does not belong to the others.
+        """
+        part = "t10k" if split == "test" else "train"
+        images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        values, labels = self._read(images_name, 3).unsqueeze(1), self._read(labels_name, 1).long()
+        if len(values) != len(labels):
+            raise UserError(
+                f"{self.root} holds {len(values)} pictures in {images_name} but {len(labels)} labels in {labels_name}; "
+                "take both files from the same place."
+            )
+        if split == "test":
+            return MemorySet(values, labels, highest=255)
+        if len(values) <= self.HELD_OUT:
+            raise UserError(
+                f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} are kept for "
+                "validation; give the whole training file."
+            )
+        cut = slice(None, -self.HELD_OUT) if split == "train" else slice(-self.HELD_OUT, None)
+        return MemorySet(values[cut], labels[cut], highest=255)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the data."""
+        fingerprint = _fingerprint(train := self.split("train"))
+        assert isinstance(train, MemorySet)
+        genuine = all(self.HASHES[name] == found for name, found in self._hashes.items())
+        return {
+            "contract": self.contract,
+            "name": "MNIST" if genuine else f"idx files of {self.root.name}",
+            "licence": "CC BY-SA 3.0" if genuine else "not stated",
+            "research_only": False,
+            "preprocessing": {
+                "size": list(train.values.shape[2:]),
+                "channels": 1,
+                "values": "0 to 255 become -1 to 1",
+            },
+            "fingerprint": fingerprint,
+        }
+
+    def _read(self, name: str, dimensions: int) -> Tensor:
+        path = self.root / name
+        packed = path.with_name(f"{name}.gz")
+        if not path.is_file() and not packed.is_file():
+            raise UserError(
+                f"{self.root} has no {name} (nor {name}.gz): put the four files {', '.join(self.HASHES)} there, from "
+                "https://ossci-datasets.s3.amazonaws.com/mnist/ or with torchvision.datasets.MNIST(download=True), "
+                "or name their folder with data.root."
+            )
+        path = path if path.is_file() else packed
+        try:
+            data = path.read_bytes()
+            data = gzip.decompress(data) if path.suffix == ".gz" else data
+            shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+            if data[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
+                raise ValueError("its head is not that of an idx file")
+            values = torch.frombuffer(bytearray(data[4 + 4 * dimensions :]), dtype=torch.uint8).reshape(shape)
+        except (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError) as error:
+            raise UserError(f"{path} is not a whole idx file ({error}); fetch it again.") from error
+        self._hashes[name] = hashlib.sha256(data).hexdigest()
+        return values
+
+
+class PictureSet(SampleSet):
+    """Picture files, decoded when asked for.
+
+    Args:
+        paths: The files, in order.
+        labels: One class number a file, or None.
+        size: Side of the square that is cut out; None keeps pictures as they are.
+        load_size: The shorter side is brought to this before cutting.
+        random_crop: Cut at a random place in training instead of the centre.
+        mirror: Mirror half of the training pictures.
+        channels: Channels of every picture; None keeps the file's.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        labels: list[int] | None,
+        size: int | None,
+        load_size: int | None,
+        random_crop: bool,
+        mirror: bool,
+        channels: int | None,
+    ) -> None:
+        self.paths, self.labels = paths, labels
+        self.size, self.load_size = size, load_size or size
+        self.random_crop, self.mirror, self.channels = random_crop, mirror, channels
+        self.first = self._fitted(0).shape  # what all others must match
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.paths)
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        """Picture ``index``, cut and mirrored.
+
+        Raises:
+            UserError: The file is unreadable, or of another size or channel count than the first.
+        """
+        image = self._fitted(index)
+        self._check(index, image)
+        if self.size is not None:
+            image = self._crop(image, self.size, random if self.random_crop else None)
+        if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
+            image = image.flip(-1)
+        batch: Batch = {"image": image.contiguous()}
+        return batch if self.labels is None else batch | {"label": torch.tensor(self.labels[index])}
+
+    def _fitted(self, index: int) -> Tensor:
+        image = with_channels(read_picture(self.paths[index]), self.channels, self.paths[index])
+        if self.load_size is None:
+            return image
+        height, width = image.shape[1:]
+        scale = self.load_size / min(height, width)
+        to = (max(self.load_size, round(height * scale)), max(self.load_size, round(width * scale)))
+        if to == (height, width):
+            return image
+        resized = F.interpolate(image[None], to, mode="bilinear", antialias=True, align_corners=False)
+        return resized[0].clamp_(-1, 1)
+
+    def _check(self, index: int, image: Tensor) -> None:
+        if self.size is None and image.shape[1:] != self.first[1:]:
+            raise UserError(
+                f"{self.paths[index]} is {_size(image.shape)} but {self.paths[0]} is {_size(self.first)}; set data.size "
+                "so that all are brought to one size."
+            )
+        if len(image) != self.first[0]:
+            raise UserError(
+                f"{self.paths[index]} has {len(image)} channels but {self.paths[0]} has {self.first[0]}; set "
+                "data.channels to 1 or 3."
+            )
+
+    @staticmethod
+    def _crop(image: Tensor, size: int, random: torch.Generator | None) -> Tensor:
+        spare = (image.shape[1] - size, image.shape[2] - size)
+        if random is None:
+            top, left = spare[0] // 2, spare[1] // 2
+        else:
+            top, left = (int(torch.randint(s + 1, (), generator=random)) for s in spare)
+        return image[:, top : top + size, left : left + size]
+
+
+class ImageFolder(DataModule):
+    """Any folder of pictures: PNG, JPEG, TIFF, WebP or BMP, directly in it or in one folder a class.
+
+    Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures are held
+    out by their place in the order of names. Folders below a split are classes and give ``label``.
+
+    Args:
+        root: The folder.
+        size: Side of the square pictures to make: the shorter side is resized, the centre cut out. Not given, all
+            pictures must be of one size.
+        load_size: Resize the shorter side to this instead of ``size`` before cutting.
+        random_crop: Cut training pictures at a random place.
+        mirror: Mirror half of the training pictures from left to right.
+        channels: 1 or 3 brings all pictures to grey or RGB; not given, they stay as they are, alpha included.
+        hold_out: Without split folders, of so many pictures the first is kept for test and the second for
+            validation; 0 keeps none.
+        licence: Of the pictures, as it shall stand in checkpoints.
+        research_only: Whether the licence allows research only.
+        batch_size: Samples a training batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training.
+        seed: Of order and augmentation; the run's seed when not given.
+    """
+
+    contract = "images"
+
+    def __init__(
+        self,
+        root: str,
+        size: int | None = None,
+        load_size: int | None = None,
+        random_crop: bool = False,
+        mirror: bool = False,
+        channels: int | None = None,
+        hold_out: int = 10,
+        licence: str = "not stated",
+        research_only: bool = False,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        if size is not None and size < 1:
+            raise UserError(
+                f"data.size must be at least 1, got {size}; give the side of the pictures in pixels."
+            )
+        if load_size is not None and load_size < (size or load_size + 1):
+            raise UserError(
+                f"data.load_size {load_size} must be at least data.size ({size}); raise it or leave it out."
+            )
+        if random_crop and size is None:
+            raise UserError("data.random_crop needs data.size, the side of the square to cut out.")
+        if channels not in (None, 1, 3):
+            raise UserError(
+                f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; leave it out to keep all."
+            )
+        if hold_out == 1 or hold_out < 0:
+            raise UserError(
+                f"data.hold_out must be 0 or at least 2, got {hold_out}; 10 keeps a tenth for test."
+            )
+        self.root, self.hold_out = Path(root), hold_out
+        self.size, self.load_size, self.random_crop = size, load_size, random_crop
+        self.mirror, self.channels = mirror, channels
+        self.licence, self.research_only = licence, research_only
+
+    def files(self, split: Split) -> tuple[Path, list[Path]]:
+        """The split's folder and its pictures, sorted by name.
+
+        Raises:
+            UserError: There is no such folder.
+        """
+        if not self.root.is_dir():
+            raise UserError(f"There is no folder {self.root}; set data.root to a folder of pictures.")
+        if (self.root / "train").is_dir():
+            return self.root / split, _pictures(self.root / split)
+        paths = _pictures(self.root)
+        if not self.hold_out:
+            return self.root, paths if split == "train" else []
+        mine = {"test": (0,), "val": (1,), "train": range(2, self.hold_out)}[split]
+        return self.root, [path for i, path in enumerate(paths) if i % self.hold_out in mine]
+
+    def dataset(self, split: Split) -> PictureSet | None:
+        """The split's pictures.
+
+        Raises:
+            UserError: There is no training picture, or the first one is unreadable.
+        """
+        folder, paths = self.files(split)
+        if not paths:
+            if split != "train":
+                return None
+            raise UserError(
+                f"{folder} has no pictures for training; put files that end with {', '.join(PICTURE_SUFFIXES)} there."
+            )
+        return PictureSet(
+            paths,
+            self._labels(folder, paths),
+            self.size,
+            self.load_size,
+            self.random_crop,
+            self.mirror,
+            self.channels,
+        )
+
+    def _labels(self, folder: Path, paths: list[Path]) -> list[int] | None:
+        train, known = self.files("train")
+        classes = sorted({path.relative_to(train).parts[0] for path in known if path.parent != train})
+        names = [path.relative_to(folder).parts[0] for path in paths]
+        if not classes or not set(names) <= set(classes):
+            return None
+        return [classes.index(name) for name in names]
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the pictures."""
+        first = self.split("train")
+        assert isinstance(first, PictureSet)
+        digest = hashlib.sha256()
+        for path in first.paths:
+            digest.update(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size}\n".encode())
+        size = [self.size, self.size] if self.size else list(first.first[1:])
+        return {
+            "contract": self.contract,
+            "name": self.root.resolve().name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": size,
+                "load_size": self.load_size,
+                "random_crop": self.random_crop,
+                "mirror": self.mirror,
+                "channels": first.first[0],
+            },
+            "fingerprint": digest.hexdigest(),
+        }
+
+
+def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
+    """Bring a picture (C, H, W) to grey (1) or RGB (3); alpha is dropped, None changes nothing.
+
+    Raises:
+        UserError: The file has more channels than a colour picture.
+    """
+    have = len(picture)
+    if channels is None or have == channels:
+        return picture
+    if have > 4:
+        raise UserError(
+            f"{path} has {have} channels, which cannot become {channels}; leave data.channels out."
+        )
+    colour = picture[: 1 if have < 3 else 3]
+    if channels == 3:
+        return colour.expand(3, -1, -1)
+    return (
+        colour if len(colour) == 1 else torch.tensordot(torch.tensor([0.299, 0.587, 0.114]), colour, 1)[None]
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = folder.rglob("*") if folder.is_dir() else ()
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _size(shape: torch.Size) -> str:
+    return f"{shape[2]}x{shape[1]}"
+
+
+def _fingerprint(samples: SampleSet | None) -> str:
+    assert isinstance(samples, MemorySet)
+    return hashlib.sha256(samples.values.numpy().tobytes() + samples.labels.numpy().tobytes()).hexdigest()

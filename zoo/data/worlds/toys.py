@@ -1,0 +1,72 @@
+"""Toy worlds in the plane, drawn by code: a ring of Gaussians, a grid of Gaussians, a noisy sine curve.
+
+A point is a function of (world, sigma, seed, split, epoch, index) alone. The random numbers come from a hash of the
+counter (SplitMix64), so any set of points is drawn in a few array operations, in any order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.guards import mix
+
+World = Literal["ring", "grid", "sine"]
+RING_RADIUS = 0.8
+GRID_SIDE = 0.8  # the grid's centres lie within [-0.8, 0.8]
+
+_STEP, _MIX1, _MIX2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def centres(world: Literal["ring", "grid"]) -> NDArray[np.float64]:
+    """The means of the Gaussians: (8, 2) on a circle, or (25, 2) on a square grid."""
+    if world == "ring":
+        angles = np.arange(8) * (np.pi / 4)
+        return RING_RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    axis = np.linspace(-GRID_SIDE, GRID_SIDE, 5)
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+
+
+def draw(
+    world: World, sigma: float, seed: int, split: str, epoch: NDArray[np.int64], index: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Draw the points (N, 2) of the keys ``zip(epoch, index)``.
+
+    Args:
+        world: Which density.
+        sigma: Standard deviation of each Gaussian; of the sine's vertical noise.
+        seed: Of the data.
+        split: Splits never share points.
+        epoch: (N,) A new epoch draws new points.
+        index: (N,) Place in the epoch.
+    """
+    key = np.uint64(mix("toys", seed, split))
+    counter = _hash(key + _hash(epoch.astype(np.uint64) + _STEP)) + index.astype(np.uint64)
+    where, radius, angle = (_uniform(counter, key, part) for part in range(3))
+    # Box and Muller; 1 - u lies in (0, 1], so the logarithm is finite
+    length = sigma * np.sqrt(-2 * np.log1p(-radius))
+    noise = length[:, None] * np.stack([np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)], axis=1)
+    if world == "sine":
+        x = 2 * where - 1
+        return np.stack([x, 0.8 * np.sin(np.pi * x) + noise[:, 1]], axis=1).astype(np.float32)
+    means = centres(world)
+    return (means[(where * len(means)).astype(np.int64)] + noise).astype(np.float32)
+
+
+def _uniform(counter: NDArray[np.uint64], key: np.uint64, part: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) with 53 bits."""
+    return (_hash(_hash(counter) + key + np.uint64(part) * _STEP) >> np.uint64(11)).astype(
+        np.float64
+    ) * 2.0**-53
+
+
+def _hash(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser; 64-bit wrap-around is meant."""
+    z = np.asarray(x, np.uint64)
+    with np.errstate(over="ignore"):
+        z = z + _STEP
+        z = (z ^ (z >> np.uint64(30))) * _MIX1
+        z = (z ^ (z >> np.uint64(27))) * _MIX2
+    return z ^ (z >> np.uint64(31))

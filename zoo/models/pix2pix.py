@@ -1,0 +1,571 @@
+"""pix2pix: Image-to-Image Translation with Conditional Adversarial Networks.
+
+Isola, Zhu, Zhou and Efros, CVPR 2017, https://arxiv.org/abs/1611.07004.
+
+The generator G translates an input picture x towards a target y; the discriminator D judges pairs by patches::
+
+    L_cGAN(G, D) = E log D(x, y) + E log(1 - D(x, G(x)))        (1)
+    L_L1(G)      = E |y - G(x)|                                 (3)
+    G*           = arg min_G max_D L_cGAN(G, D) + lambda L_L1   (4)
+
+In practice D minimises half of its objective, which slows it down beside G, and G maximises log D(x, G(x))
+(section 3.3). There is no noise vector: dropout is the only source of chance, in training and at test time alike.
+Pictures are (B, C, H, W) in [-1, 1]; D gives one logit a patch, (B, 1, 30, 30) at 256 pixels and a field of 70.
+The order of a turn is that of the authors' PyTorch code: D moves, then G, judged by the D that has just moved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar, Literal, Unpack
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
+from zoo.errors import UserError
+from zoo.losses import bce, least_squares
+
+Norm = Literal["batch", "instance"]
+Field = Literal[1, 16, 34, 70, 286]
+STRIDED: dict[int, int] = {16: 1, 34: 2, 70: 3, 286: 5}  # receptive field -> layers of stride 2
+
+
+class UNet(nn.Module):
+    """Encoder-decoder whose mirrored layers are joined by skip connections (appendix 6.1.1).
+
+    With 8 levels and width 64 the encoder is C64-C128-C256-C512-C512-C512-C512-C512, the last at 1 x 1 for 256
+    pixels, and the decoder CD512-CD512-CD512-C512-C256-C128-C64-output.
+
+    Args:
+        in_channels: Channels of the input picture.
+        out_channels: Channels of the output picture.
+        levels: Halvings down to the bottleneck; sides must be multiples of ``2**levels``.
+        width: Channels of the outermost layer.
+        norm: Normalisation of all layers but the first, the bottleneck and the last.
+        dropout: Probability that an activation is dropped.
+        dropout_at: Blocks of the decoder that drop, counted from 1 at the bottleneck.
+        skips: Without them it is the paper's encoder-decoder.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        levels: int,
+        width: int,
+        norm: Norm,
+        dropout: float,
+        dropout_at: tuple[int, ...],
+        skips: bool = True,
+    ) -> None:
+        super().__init__()
+        self.skips = skips
+        widths = [width * min(2**level, 8) for level in range(levels)]
+        bias = norm == "instance"  # batch norm's own shift makes a bias before it idle
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, channels in enumerate(widths):
+            before = widths[level - 1] if level else in_channels
+            layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True)] if level else []
+            layers.append(nn.Conv2d(before, channels, 4, stride=2, padding=1, bias=bias))
+            if 0 < level < levels - 1:  # one value a channel at the bottleneck: a norm would erase it
+                layers.append(normalisation(norm, channels))
+            self.down.append(nn.Sequential(*layers))
+        for block, level in enumerate(reversed(range(levels)), start=1):
+            before = widths[level] * (2 if skips and block > 1 else 1)
+            channels = widths[level - 1] if level else out_channels
+            layers = [
+                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(before, channels, 4, stride=2, padding=1, bias=bias or not level),
+                normalisation(norm, channels) if level else nn.Tanh(),
+            ]
+            if level and block in dropout_at:
+                layers.append(nn.Dropout(dropout))
+            self.up.append(nn.Sequential(*layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate ``x``."""
+        encoded = []
+        for down in self.down:
+            x = down(x)
+            encoded.append(x)
+        encoded.pop()
+        # Each level's leaky ReLU has changed the level above in place, which saves a copy of it and leaves no trace:
+        # the decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
+        for up in self.up:
+            x = up(x)
+            if self.skips and encoded:
+                x = torch.cat([encoded.pop(), x], dim=1)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions around which the input is added."""
+
+    def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
+            normalisation(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
+            normalisation(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the block computes; shape is kept."""
+        y: Tensor = x + self.body(x)
+        return y
+
+
+class ResidualGenerator(nn.Module):
+    """The residual generator of the authors' PyTorch code; the paper itself does not use it.
+
+    Args:
+        in_channels: Channels of the input picture.
+        out_channels: Channels of the output picture.
+        blocks: Residual blocks at a quarter of the resolution.
+        width: Channels of the outermost layer.
+        norm: Normalisation of all layers but the last.
+        dropout: Probability that an activation within a block is dropped.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, blocks: int, width: int, norm: Norm, dropout: float
+    ) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias)]
+        layers += [normalisation(norm, width), nn.ReLU(inplace=True)]
+        for channels in (width, 2 * width):
+            layers += [
+                nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias),
+                normalisation(norm, 2 * channels),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 3, 2, padding=1, output_padding=1, bias=bias),
+                normalisation(norm, channels // 2),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate ``x``; sides must be multiples of 4."""
+        y: Tensor = self.layers(x)
+        return y
+
+
+class PatchGAN(nn.Module):
+    """Discriminator that judges each patch of a picture on its own (section 3.2.2, appendix 6.1.2).
+
+    A field of 70 is C64-C128-C256-C512; a field of 1 is C64-C128 of 1 x 1 convolutions.
+
+    Args:
+        in_channels: Channels of what it sees: input and output together.
+        width: Channels of the first layer.
+        receptive_field: Side of a patch in pixels.
+        norm: Normalisation of all layers but the first and the last.
+    """
+
+    def __init__(self, in_channels: int, width: int, receptive_field: Field, norm: Norm) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        if receptive_field == 1:
+            self.layers = nn.Sequential(
+                nn.Conv2d(in_channels, width, 1),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.Conv2d(width, 2 * width, 1, bias=bias),
+                normalisation(norm, 2 * width),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.Conv2d(2 * width, 1, 1, bias=bias),
+            )
+            return
+        strided = STRIDED[receptive_field]
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        channels = width
+        for depth in range(1, strided + 1):
+            before, channels = channels, width * min(2**depth, 8)
+            layers += [
+                nn.Conv2d(before, channels, 4, stride=2 if depth < strided else 1, padding=1, bias=bias),
+                normalisation(norm, channels),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, stride=1, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One logit a patch, (B, 1, h, w)."""
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Batch norm with scale and shift, or instance norm without."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw weights from N(0, 0.02) (section 3.3), scales of norms from N(1, 0.02); biases are 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            # differs: the authors' Torch code zeroes these biases before each step, so that they never learn
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+@contextmanager
+def as_in_training(network: nn.Module) -> Iterator[None]:
+    """Within, dropout drops and batch norm uses the batch's own statistics; running ones are left alone."""
+    was_training = network.training
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    network.train()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+class Pix2Pix(AdversarialModule):
+    """Translate ``batch["input"]`` into ``batch["target"]``.
+
+    Args:
+        generator: ``unet``, the paper's; ``encoder_decoder``, the same without skip connections (section
+            4.3); ``resnet``, an option of the authors' PyTorch code.
+        levels: Depth of the U-Net or encoder-decoder: 8 for 256 pixels, 7 for 128, 6 for 64.
+        blocks: Residual blocks of ``resnet``: 9 for 256 pixels, 6 for less.
+        width: Channels of the generator's outermost layer.
+        receptive_field: Side in pixels of the patches that the discriminator judges (section 4.4).
+        discriminator_width: Channels of the discriminator's first layer.
+        in_channels: Channels of ``input``.
+        out_channels: Channels of ``target``.
+        norm: ``batch``, the paper's, or ``instance``.
+        dropout: Probability of dropout in the decoder's blocks ``dropout_at``, or in each residual block.
+        dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck (the authors' PyTorch
+            code has it in 2, 3, 4).
+        loss: ``vanilla`` is equation 1 on logits; ``lsgan`` is least squares, an option of the PyTorch code.
+        adversarial: Without it only L1 is left and the discriminator never moves (section 4.1, row "L1").
+        conditional: Whether the discriminator sees the input too; without it the rows "GAN" and "L1+GAN".
+        lambda_l1: Weight of the L1 term (section 4.1); 0 gives the rows "GAN" and "cGAN".
+        learning_rate: Of Adam, for both players.
+        betas: Of Adam.
+        epochs_constant: Epochs at the full learning rate before it decays; without ``epochs_decay`` all are.
+        epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate; 100 in the PyTorch code.
+        inference: ``paper``: dropout and the statistics of the test batch, as in training (section 3.3);
+            ``running``: no dropout, statistics gathered in training.
+    """
+
+    takes: ClassVar[Literal["noise", "picture"]] = "picture"
+
+    def __init__(
+        self,
+        generator: Literal["unet", "encoder_decoder", "resnet"] = "unet",
+        levels: int = 8,
+        blocks: int = 9,
+        width: int = 64,
+        receptive_field: Field = 70,
+        discriminator_width: int = 64,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        norm: Norm = "batch",
+        dropout: float = 0.5,
+        dropout_at: tuple[int, ...] = (1, 2, 3),
+        loss: Literal["vanilla", "lsgan"] = "vanilla",
+        adversarial: bool = True,
+        conditional: bool = True,
+        lambda_l1: float = 100.0,
+        learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        epochs_constant: int = 100,
+        epochs_decay: int = 0,
+        inference: Literal["paper", "running"] = "paper",
+        **options: Unpack[GameOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.save_hyperparameters()
+        if not adversarial and not lambda_l1:
+            raise UserError(
+                "model.adversarial is false and model.lambda_l1 is 0: nothing is left to learn from."
+            )
+        if levels < 2:
+            raise UserError(f"model.levels must be at least 2 (8 for 256 pixels), not {levels}.")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.loss, self.adversarial, self.conditional = loss, adversarial, conditional
+        self.lambda_l1, self.learning_rate, self.betas = lambda_l1, learning_rate, betas
+        self.epochs_constant, self.epochs_decay, self.inference = epochs_constant, epochs_decay, inference
+        self.multiple = 4 if generator == "resnet" else 2**levels  # sides of pictures are multiples of this
+        self.smallest = (
+            3 * 2 ** STRIDED[receptive_field] if receptive_field > 1 else 1
+        )  # side that gives one patch
+        if generator == "resnet":
+            self.generator = ResidualGenerator(in_channels, out_channels, blocks, width, norm, dropout)
+        else:
+            skips = generator == "unet"
+            self.generator = UNet(in_channels, out_channels, levels, width, norm, dropout, dropout_at, skips)
+        seen = out_channels + (in_channels if conditional else 0)
+        self.discriminator = PatchGAN(seen, discriminator_width, receptive_field, norm)
+        self.apply(initialise)
+
+    def generate(self, batch: Batch) -> Tensor:
+        """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            UserError: Channels or sides of the batch do not fit the networks.
+        """
+        self._check(batch)
+        as_it_is = self.training or self.inference == "running"
+        with nullcontext() if as_it_is else as_in_training(self.generator):
+            fake: Tensor = self.generator(batch["input"])
+        return fake
+
+    def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        """Half of the objective (section 3.3); fakes and reals are normalised each with their own statistics."""
+        return {
+            "fake": 0.5 * self.distance(self.judge(batch, fake), 0.0),
+            "real": 0.5 * self.distance(self.judge(batch, batch["target"]), 1.0),
+        }
+
+    def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        """What the discriminator says of the fake after its own move, and the L1 distance (equation 4)."""
+        terms = {}
+        if self.adversarial:
+            terms["adversarial"] = self.distance(self.judge(batch, fake), 1.0)
+        if self.lambda_l1:
+            terms["l1"] = self.lambda_l1 * F.l1_loss(fake, batch["target"])
+        return terms
+
+    def judge(self, batch: Batch, picture: Tensor) -> Tensor:
+        """The discriminator's logits for ``picture`` as a translation of the batch's input."""
+        seen = torch.cat([batch["input"], picture], dim=1) if self.conditional else picture
+        logits: Tensor = self.discriminator(seen)
+        return logits
+
+    def distance(self, logits: Tensor, target: float) -> Tensor:
+        """The adversarial loss of ``logits`` whose right answer is ``target``, 1 for real and 0 for fake."""
+        return bce(logits, target) if self.loss == "vanilla" else least_squares(logits, target)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Terms:
+        """The discriminator moves, then the generator; with L1 alone only the generator does."""
+        if self.adversarial:
+            return super().training_step(batch, batch_idx)
+        return self.update("generator", *(self._making(part) for part in self.micro_batches(batch)))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam for both players (section 3.3)."""
+        fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(player.parameters(), self.learning_rate, self.betas, fused=fused)
+            for player in (self.generator, self.discriminator)
+        ]
+        if not self.epochs_decay:
+            return optimizers
+        first, epochs = self.epochs_constant, self.epochs_decay
+        return optimizers, [
+            torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda epoch: 1.0 - min(max(0, epoch + 1 - first) / (epochs + 1), 1.0)
+            )
+            for optimizer in optimizers
+        ]
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Columns of a sample grid."""
+        return {"input": batch["input"], "fake": self.generate(batch), "target": batch["target"]}
+
+    def sample(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Translate pictures of any size, one by one, so that none depends on its neighbours.
+
+        Args:
+            images: (B, in_channels, H, W) in [-1, 1].
+            seed: Of dropout, where the inference mode has it; the same for each picture.
+
+        Returns:
+            (B, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            UserError: The pictures have another number of channels.
+        """
+        height, width = images.shape[-2:]
+        more = (-height % self.multiple, -width % self.multiple)
+        top, left = more[0] // 2, more[1] // 2
+        pad = (left, more[1] - left, top, more[0] - top)
+        mirrored = pad[1] < width and pad[3] < height  # too small a picture cannot be mirrored that far
+        was_training, weight = self.training, next(self.generator.parameters())
+        self.eval()
+        outputs = []
+        try:
+            with torch.no_grad(), torch.random.fork_rng():
+                for image in images:
+                    torch.manual_seed(seed)
+                    x = F.pad(image[None].to(weight), pad, "reflect" if mirrored else "replicate")
+                    outputs.append(self.generate({"input": x})[..., top : top + height, left : left + width])
+        finally:
+            self.train(was_training)
+        return torch.cat(outputs)
+
+    def _check(self, batch: Batch) -> None:
+        for key, wanted, name in (("input", self.in_channels, "in"), ("target", self.out_channels, "out")):
+            if key in batch and batch[key].shape[1] != wanted:
+                raise UserError(
+                    f"The {key} has {batch[key].shape[1]} channels but model.{name}_channels is {wanted}; "
+                    f"set it, or data.{key}_channels, to the same number."
+                )
+        height, width = batch["input"].shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise UserError(
+                f"Pictures of {height}x{width} do not fit a generator whose sides are multiples of {self.multiple}; "
+                "set data.size to such a side, or model.levels to fewer."
+            )
+        if self.training and self.adversarial and min(height, width) < self.smallest:
+            raise UserError(
+                f"Pictures of {height}x{width} are too small for this discriminator, which needs {self.smallest}; "
+                "set model.receptive_field to a smaller one, or data.size to a larger one."
+            )
+
+
+# ------------------------------------------------------------------ weights of the authors' PyTorch code
+
+
+def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
+    """Recognise a network of the authors' PyTorch code by names and shapes, and rename its weights to ours.
+
+    Args:
+        state: State dict of a U-Net, a residual generator, or a patch or pixel discriminator, as saved there.
+
+    Returns:
+        Which player it is, the arguments of :class:`Pix2Pix` that it implies, and the player's state dict here.
+        Dropout leaves no trace in a U-Net: it comes back as that code trains by default. A discriminator is taken
+        to judge targets of 3 channels.
+
+    Raises:
+        UserError: It is none of these networks.
+    """
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    # Instance norms of PyTorch before 0.4 left running statistics that nothing uses.
+    state = {
+        key: value
+        for key, value in state.items()
+        if not key.endswith((".running_mean", ".running_var", ".num_batches_tracked"))
+        or f"{key.rpartition('.')[0]}.weight" in state
+    }
+    player: Player = "discriminator"
+    if "model.model.0.weight" in state:
+        player, (hparams, names) = "generator", _unet_keys(state)
+    elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
+        player, (hparams, names) = "generator", _residual_keys(state)
+    elif "model.0.weight" in state or "net.0.weight" in state:
+        hparams, names = _patchgan_keys(state)
+    else:
+        raise UserError(
+            "These weights are of no pix2pix network that is known (U-Net, ResNet, patch or pixel GAN)."
+        )
+    ours = {names.get(key, key): value for key, value in state.items()}
+    with torch.device("meta"):
+        model = Pix2Pix(**hparams)
+        expected = (model.generator if player == "generator" else model.discriminator).state_dict()
+    for key in expected.keys() - ours.keys():
+        if key.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 did not count
+            ours[key] = torch.zeros((), dtype=torch.long)
+    wrong = [k for k in expected.keys() | ours.keys() if k not in ours or k not in expected]
+    wrong += [k for k in expected.keys() & ours.keys() if expected[k].shape != ours[k].shape]
+    if wrong:
+        raise UserError(
+            f"These weights look like a pix2pix {player} but {sorted(wrong)[0]} is missing or does not fit."
+        )
+    return player, hparams, {key: ours[key] for key in expected}
+
+
+def _norm_of(first_inner_norm: str, state: dict[str, Tensor]) -> Norm:
+    return "batch" if f"{first_inner_norm}.weight" in state else "instance"
+
+
+def _unet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Each level is nested in the one above it, and holds its encoder and its decoder half."""
+    nested = ["model.model.", "model.model.1.model."]
+    while f"{nested[-1]}3.model.1.weight" in state:
+        nested.append(f"{nested[-1]}3.model.")
+    levels = len(nested)
+    names = {}
+    for level, prefix in enumerate(nested):
+        up = 4 if 0 < level < levels - 1 else 2  # where the decoder half begins
+        for key in state:
+            if match := re.fullmatch(re.escape(prefix) + r"(\d+)\.(\w+)", key):
+                at, leaf = int(match[1]), match[2]
+                half, at = (f"up.{levels - 1 - level}", at - up) if at > up else (f"down.{level}", at)
+                names[key] = f"{half}.{at}.{leaf}"
+    first = state["model.model.0.weight"]
+    hparams = {
+        "generator": "unet",
+        "levels": levels,
+        "width": first.shape[0],
+        "in_channels": first.shape[1],
+        "out_channels": state["model.model.3.weight"].shape[1] if "model.model.3.weight" in state else 0,
+        "norm": _norm_of("model.model.1.model.2", state),
+        "dropout": 0.5,
+        "dropout_at": tuple(range(2, levels - 3)),
+    }
+    return hparams, names
+
+
+def _residual_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same order as ours, but a block's second convolution moves up by one where it has no dropout."""
+    blocks = sum(key.endswith("conv_block.1.weight") for key in state)
+    drops = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
+    names = {}
+    for key in state:
+        name = "layers." + key.removeprefix("model.")
+        if match := re.fullmatch(r"(layers\.\d+)\.conv_block\.(\d+)\.(\w+)", name):
+            at = int(match[2])
+            name = f"{match[1]}.body.{at + 1 if at > 4 and not drops else at}.{match[3]}"
+        names[key] = name
+    first, last = state["model.1.weight"], f"model.{blocks + 17}.weight"
+    hparams = {
+        "generator": "resnet",
+        "blocks": blocks,
+        "width": first.shape[0],
+        "in_channels": first.shape[1],
+        "out_channels": state[last].shape[0] if last in state else 0,
+        "norm": _norm_of("model.2", state),
+        "dropout": 0.5 if drops else 0.0,
+    }
+    return hparams, names
+
+
+def _patchgan_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The same order as ours under another name."""
+    root = "net" if "net.0.weight" in state else "model"
+    convolutions = sum(value.ndim == 4 for value in state.values())
+    field = (
+        {layers + 2: field for field, layers in STRIDED.items()}.get(convolutions) if root == "model" else 1
+    )
+    if field is None:
+        raise UserError(f"A patch discriminator of {convolutions} convolutions is none of the paper's.")
+    first = state[f"{root}.0.weight"]
+    seen = first.shape[1]
+    hparams = {
+        "receptive_field": field,
+        "discriminator_width": first.shape[0],
+        "in_channels": seen - 3 if seen > 3 else 3,
+        "out_channels": 3 if seen > 3 else seen,
+        "conditional": seen > 3,
+        "norm": _norm_of(f"{root}.3", state),
+    }
+    return hparams, {key: "layers." + key.removeprefix(f"{root}.") for key in state}
