@@ -48,3 +48,9 @@ def trainer(tmp_path: Path) -> Callable[..., pl.Trainer]:
 def _untouched_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test's seed stays in the test."""
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+
+
+@pytest.fixture
+def script_environment() -> dict[str, str]:
+    """The environment of a script that a test runs: one thread, and ``games`` can be imported."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}

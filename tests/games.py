@@ -51,7 +51,9 @@ class Game(AdversarialModule):
         self.save_hyperparameters()
         self.lr = lr
         self.generator: nn.Module = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.2), nn.Linear(width, 2))
-        self.discriminator: nn.Module = nn.Sequential(nn.Linear(2, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
+        self.discriminator: nn.Module = nn.Sequential(
+            nn.Linear(2, width), nn.LeakyReLU(0.2), nn.Linear(width, 1)
+        )
 
     def generate(self, batch: Batch) -> Tensor:
         return self.generator(torch.randn(len(batch["point"]), 3, device=self.device))

@@ -12,7 +12,6 @@ import json
 import math
 import pkgutil
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,7 +28,7 @@ import zoo.models
 from zoo.adversarial import PLAYERS, AdversarialModule, Player
 from zoo.errors import UserError
 from zoo.files import sha256, write_bytes, write_text
-from zoo.guards import CHECKPOINT_FORMAT, environment, read_checkpoint
+from zoo.guards import CHECKPOINT_FORMAT, read_checkpoint
 from zoo.recipes import bundled
 
 FORMAT = 1
@@ -124,8 +123,8 @@ class Pretrained:
     def check_golden(self) -> None:
         """Make the fixed sample again and compare it with the one made at export.
 
-        Values may differ by half a step of an 8-bit picture, which covers other processors; a model that keeps
-        its dropout at use also depends on torch's random stream, which Intel and ARM need not share.
+        Values may differ by half a step of an 8-bit picture, which covers other processors; a model that
+        keeps its dropout at use also depends on torch's random stream, which Intel and ARM need not share.
 
         Raises:
             UserError: The outputs differ, or nothing was kept to compare with.
@@ -263,7 +262,7 @@ def read_training_checkpoint(path: Path) -> Pretrained:
     hparams = {key: value for key, value in checkpoint.get("hyper_parameters", {}).items() if key[0] != "_"}
     module = build(record["class"], hparams, _by_player(checkpoint["state_dict"], PLAYERS), str(path))
     machine = record.get("environment") or {}
-    config = _config(module, hparams, record.get("data") or {}) | {
+    config = describe(module, hparams, record.get("data") or {}) | {
         "step": checkpoint.get("global_step"),
         "recipe": record.get("recipe"),
         "command": record.get("command"),
@@ -272,27 +271,6 @@ def read_training_checkpoint(path: Path) -> Pretrained:
         "environment": machine,
     }
     return Pretrained(module, config, str(path))
-
-
-def read_reference(path: Path) -> State:
-    """A plain state dict, as a reference implementation saves one: safetensors, or a torch file of tensors.
-
-    Raises:
-        UserError: The file is missing, damaged, or holds anything else.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no file {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} is not a whole, safe file of weights ({type(error).__name__}).") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(
-            f"{path} is no plain state dict (names to tensors); save one with torch.save(net.state_dict())."
-        )
-    return dict(content)
 
 
 def build(class_path: str, hparams: Config, states: Mapping[Player, State], origin: str) -> AdversarialModule:
@@ -327,8 +305,8 @@ def build(class_path: str, hparams: Config, states: Mapping[Player, State], orig
         ]
         if wrong:
             raise UserError(
-                f"{origin}: weights of the {player} do not fit {cls.__name__} ({len(wrong)} missing, unknown or "
-                f"of another shape, first {wrong[0]}); they belong to another model or version."
+                f"{origin}: weights of the {player} do not fit {cls.__name__} ({len(wrong)} missing, unknown "
+                f"or of another shape, first {wrong[0]}); they belong to another model or version."
             )
         module.get_submodule(player).load_state_dict(given)
     return module.eval()
@@ -366,7 +344,7 @@ def export(
     trained = read_training_checkpoint(checkpoint)
     return write(
         trained.module,
-        _portable(trained.config)
+        portable(trained.config)
         | {
             "hyper_parameters": trained.config["hyper_parameters"],
             "results": _results(checkpoint, results, trained),
@@ -378,40 +356,6 @@ def export(
         licence=licence,
         force=force,
     )
-
-
-def convert(
-    path: Path, paper: str, out: Path, *, licence: str | None = None, force: bool = False
-) -> Pretrained:
-    """Export a reference implementation's weights of one player as the zoo's own.
-
-    Args:
-        path: The reference's state dict, safetensors or torch.
-        paper: The paper whose module knows the names (``pix2pix``).
-        out: The folder to write.
-        licence: Of the weights, by whoever gave them.
-        force: Replace weights that lie at ``out``.
-
-    Raises:
-        UserError: The file is not a state dict that the paper's module recognises.
-    """
-    state = read_reference(path)
-    module = paper_module(paper)
-    if "convert_reference" not in vars(module):
-        raise UserError(f"The paper {paper} knows no reference weights to convert.")
-    player, hparams, converted = module.convert_reference(state)
-    classes = [value for value in vars(module).values() if _is_paper_class(value, module.__name__)]
-    assert len(classes) == 1, f"{module.__name__} must have one module class, has {classes}"
-    built = build(f"{module.__name__}.{classes[0].__name__}", hparams, {player: converted}, str(path))
-    machine = environment()
-    config = _config(built, hparams, {}) | {
-        "source": {"file": path.name, "sha256": sha256(path)},
-        "command": " ".join(sys.argv),
-        "commit": machine["commit"],
-        "environment": machine,
-    }
-    config = _portable(config) | {"hyper_parameters": hparams}
-    return write(built, config, out, players=(player,), licence=licence, force=force)
 
 
 def write(
@@ -469,7 +413,8 @@ def write(
 # ---------------------------------------------------------------------------------------------------- details
 
 
-def _config(module: AdversarialModule, hparams: Config, data: Config) -> Config:
+def describe(module: AdversarialModule, hparams: Config, data: Config) -> Config:
+    """What ``model.json`` says of a module in any case; ``data`` is what the data module says of itself."""
     return {
         "class": f"{type(module).__module__}.{type(module).__name__}",
         "hyper_parameters": hparams,
@@ -484,14 +429,15 @@ def _class(path: str, origin: str) -> type[AdversarialModule]:
     package, _, paper = name.rpartition(".")
     if package == "zoo.models" and paper in papers():
         cls = vars(import_module(name)).get(class_name)
-        if _is_paper_class(cls, name):
+        if is_paper_class(cls, name):
             return cast(type[AdversarialModule], cls)
     raise UserError(
         f"{origin} names the class {path}, which is no model of this zoo; it is of another version."
     )
 
 
-def _is_paper_class(value: object, module: str) -> bool:
+def is_paper_class(value: object, module: str) -> bool:
+    """Whether ``value`` is a class of a game that the module of this name defines (and not only imports)."""
     return isinstance(value, type) and issubclass(value, AdversarialModule) and value.__module__ == module
 
 
@@ -540,10 +486,10 @@ def _numbers(golden: Config) -> list[float]:
     return [golden["mean"], golden["std"], *golden["values"]]
 
 
-def _portable(value: Any) -> Any:
+def portable(value: Any) -> Any:
     """The same value with absolute paths cut to their last part: the rest means nothing elsewhere."""
     if isinstance(value, str):
         return re.sub(r"(?<![\w:/.])/(?:[^\s/'\",]+/)+(?=[^\s/'\",])", "", value)
     if isinstance(value, Mapping):
-        return {key: _portable(item) for key, item in value.items()}
-    return [_portable(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: portable(item) for key, item in value.items()}
+    return [portable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 import secrets
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -240,9 +239,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def _decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into a sentence."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
+        yield
     except UserError:
         raise
     except Image.DecompressionBombError as error:

@@ -305,10 +305,13 @@ def _check_keys(arguments: list[str]) -> None:
             known = _parameters(_import(path, name, classes[name])) if classes[name] else None
             if known is not None:
                 _check(path, f"{name}.init_args.", section.get("init_args") or {}, known)
-    for argument in arguments:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if not argument.startswith("--") or argument == "--":
             continue
-        key = argument[2:].split("=")[0].rstrip("+")
+        key, _, value = argument[2:].partition("=")
+        key = key.rstrip("+")
+        if key.removesuffix(".class_path") in ("model", "data") and "." in (value or following):
+            classes[key.removesuffix(".class_path")] = value or following
         parts = [part for part in key.split(".") if part != "init_args"]
         if parts[0] == "trainer" and len(parts) > 1:
             _check("command line", "trainer.", {parts[1]: 0}, _parameters(pl.Trainer))

@@ -1,6 +1,6 @@
 """The rule by which parity fixtures name weights and inputs, and comparison with the numbers they hold.
 
-A fixture stores no weight and no input: each follows from its full name. Its ``note`` says what the reference did.
+A fixture stores no weight and no input: each follows from its full name. Its ``note`` says how it was made.
 Compare in float64: rtol 1e-6 with atol 1e-8 for a forward pass, rtol 1e-5 for training.
 """
 
@@ -73,7 +73,7 @@ def state(net: dict[str, Any], prefix: str) -> dict[str, Tensor]:
 
     Args:
         net: A forward fixture, or one entry of a training fixture's ``networks``.
-        prefix: The fixture's ``seed_prefix``; in a training fixture, followed by the network's name and a dot.
+        prefix: The fixture's ``seed_prefix``; in a training fixture, with the network's name and a dot.
     """
     kinds = [net.get(kind, ()) for kind in ("transposed", "prelu", "positive")]
     weights = {

@@ -35,17 +35,15 @@ class Health(Callback):
     Looks are taken on logged steps only, so other steps cost nothing. The verdicts and the reasons for their
     limits:
 
-    - **players**: the mean of the discriminator's averaged terms ``d_real`` and ``d_fake``. For cross-entropy
-      a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both kinds (for least squares:
-      within 0.14 of its target), where little gradient is left; above 1.5 it is surely wrong more often than
-      right. From 0.1 to 1.0 the two are in balance. Papers without these two terms, or with a critic, get no
-      such verdict.
-    - **gradient**: the averaged norm of the generator's gradient, beside the largest average of this run,
-      because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts as alive
-      again.
-    - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a
-      quarter the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes
-      passes this test: the next one is for those.
+    - **players**: the mean of the discriminator's averaged terms ``d_real`` and ``d_fake``. For cross-entropy a
+      coin scores 0.69; below 0.02 it is right with a probability of 98 % on both kinds (for least squares: within
+      0.14 of its target), where little gradient is left; above 1.5 it is surely wrong more often than right. From
+      0.1 to 1.0 the two are in balance. Papers without these two terms, or with a critic, get no such verdict.
+    - **gradient**: the averaged norm of the generator's gradient, beside the largest average of this run, because
+      its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts as alive again.
+    - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a quarter
+      the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes passes this
+      test: the next one is for those.
     - **modes**: what an evaluator logs as ``val/modes_found``. Fewer than 80 % of those that the data has is called
       mode collapse; one or two rare ones are missed by sound runs too.
 
@@ -107,8 +105,8 @@ class Health(Callback):
             return
         if found < KEPT * self.modes:
             text = (
-                f"The generator keeps {int(found)} of {self.modes} modes: mode collapse. Try the non-saturating loss, "
-                "or lower learning rates."
+                f"The generator keeps {int(found)} of {self.modes} modes: mode collapse. Try the "
+                "non-saturating loss, or lower learning rates."
             )
         else:
             text = f"The generator keeps its modes: {int(found)} of {self.modes}."
@@ -165,8 +163,8 @@ class Health(Callback):
             )
         elif loss > LOST:
             text = (
-                f"The generator has won: the discriminator is wrong more often than right (loss {loss:.2f}) "
-                "and teaches nothing. Try a higher learning rate, more moves or more width for the discriminator."
+                f"The generator has won: the discriminator is wrong more often than right (loss "
+                f"{loss:.2f}) and teaches nothing. Try a higher learning rate, more moves or more width for the discriminator."
             )
         elif BALANCED[0] < loss < BALANCED[1]:
             text = "The two players are in balance."
@@ -181,8 +179,8 @@ class Health(Callback):
         self._peak = max(self._peak, norm)
         if norm <= FLAT * self._peak:
             text = (
-                f"The generator gets almost no gradient (norm {norm:.1e}, at its largest {self._peak:.1e}): it has "
-                "stopped learning. The non-saturating loss keeps a gradient where the discriminator is sure."
+                f"The generator gets almost no gradient (norm {norm:.1e}, at its largest {self._peak:.1e}): "
+                "it has stopped learning. The non-saturating loss keeps a gradient where the discriminator is sure."
             )
         elif norm > ALIVE * self._peak:
             text = "The generator gets a gradient."
@@ -201,8 +199,8 @@ class Health(Callback):
         module.log("health/diversity", ratio)
         if ratio < COLLAPSED:
             text = (
-                f"The samples have collapsed: they differ {ratio:.2f} times as much as real ones do. Try lower "
-                "learning rates, or a checkpoint from before."
+                f"The samples have collapsed: they differ {ratio:.2f} times as much as real ones do. Try "
+                "lower learning rates, or a checkpoint from before."
             )
         elif ratio > VARIED:
             text = "The samples vary."

@@ -1,8 +1,7 @@
 """Make samples from noise, or translate pictures, with pretrained weights or a checkpoint.
 
-A model of noise writes one sheet of samples when OUT is a picture file, single pictures when it is a folder. A model
-of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output; label maps are given as
-class numbers (palette or grey PNG).
+A model of noise writes one sheet of samples when OUT is a picture file, single pictures when it is a folder.
+A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-# --------------------------------------------------------------------------------------------------------------- noise
+# ------------------------------------------------------------------------------------------------------ noise
 
 
 def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
@@ -92,7 +91,7 @@ def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
     return number
 
 
-# ------------------------------------------------------------------------------------------------------------ pictures
+# --------------------------------------------------------------------------------------------------- pictures
 
 
 def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
@@ -132,7 +131,7 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
 
 def _sources(inputs: list[Path], name: str) -> list[Path]:
     """The picture files that are meant, folders opened."""
-    from zoo.files import PICTURE_SUFFIXES
+    from zoo.data.pairs import pictures_in
 
     if not inputs:
         raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")
@@ -140,13 +139,9 @@ def _sources(inputs: list[Path], name: str) -> list[Path]:
     for path in inputs:
         if not path.exists():
             raise UserError(f"There is no file or folder {path}; check the path.")
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-            if path.is_dir()
-            else [path]
-        )
+        inside = pictures_in(path) if path.is_dir() else [path]
         if not inside:
-            raise UserError(f"The folder {path} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
+            raise UserError(f"The folder {path} holds no pictures; name one that does.")
         found += inside
     return found
 
@@ -157,13 +152,12 @@ def _read(path: Path, model: Pretrained) -> tuple[Tensor, Any]:
 
     array = read_array(path)
     got, expected = array.shape[2], model.input_channels
+    if got == 1 and expected == 3:  # as in training
+        return to_tensor(array).expand(3, -1, -1), 8 * array.dtype.itemsize
     if got != expected:
-        alpha = (
-            " (one of them alpha; lay it over a background first)"
-            if got in (2, 4) and got - 1 == expected
-            else ""
-        )
-        raise UserError(f"{path} has {got} channels{alpha}, but these weights expect {expected}.")
+        alpha = got in (2, 4) and got - 1 == expected
+        advice = "; the last is alpha, lay it over a background first" if alpha else ""
+        raise UserError(f"{path} has {got} channels but these weights expect {expected}{advice}.")
     return to_tensor(array), 8 * array.dtype.itemsize
 
 

@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
         rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in entry.items()]
         print(f"Checkpoint {entry['name']}\n\n{aligned(rows, indent='  ')}")
     else:
-        rows = [(str(a["name"]), a["default"] or "(required)", a["help"]) for a in entry["arguments"]]
+        given = entry["arguments"]
+        told = [(a["name"], a["default"] or "(required)", a["help"]) for a in given]
         print(f"{kind.capitalize()} {entry['class_path']}\n\n{entry['doc']}\n")
-        print("Arguments\n" + aligned(rows, indent="  ") if rows else "No arguments")
+        print("Arguments\n" + aligned(told, indent="  ") if told else "No arguments")
         if entry["card"]:
             print(f"\nCard: {entry['card']}")
     return 0

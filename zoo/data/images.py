@@ -55,8 +55,8 @@ class MemorySet(SampleSet):
 class Digits(DataModule):
     """Scikit-learn's 1,797 real handwritten digits of 8x8 pixels, which need no download.
 
-    Of every seven pictures in scikit-learn's order the first is kept for test and the second for validation (257
-    each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
+    Of every seven pictures in scikit-learn's order the first is kept for test and the second for validation
+    (257 each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
 
     Args:
         batch_size: Samples a training batch, on each process.
@@ -98,9 +98,10 @@ class Digits(DataModule):
 
 
 class MNIST(DataModule):
-    """MNIST from its four idx files: the first 50,000 training digits, the last 10,000 for validation, 10,000 for test.
+    """MNIST from its four idx files, split as in Goodfellow et al. 2014.
 
-    That is the split of Goodfellow et al. 2014. Other sets in the same format (Fashion-MNIST) work too.
+    The first 50,000 training digits are for training, the last 10,000 for validation, the 10,000 test digits
+    for test. Other sets in the same format (Fashion-MNIST) work too.
 
     Args:
         root: Folder of ``train-images-idx3-ubyte`` and its three companions, with ``.gz`` or without.
@@ -143,15 +144,15 @@ class MNIST(DataModule):
         values, labels = self._read(images_name, 3).unsqueeze(1), self._read(labels_name, 1).long()
         if len(values) != len(labels):
             raise UserError(
-                f"{self.root} holds {len(values)} pictures in {images_name} but {len(labels)} labels in {labels_name}; "
-                "take both files from the same place."
+                f"{self.root} holds {len(values)} pictures in {images_name} but {len(labels)} labels in "
+                f"{labels_name}; take both files from the same place."
             )
         if split == "test":
             return MemorySet(values, labels, highest=255)
         if len(values) <= self.HELD_OUT:
             raise UserError(
-                f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} are kept for "
-                "validation; give the whole training file."
+                f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} "
+                "are kept for validation; give the whole training file."
             )
         cut = slice(None, -self.HELD_OUT) if split == "train" else slice(-self.HELD_OUT, None)
         return MemorySet(values[cut], labels[cut], highest=255)
@@ -179,9 +180,9 @@ class MNIST(DataModule):
         packed = path.with_name(f"{name}.gz")
         if not path.is_file() and not packed.is_file():
             raise UserError(
-                f"{self.root} has no {name} (nor {name}.gz): put the four files {', '.join(self.HASHES)} there, from "
-                "https://ossci-datasets.s3.amazonaws.com/mnist/ or with torchvision.datasets.MNIST(download=True), "
-                "or name their folder with data.root."
+                f"{self.root} has no {name} (nor {name}.gz): put the four files {', '.join(self.HASHES)} "
+                "there, from https://ossci-datasets.s3.amazonaws.com/mnist/ or with "
+                "torchvision.datasets.MNIST(download=True), or name their folder with data.root."
             )
         path = path if path.is_file() else packed
         try:
@@ -259,8 +260,8 @@ class PictureSet(SampleSet):
     def _check(self, index: int, image: Tensor) -> None:
         if self.size is None and image.shape[1:] != self.first[1:]:
             raise UserError(
-                f"{self.paths[index]} is {_size(image.shape)} but {self.paths[0]} is {_size(self.first)}; set data.size "
-                "so that all are brought to one size."
+                f"{self.paths[index]} is {_size(image.shape)} but {self.paths[0]} is {_size(self.first)}; "
+                "set data.size so that all are brought to one size."
             )
         if len(image) != self.first[0]:
             raise UserError(
@@ -281,13 +282,13 @@ class PictureSet(SampleSet):
 class ImageFolder(DataModule):
     """Any folder of pictures: PNG, JPEG, TIFF, WebP or BMP, directly in it or in one folder a class.
 
-    Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures are held
-    out by their place in the order of names. Folders below a split are classes and give ``label``.
+    Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures
+    are held out by their place in the order of names. Folders below a split are classes and give ``label``.
 
     Args:
         root: The folder.
-        size: Side of the square pictures to make: the shorter side is resized, the centre cut out. Not given, all
-            pictures must be of one size.
+        size: Side of the square pictures to make: the shorter side is resized, the centre cut out. Not given,
+            all pictures must be of one size.
         load_size: Resize the shorter side to this instead of ``size`` before cutting.
         random_crop: Cut training pictures at a random place.
         mirror: Mirror half of the training pictures from left to right.
@@ -322,23 +323,17 @@ class ImageFolder(DataModule):
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if size is not None and size < 1:
+            raise UserError(f"data.size must be at least 1, got {size}; give the pictures' side in pixels.")
+        if load_size is not None and (size is None or load_size < size):
             raise UserError(
-                f"data.size must be at least 1, got {size}; give the side of the pictures in pixels."
-            )
-        if load_size is not None and load_size < (size or load_size + 1):
-            raise UserError(
-                f"data.load_size {load_size} must be at least data.size ({size}); raise it or leave it out."
+                f"data.load_size {load_size} needs a data.size that is not larger, got {size}; change one."
             )
         if random_crop and size is None:
             raise UserError("data.random_crop needs data.size, the side of the square to cut out.")
         if channels not in (None, 1, 3):
-            raise UserError(
-                f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; leave it out to keep all."
-            )
-        if hold_out == 1 or hold_out < 0:
-            raise UserError(
-                f"data.hold_out must be 0 or at least 2, got {hold_out}; 10 keeps a tenth for test."
-            )
+            raise UserError(f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; or leave it out.")
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
         self.root, self.hold_out = Path(root), hold_out
         self.size, self.load_size, self.random_crop = size, load_size, random_crop
         self.mirror, self.channels = mirror, channels
@@ -371,7 +366,8 @@ class ImageFolder(DataModule):
             if split != "train":
                 return None
             raise UserError(
-                f"{folder} has no pictures for training; put files that end with {', '.join(PICTURE_SUFFIXES)} there."
+                f"{folder} has no pictures for training; put files there that end with one of "
+                f"{', '.join(PICTURE_SUFFIXES)}."
             )
         return PictureSet(
             paths,
@@ -431,9 +427,10 @@ def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
     colour = picture[: 1 if have < 3 else 3]
     if channels == 3:
         return colour.expand(3, -1, -1)
-    return (
-        colour if len(colour) == 1 else torch.tensordot(torch.tensor([0.299, 0.587, 0.114]), colour, 1)[None]
-    )
+    if len(colour) == 1:
+        return colour
+    red, green, blue = colour
+    return (0.299 * red + 0.587 * green + 0.114 * blue)[None]  # ITU-R BT.601
 
 
 def _pictures(folder: Path) -> list[Path]:

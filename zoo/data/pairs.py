@@ -1,7 +1,7 @@
 """Pairs {input, target}: two pictures of one thing, registered pixel by pixel.
 
-Jitter is that of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2): resize to 286, cut 256, mirror, the same for
-both pictures of a pair.
+Jitter is that of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2): resize to 286, cut 256, mirror, the
+same for both pictures of a pair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import Batch, DataModule, SampleSet, Split
+from zoo.data.base import Batch, DataModule, Key, SampleSet, Split
+from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.files import PICTURE_SUFFIXES, read_array
 
@@ -65,15 +66,15 @@ PUBLIC_PAIRS = {
 class PairFolder(DataModule):
     """Pairs of pictures from a folder, 8 or 16 bit, of any channels.
 
-    The folder holds ``train``, ``val`` and ``test`` as one of: ``train/x.jpg`` with A in the left half and B in the
-    right; ``A/train/x.png`` and ``B/train/x.png`` of the same name; ``trainA/x.png`` and ``trainB/x.png``.
+    The folder holds ``train``, ``val`` and ``test`` as one of: ``train/x.jpg`` with A in the left half and B
+    in the right; ``A/train/x.png`` and ``B/train/x.png`` of one name; ``trainA/x.png`` and ``trainB/x.png``.
     Evaluation resizes to ``size`` and draws nothing.
 
     Args:
         root: The folder.
         direction: ``AtoB`` gives A as input and B as target, ``BtoA`` the reverse.
         size: Pixels of each side of what a batch holds.
-        load_size: Pixels of each side before the random crop; 286/256 of ``size`` when not given (section 6.2).
+        load_size: Pixels of each side before the random crop; 286/256 of ``size`` when not given.
         mirror: Mirror each pair with probability 1/2 in training.
         input_channels: Of the input; as in the files when not given, 3 brings grey to RGB.
         target_channels: Of the target, likewise.
@@ -124,7 +125,7 @@ class PairFolder(DataModule):
         self.channels = (input_channels, target_channels)
         self.cache = cache
         self.name = name or self.root.resolve().name
-        known = PUBLIC_PAIRS.get(self.name) if name else None
+        known = PUBLIC_PAIRS.get(name or "")
         self.licence = licence or (known.licence if known else "unknown: research use only")
         self.research_only = research_only
 
@@ -178,8 +179,8 @@ class PairFolder(DataModule):
     def _layout(self) -> Layout:
         layout = find_layout(self.root)
         if layout is None:
-            known = PUBLIC_PAIRS.get(self.name)
-            fetch = f"unpack {PublicPairs.url(self.name)} there" if known else "fill it with pairs"
+            name = self.name or ""
+            fetch = f"unpack {PublicPairs.url(name)} there" if name in PUBLIC_PAIRS else "fill it with pairs"
             state = "holds no pairs" if self.root.is_dir() else "does not exist"
             raise UserError(f"The folder {self.root} {state}; {fetch} or change data.root: {EXPECTED}.")
         return layout
@@ -235,7 +236,7 @@ class PairSet(SampleSet):
         return len(self.pairs)
 
     def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """The pair as ``input`` and ``target`` (C, size, size) in [-1, 1]; crop and mirror are drawn once for both."""
+        """The pair as ``input`` and ``target`` (C, size, size) in [-1, 1], jittered alike."""
         top = left = 0
         mirrored = False
         if random is not None:
@@ -282,8 +283,8 @@ def read_pair(files: tuple[Path, ...]) -> tuple[Pixels, Pixels]:
     a, b = map(read_array, files)
     if a.shape[:2] != b.shape[:2]:
         raise UserError(
-            f"{files[0]} is {a.shape[1]} x {a.shape[0]} but {files[1]} is {b.shape[1]} x {b.shape[0]} pixels; "
-            "a pair must have one size."
+            f"{files[0]} is {a.shape[1]} x {a.shape[0]} pixels but {files[1]} {b.shape[1]} x {b.shape[0]}; "
+            "bring both to one size."
         )
     return a, b
 
@@ -352,9 +353,9 @@ def match(folder_a: Path, folder_b: Path) -> Matches:
             names.setdefault(path.stem, []).append(path)
         named.append(names)
     a, b = named
-    good = [stem for stem in a if len(a[stem]) == 1 and len(b.get(stem, [])) == 1]
+    good = {stem for stem in a if len(a[stem]) == 1 and len(b.get(stem, [])) == 1}
     lonely = [[p for stem, paths in names.items() if stem not in good for p in paths] for names in named]
-    return Matches([(a[stem][0], b[stem][0]) for stem in good], *lonely)
+    return Matches([(a[stem][0], b[stem][0]) for stem in sorted(good)], *lonely)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -397,4 +398,119 @@ def _resized(pixels: Pixels, side: int) -> Pixels:
 
 def _floats(planes: Pixels) -> Tensor:
     """Values (C, H, W) of 8 or 16 bit in [-1, 1]."""
-    return torch.from_numpy(planes.astype(np.float32)).div_(float(np.iinfo(planes.dtype).max)).mul_(2).sub_(1)
+    floats = np.ascontiguousarray(planes, dtype=np.float32)
+    return torch.from_numpy(floats).div_(float(np.iinfo(planes.dtype).max)).mul_(2).sub_(1)
+
+
+class ScenePairs(DataModule):
+    """Drawn landscapes, from their label maps or their outlines; needs no files, never repeats a scene in a split.
+
+    The input is one-hot (16,H,W) in {0, 1}, or a line drawing (1,H,W) of -1 on 1; batches hold ``labels`` too.
+
+    Args:
+        size: Pixels of each side.
+        source: What the picture is drawn from.
+        train_length: Scenes in an epoch, kept in memory in 8 bit.
+        eval_length: Scenes for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        batch_size: Pairs a training batch, on each process.
+        eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training; 0 is the fastest.
+        seed: Of the order; the run's seed when not given.
+    """
+
+    contract: ClassVar[str] = "pairs"
+
+    def __init__(
+        self,
+        size: int = 64,
+        source: Literal["labels", "edges"] = "labels",
+        train_length: int = 2000,
+        eval_length: int = 200,
+        world: int = 0,
+        batch_size: int = 1,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        if size < 16:
+            raise UserError(f"data.size is {size}; give at least 16.")
+        if source not in ("labels", "edges"):
+            raise UserError(f"data.source is {source!r}; give labels or edges.")
+        self.size = size
+        self.source = source
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.world = world
+
+    def dataset(self, split: Split) -> SceneSet:
+        """Draw the scenes of a split; no two splits share one."""
+        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
+        return SceneSet(self.world, first, self.lengths[split], self.size, self.source)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of the first scenes."""
+        drawn = [scenes.draw(self.world, index, self.size) for index in range(4)]
+        digest = hashlib.sha256(b"".join(_bytes(scene.picture).numpy().tobytes() for scene in drawn))
+        return {
+            "contract": self.contract,
+            "name": "scenes",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "source": self.source,
+                "size": self.size,
+                "classes": list(scenes.CLASSES),
+                "train_length": self.lengths["train"],
+                "world": self.world,
+            },
+            "fingerprint": digest.hexdigest(),
+        }
+
+
+class SceneSet(SampleSet):
+    """Scenes ``first`` to ``first + length`` of a world, in memory.
+
+    Args:
+        world: Seed of the world.
+        first: Index of the first scene.
+        length: Number of scenes.
+        size: Pixels of each side.
+        source: What ``input`` shows.
+    """
+
+    def __init__(
+        self, world: int, first: int, length: int, size: int, source: Literal["labels", "edges"]
+    ) -> None:
+        self.source = source
+        self.pictures = torch.empty(length, 3, size, size, dtype=torch.uint8)
+        self.maps = torch.empty(length, size, size, dtype=torch.uint8)
+        self.lines = torch.empty(length if source == "edges" else 0, 1, size, size, dtype=torch.int8)
+        for at in range(length):
+            scene = scenes.draw(world, first + at, size)
+            self.pictures[at], self.maps[at] = _bytes(scene.picture), scene.labels
+            if source == "edges":
+                self.lines[at] = scene.edges
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return len(self.pictures)
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        """``input``, ``target`` and ``labels`` of one scene; nothing is random."""
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, keys: list[Key]) -> Batch:
+        """A whole batch at once."""
+        indices = torch.tensor([key if isinstance(key, int) else key[1] for key in keys])
+        labels = self.maps[indices].long()
+        if self.source == "edges":
+            x = self.lines[indices].float()
+        else:
+            x = F.one_hot(labels, len(scenes.CLASSES)).permute(0, 3, 1, 2).float()
+        return {"input": x, "target": self.pictures[indices].float() / 127.5 - 1, "labels": labels}
+
+
+def _bytes(picture: Tensor) -> Tensor:
+    """A picture in [-1, 1] in eight bits, as a file would hold it."""
+    return ((picture + 1) * 127.5).round().byte()

@@ -1,7 +1,7 @@
 """A small segmentation network that is trained on real pairs, to read what generated pictures show.
 
-It stands where the FCN stands in the evaluation of pix2pix (Isola 2017, section 3.4): a picture is realistic when a
-network that saw only real ones finds in it what the label map asked for.
+It stands where the FCN stands in the evaluation of pix2pix (Isola 2017, section 3.4): a picture is realistic
+when a network that saw only real ones finds in it what the label map asked for.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Segmenter(nn.Module):
     def __init__(self, classes: int, channels: int = 3, width: int = 16) -> None:
         super().__init__()
         self.enter = _block(channels, width)
-        self.half = _block(width, 2 * width)
-        self.quarter = nn.Sequential(
+        self.middle = _block(width, 2 * width)
+        self.coarse = nn.Sequential(
             _block(2 * width, 4 * width),
             *(_block(4 * width, 4 * width, dilation) for dilation in (2, 4, 8)),
         )
@@ -73,10 +73,10 @@ class Segmenter(nn.Module):
         height, width = picture.shape[-2:]
         x = F.pad(picture, (0, -width % 4, 0, -height % 4), mode="replicate")
         full = self.enter(x)
-        half = self.half(F.max_pool2d(full, 2))
-        quarter = self.quarter(F.max_pool2d(half, 2))
-        half = self.rise(torch.cat([_twice(quarter), half], 1))
-        logits: Tensor = self.classify(self.leave(torch.cat([_twice(half), full], 1)))
+        middle = self.middle(F.max_pool2d(full, 2))
+        coarse = self.coarse(F.max_pool2d(middle, 2))
+        middle = self.rise(torch.cat([_twice(coarse), middle], 1))
+        logits: Tensor = self.classify(self.leave(torch.cat([_twice(middle), full], 1)))
         return logits[..., :height, :width]
 
 
@@ -97,7 +97,8 @@ def train_segmenter(
 ) -> Segmenter:
     """Train a segmenter with Adam, one cycle of the learning rate, mirrored half of the time.
 
-    The same pairs in the same order and the same seed give the same weights; torch's global generator is left as it was.
+    The same pairs in the same order and the same seed give the same weights; torch's global generator stays
+    as it was.
 
     Args:
         pairs: Batches of pictures (B,C,H,W) in [-1, 1] and labels (B,H,W); read again and again.
@@ -121,7 +122,7 @@ def train_segmenter(
                 picture, labels = picture.flip(-1), labels.flip(-1)
             loss = F.cross_entropy(network(picture), labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             cycle.step()
             if step + 1 < steps:

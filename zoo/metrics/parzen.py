@@ -19,8 +19,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from zoo.data.base import DataModule, collate
-from zoo.data.images import MNIST
 from zoo.errors import UserError
+from zoo.guards import describe
 from zoo.metrics.report import Row, record, table
 
 PAPER_MNIST = "225 ± 2"  # table 1
@@ -54,8 +54,8 @@ def log_likelihood(points: Tensor, samples: Tensor, sigmas: list[float], chunk: 
         distances = torch.addmm(squares[None] + x.square().sum(1, keepdim=True), x, centres.T, alpha=-2)
         distances.clamp_(min=0)  # rounding can take the distance of equal points below zero
         columns.append(torch.stack([torch.logsumexp(distances / (-2 * s * s), 1) for s in sigmas]))
-    normaliser = torch.tensor([dimensions * math.log(s * math.sqrt(2 * math.pi)) for s in sigmas])
-    return torch.cat(columns, 1) - math.log(count) - normaliser.to(centres)[:, None]
+    normaliser = centres.new_tensor([dimensions * math.log(s * math.sqrt(2 * math.pi)) for s in sigmas])
+    return torch.cat(columns, 1) - math.log(count) - normaliser[:, None]
 
 
 def choose_sigma(validation: Tensor, samples: Tensor, sigmas: list[float]) -> float:
@@ -114,7 +114,7 @@ class ParzenWindow(Callback):
         count, total, squares = sums.tolist()
         mean = total / count
         error = math.sqrt(max(squares / count - mean * mean, 0.0) / count)
-        is_mnist = isinstance(trainer.datamodule, MNIST)  # type: ignore[attr-defined]
+        is_mnist = describe(trainer).get("name") == "MNIST"
         row = Row(
             "parzen-log-likelihood",
             mean,

@@ -2,16 +2,16 @@
 
 Isola, Zhu, Zhou and Efros, CVPR 2017, https://arxiv.org/abs/1611.07004.
 
-The generator G translates an input picture x towards a target y; the discriminator D judges pairs by patches::
+The generator G translates an input picture x into a target y; the discriminator D judges pairs by patches::
 
     L_cGAN(G, D) = E log D(x, y) + E log(1 - D(x, G(x)))        (1)
     L_L1(G)      = E |y - G(x)|                                 (3)
     G*           = arg min_G max_D L_cGAN(G, D) + lambda L_L1   (4)
 
 In practice D minimises half of its objective, which slows it down beside G, and G maximises log D(x, G(x))
-(section 3.3). There is no noise vector: dropout is the only source of chance, in training and at test time alike.
-Pictures are (B, C, H, W) in [-1, 1]; D gives one logit a patch, (B, 1, 30, 30) at 256 pixels and a field of 70.
-The order of a turn is that of the authors' PyTorch code: D moves, then G, judged by the D that has just moved.
+(section 3.3). There is no noise vector: dropout is the only source of chance, in training and in use alike.
+Pictures are (B, C, H, W) in [-1, 1]; D gives one logit a patch, (B, 1, 30, 30) for 256 pixels and 70 a patch.
+The order of a turn is that of the authors' PyTorch code: D moves, then G, judged by the D that just moved.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ STRIDED: dict[int, int] = {16: 1, 34: 2, 70: 3, 286: 5}  # receptive field -> la
 class UNet(nn.Module):
     """Encoder-decoder whose mirrored layers are joined by skip connections (appendix 6.1.1).
 
-    With 8 levels and width 64 the encoder is C64-C128-C256-C512-C512-C512-C512-C512, the last at 1 x 1 for 256
-    pixels, and the decoder CD512-CD512-CD512-C512-C256-C128-C64-output.
+    With 8 levels and width 64 the encoder is C64-C128-C256-C512-C512-C512-C512-C512, the last at 1 x 1 for
+    256 pixels, and the decoder CD512-CD512-CD512-C512-C256-C128-C64-output.
 
     Args:
         in_channels: Channels of the input picture.
@@ -94,8 +94,8 @@ class UNet(nn.Module):
             x = down(x)
             encoded.append(x)
         encoded.pop()
-        # Each level's leaky ReLU has changed the level above in place, which saves a copy of it and leaves no trace:
-        # the decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
+        # Each level's leaky ReLU has changed the level above in place, which saves a copy and leaves no trace: the
+        # decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
         for up in self.up:
             x = up(x)
             if self.skips and encoded:
@@ -269,7 +269,7 @@ class Pix2Pix(AdversarialModule):
         learning_rate: Of Adam, for both players.
         betas: Of Adam.
         epochs_constant: Epochs at the full learning rate before it decays; without ``epochs_decay`` all are.
-        epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate; 100 in the PyTorch code.
+        epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate (PyTorch code: 100).
         inference: ``paper``: dropout and the statistics of the test batch, as in training (section 3.3);
             ``running``: no dropout, statistics gathered in training.
     """
@@ -338,7 +338,7 @@ class Pix2Pix(AdversarialModule):
         return fake
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Half of the objective (section 3.3); fakes and reals are normalised each with their own statistics."""
+        """Half of the objective (section 3.3); fakes and reals are normalised each by their own statistics."""
         return {
             "fake": 0.5 * self.distance(self.judge(batch, fake), 0.0),
             "real": 0.5 * self.distance(self.judge(batch, batch["target"]), 1.0),
@@ -431,12 +431,12 @@ class Pix2Pix(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit a generator whose sides are multiples of {self.multiple}; "
+                f"Pictures of {height}x{width} do not fit this generator: sides are multiples of {self.multiple}; "
                 "set data.size to such a side, or model.levels to fewer."
             )
         if self.training and self.adversarial and min(height, width) < self.smallest:
             raise UserError(
-                f"Pictures of {height}x{width} are too small for this discriminator, which needs {self.smallest}; "
+                f"Pictures of {height}x{width} are too small for this discriminator: it needs {self.smallest}; "
                 "set model.receptive_field to a smaller one, or data.size to a larger one."
             )
 
@@ -451,9 +451,9 @@ def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any],
         state: State dict of a U-Net, a residual generator, or a patch or pixel discriminator, as saved there.
 
     Returns:
-        Which player it is, the arguments of :class:`Pix2Pix` that it implies, and the player's state dict here.
-        Dropout leaves no trace in a U-Net: it comes back as that code trains by default. A discriminator is taken
-        to judge targets of 3 channels.
+        The player, the arguments of :class:`Pix2Pix` that it implies, and its state dict here. Dropout leaves no
+        trace in a U-Net: it comes back as that code trains by default. A discriminator is taken to judge targets
+        of 3 channels.
 
     Raises:
         UserError: It is none of these networks.

@@ -2,7 +2,7 @@
 
 Everything is a function of (seed, index). What looks like chance in a picture can be read from its label map:
 the hour from the sun's or the moon's place, the paint of a house from its shape, the colour of a car from its
-direction. So a model that translates maps into pictures has something to learn beyond one colour a class, and a
+direction. So a model that translates maps into pictures has more to learn than one colour a class, and a
 segmenter can read it back. Lengths are in units of the picture's side; ``y`` grows downwards.
 """
 
@@ -42,7 +42,7 @@ class Scene:
     Args:
         picture: (3,H,W) in [-1, 1].
         labels: (H,W) long, an index into ``CLASSES``.
-        instances: (H,W) long; 0 is no thing; the things are 1, 2, … from the back to the front, a house is one.
+        instances: (H,W) long; 0 is no thing; the things are 1, 2, … from back to front, a house is one.
         edges: (1,H,W): -1 on the outline of every class and thing, 1 on the paper between.
         caption: One sentence about what can be seen.
     """

@@ -43,8 +43,8 @@ def draw(
         index: (N,) Place in the epoch.
     """
     key = np.uint64(mix("toys", seed, split))
-    counter = _hash(key + _hash(epoch.astype(np.uint64) + _STEP)) + index.astype(np.uint64)
-    where, radius, angle = (_uniform(counter, key, part) for part in range(3))
+    counter = _hash(_hash(epoch.astype(np.uint64) + key)) + index.astype(np.uint64)
+    where, radius, angle = (_uniform(counter, part) for part in range(3))
     # Box and Muller; 1 - u lies in (0, 1], so the logarithm is finite
     length = sigma * np.sqrt(-2 * np.log1p(-radius))
     noise = length[:, None] * np.stack([np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)], axis=1)
@@ -55,18 +55,14 @@ def draw(
     return (means[(where * len(means)).astype(np.int64)] + noise).astype(np.float32)
 
 
-def _uniform(counter: NDArray[np.uint64], key: np.uint64, part: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1) with 53 bits."""
-    return (_hash(_hash(counter) + key + np.uint64(part) * _STEP) >> np.uint64(11)).astype(
-        np.float64
-    ) * 2.0**-53
+def _uniform(counter: NDArray[np.uint64], part: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) with 53 bits; each ``part`` is an independent stream."""
+    return (_hash(_hash(counter) + np.uint64(part)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _hash(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser; 64-bit wrap-around is meant."""
-    z = np.asarray(x, np.uint64)
-    with np.errstate(over="ignore"):
-        z = z + _STEP
-        z = (z ^ (z >> np.uint64(30))) * _MIX1
-        z = (z ^ (z >> np.uint64(27))) * _MIX2
+def _hash(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's next output from state ``x``; arrays wrap around at 64 bits, as is meant."""
+    z = x + _STEP
+    z = (z ^ (z >> np.uint64(30))) * _MIX1
+    z = (z ^ (z >> np.uint64(27))) * _MIX2
     return z ^ (z >> np.uint64(31))

@@ -1,0 +1,91 @@
+"""Nearest training pictures: found exactly, in pieces, and a copying generator is told from an honest one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor
+from zoo.data.base import Batch, SampleSet
+from zoo.data.images import Digits
+from zoo.errors import UserError
+from zoo.files import read_picture
+from zoo.metrics.neighbours import NearestNeighbours, nearest
+
+
+class Held(SampleSet):
+    """Pictures in memory without a batch path of their own."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        return {"image": self.images[index]}
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_the_nearest_is_that_of_a_plain_loop(chunk: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    train = torch.rand(23, 2, 3, 3, generator=random) * 2 - 1
+    queries = torch.cat([torch.rand(5, 2, 3, 3, generator=random) * 2 - 1, train[[19, 4]]])
+    distance, index = nearest(queries, Held(train), chunk)
+    plain = [[float(((q - t) / 2).square().sum().sqrt()) for t in train] for q in queries]
+    assert index.tolist() == [min(range(23), key=row.__getitem__) for row in plain]
+    assert index.tolist()[-2:] == [19, 4]
+    torch.testing.assert_close(distance.float(), torch.tensor([min(row) for row in plain]), atol=1e-5, rtol=1e-5)
+
+
+class Copying(pl.LightningModule):
+    """A generator that gives training pictures, or with ``honest`` the test pictures' noise."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()
+        self.images = images
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        return self.images[torch.arange(n) % len(self.images)]
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        pass
+
+
+def trainer_with(folder: Path, callback: pl.Callback) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=[callback],
+    )
+
+
+def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) -> None:
+    data = Digits(batch_size=50)
+    train = data.split("train")
+    assert train is not None
+    copies = torch.stack([train[i]["image"] for i in (5, 900, 33, 1000)])
+    callback = NearestNeighbours(samples=40, rows=4)
+    trainer_with(tmp_path, callback).test(Copying(copies), data, verbose=False)
+    rows = {row["subject"]: row for row in json.loads((tmp_path / "eval.json").read_text())}
+    assert rows["generated"]["value"] < 1e-5
+    assert 0.5 < rows["real"]["value"] < 3.0
+    assert rows["real"]["protocol"]["pictures"] == 40 and rows["real"]["protocol"]["train"] == len(train)
+
+    picture = read_picture(tmp_path / "samples" / "neighbours.png")
+    left, right = picture[..., : picture.shape[2] // 2], picture[..., (picture.shape[2] + 1) // 2 :]
+    assert left.shape == right.shape
+    below = left.shape[1] // 8  # past the titles, which differ
+    assert (left[:, below:] - right.flip(2).flip(2)[:, below:]).abs().mean() < 0.35  # copies look the same
+
+
+def test_data_without_a_training_split_is_refused(tmp_path: Path) -> None:
+    loader = torch.utils.data.DataLoader([{"image": torch.zeros(1, 8, 8)}])
+    with pytest.raises(UserError, match="training split"):
+        trainer_with(tmp_path, NearestNeighbours()).test(Copying(torch.zeros(1, 1, 8, 8)), loader, verbose=False)

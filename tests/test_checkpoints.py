@@ -1,0 +1,413 @@
+"""Export, find and load weights: what goes in comes out, and nothing wrong gets in."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import zoo
+from zoo import checkpoints
+from zoo.checkpoints import CONFIG, WEIGHTS, Pretrained, export, load
+from zoo.data.base import Batch, DataModule, SampleSet, Split
+from zoo.errors import UserError
+from zoo.files import sha256
+from zoo.models.gan import GAN
+from zoo.models.pix2pix import Pix2Pix
+
+
+class Halves(SampleSet):
+    def __len__(self) -> int:
+        return 4
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        x = torch.linspace(-1, 1, 3 * 16 * 16).reshape(3, 16, 16)
+        return {"input": x * (index + 1) / 4, "target": -x[:1]}
+
+
+class HalvesData(DataModule):
+    contract = "pairs"
+
+    def dataset(self, split: Split) -> SampleSet | None:
+        return Halves() if split == "train" else None
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "contract": "pairs",
+            "name": "halves",
+            "licence": "CC0-1.0",
+            "research_only": False,
+            "preprocessing": {"root": "/home/someone/pictures/halves"},
+            "fingerprint": "0" * 64,
+        }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that a real training wrote, with numbers beside it."""
+    run = tmp_path_factory.mktemp("run")
+    pl.seed_everything(3)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=run,
+    )
+    module = Pix2Pix(levels=3, width=4, discriminator_width=4, receptive_field=16, out_channels=1, clip_grad_norm=9.0)
+    trainer.fit(module, HalvesData(2))
+    path = run / "checkpoints" / "last.ckpt"
+    trainer.save_checkpoint(path)
+    row = {"metric": "l1", "value": 0.5, "subject": "generated", "protocol": {"n": 4}}
+    (run / "eval.json").write_text(json.dumps([{**row, "step": 1}, {**row, "step": 2, "value": 0.25}]))
+    return path
+
+
+@pytest.fixture
+def exported(trained: Path, tmp_path: Path) -> Path:
+    export(trained, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def pictures(channels: int = 3) -> Tensor:
+    return torch.rand(2, channels, 19, 33, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, **changes}))
+
+
+def resave(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Other weights, with a config that knows their hash."""
+    safetensors.torch.save_file(tensors, folder / WEIGHTS)
+    size, digest = (folder / WEIGHTS).stat().st_size, sha256(folder / WEIGHTS)
+    edit(folder, weights={"file": WEIGHTS, "sha256": digest, "bytes": size})
+
+
+# ---------------------------------------------------------------------------------------------------- round trip
+
+
+def test_export_makes_what_the_checkpoint_makes(trained: Path, exported: Path) -> None:
+    direct, again = load(trained), load(exported)
+    assert direct.takes == again.takes == "picture"
+    assert torch.equal(direct.sample(pictures(), seed=5), again.sample(pictures(), seed=5))
+    assert not torch.equal(again.sample(pictures(), seed=5), again.sample(pictures(), seed=6))  # dropout has a seed
+    saved = torch.load(trained, weights_only=True)["state_dict"]
+    for key, value in again.module.generator.state_dict().items():
+        assert torch.equal(value, saved[f"generator.{key}"]), key
+
+
+def test_float16_is_half_the_size_and_close(trained: Path, exported: Path, tmp_path: Path) -> None:
+    half = export(trained, tmp_path / "half", dtype="float16")
+    assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.65 * (exported / WEIGHTS).stat().st_size
+    assert {p.dtype for p in half.module.parameters()} == {torch.float32}
+    difference = (half.sample(pictures()) - load(exported).sample(pictures())).abs().max()
+    assert 0 < difference < 0.02
+
+
+def test_float16_refuses_what_it_cannot_hold(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained, weights_only=True)
+    key = next(k for k in checkpoint["state_dict"] if k.startswith("generator") and k.endswith("running_var"))
+    checkpoint["state_dict"][key][0] = 1e6
+    torch.save(checkpoint, tmp_path / "large.ckpt")
+    with pytest.raises(UserError, match=r"running_var is not finite in float16"):
+        export(tmp_path / "large.ckpt", tmp_path / "half", dtype="float16")
+    assert not (tmp_path / "half" / CONFIG).exists()
+
+
+def test_noise_model_round_trip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = GAN()
+    config = checkpoints.describe(module, dict(module.hparams), {})
+    again = checkpoints.write(module, config, tmp_path / "weights")
+    assert again.takes == "noise" and again.input_channels is None
+    assert torch.equal(again.sample(3, seed=1), module.sample(3, seed=1))
+    with pytest.raises(UserError, match="give how many"):
+        again.sample(pictures())
+    with pytest.raises(UserError, match="1 or more, not 0"):
+        again.sample(0)
+
+
+def test_config_says_where_the_weights_come_from(exported: Path) -> None:
+    config = json.loads((exported / CONFIG).read_text())
+    assert config["class"] == "zoo.models.pix2pix.Pix2Pix"
+    assert config["hyper_parameters"]["out_channels"] == 1
+    assert config["hyper_parameters"]["clip_grad_norm"] == 9.0
+    assert config["hyper_parameters"]["inference"] == "paper"
+    assert config["licence"] == {"code": "Apache-2.0", "weights": "Apache-2.0", "data": "CC0-1.0"}
+    assert config["research_only"] is False
+    assert (config["format"], config["step"], config["seed"], config["name"]) == (1, 2, 3, "weights")
+    assert config["environment"]["packages"]["torch"] == version("torch")
+    assert [row["value"] for row in config["results"]] == [0.25]  # the other row is of other weights
+    assert config["players"] == ["generator"]
+    assert config["data"]["preprocessing"]["root"] == "halves"  # no path of the machine it was trained on
+
+
+def test_research_data_makes_research_weights(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained, weights_only=True)
+    checkpoint["zoo"]["data"] |= {"research_only": True, "licence": "research use only"}
+    torch.save(checkpoint, tmp_path / "research.ckpt")
+    config = export(tmp_path / "research.ckpt", tmp_path / "weights").config
+    assert config["research_only"] is True
+    assert config["licence"]["weights"] == "research use only"
+    checkpoint["zoo"]["data"] = {}
+    torch.save(checkpoint, tmp_path / "unknown.ckpt")
+    assert export(tmp_path / "unknown.ckpt", tmp_path / "more").config["research_only"] is True
+
+
+def test_players(trained: Path, exported: Path, tmp_path: Path) -> None:
+    alone = load(exported)
+    assert "discriminator" not in dict(alone.module.named_children())  # never one of random weights
+    both = export(trained, tmp_path / "both", players=("generator", "discriminator"))
+    saved = torch.load(trained, weights_only=True)["state_dict"]
+    for key, value in both.module.discriminator.state_dict().items():
+        assert torch.equal(value, saved[f"discriminator.{key}"]), key
+
+
+def test_export_overwrites_only_when_told(trained: Path, exported: Path) -> None:
+    before = (exported / CONFIG).read_text()
+    with pytest.raises(UserError, match="--force"):
+        export(trained, exported, name="other")
+    assert (exported / CONFIG).read_text() == before
+    assert export(trained, exported, name="other", force=True).config["name"] == "other"
+
+
+def test_loading_leaves_the_random_stream_alone(exported: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    load(exported)
+    assert torch.equal(torch.rand(3), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------- golden
+
+
+def test_golden_holds_until_a_weight_changes(exported: Path) -> None:
+    load(exported).check_golden()
+    tensors = safetensors.torch.load_file(exported / WEIGHTS)
+    key = next(k for k, v in tensors.items() if v.dim() == 4)
+    tensors[key] = tensors[key] + 0.3
+    resave(exported, tensors)
+    with pytest.raises(UserError, match="no longer makes what it made"):
+        load(exported).check_golden()
+
+
+def test_golden_allows_for_other_processors(exported: Path) -> None:
+    golden = json.loads((exported / CONFIG).read_text())["golden"]
+    assert len(golden["values"]) == 256
+    edit(exported, golden={**golden, "values": [v + 1e-3 for v in golden["values"]]})
+    load(exported).check_golden()
+    edit(exported, golden={**golden, "values": [v + 1e-2 for v in golden["values"]]})
+    with pytest.raises(UserError, match="off by 0.01"):
+        load(exported).check_golden()
+
+
+# --------------------------------------------------------------------------------------------------- bad folders
+
+
+def test_newer_format(exported: Path) -> None:
+    edit(exported, format=checkpoints.FORMAT + 1)
+    with pytest.raises(UserError, match=r"format 2, newer than this zoo reads \(1\); upgrade"):
+        load(exported)
+
+
+def test_newer_training_checkpoint(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained, weights_only=True)
+    checkpoint["zoo"]["format"] += 1
+    torch.save(checkpoint, tmp_path / "new.ckpt")
+    with pytest.raises(UserError, match="newer than this zoo reads"):
+        load(tmp_path / "new.ckpt")
+
+
+def test_truncated_weights(exported: Path) -> None:
+    content = (exported / WEIGHTS).read_bytes()
+    (exported / WEIGHTS).write_bytes(content[:-100])
+    with pytest.raises(UserError, match=f"has {len(content) - 100} of {len(content)} bytes"):
+        load(exported)
+
+
+def test_changed_weights(exported: Path) -> None:
+    content = bytearray((exported / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (exported / WEIGHTS).write_bytes(content)
+    with pytest.raises(UserError, match=r"sha256 is .* but model.json says"):
+        load(exported)
+
+
+def test_weights_that_are_no_safetensors(exported: Path) -> None:
+    (exported / WEIGHTS).write_bytes(b"\x80\x04not tensors")
+    size, digest = (exported / WEIGHTS).stat().st_size, sha256(exported / WEIGHTS)
+    edit(exported, weights={"file": WEIGHTS, "sha256": digest, "bytes": size})
+    with pytest.raises(UserError, match="no safetensors file"):
+        load(exported)
+
+
+def test_missing_weights_file(exported: Path) -> None:
+    (exported / WEIGHTS).unlink()
+    with pytest.raises(UserError, match="There is no .*model.safetensors"):
+        load(exported)
+
+
+def test_damaged_config(exported: Path) -> None:
+    text = (exported / CONFIG).read_text()
+    (exported / CONFIG).write_text(text[: len(text) // 2])
+    with pytest.raises(UserError, match="model.json is damaged"):
+        load(exported)
+    (exported / CONFIG).write_text('{"format": 1, "class": "zoo.models.pix2pix.Pix2Pix"}')
+    with pytest.raises(UserError, match="lacks hyper_parameters, players, weights"):
+        load(exported)
+    (exported / CONFIG).write_text("[]")
+    with pytest.raises(UserError, match="says no format"):
+        load(exported)
+
+
+def test_missing_and_unknown_tensors(exported: Path) -> None:
+    tensors = safetensors.torch.load_file(exported / WEIGHTS)
+    key = next(iter(tensors))
+    resave(exported, {k: v for k, v in tensors.items() if k != key})
+    with pytest.raises(UserError, match=f"1 missing.*first {key.removeprefix('generator.')}"):
+        load(exported)
+    resave(exported, {**tensors, "generator.more": torch.zeros(1)})
+    with pytest.raises(UserError, match="first more"):
+        load(exported)
+    resave(exported, {**tensors, key: torch.zeros(1)})
+    with pytest.raises(UserError, match="another shape"):
+        load(exported)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "zoo.models.pix2pix.UNet", "zoo.models.pix2pix.torch", "zoo.models.nobody.Model", "zoo.checkpoints.Path"],
+)
+def test_foreign_class(exported: Path, name: str) -> None:
+    edit(exported, **{"class": name})
+    with pytest.raises(UserError, match="no model of this zoo"):
+        load(exported)
+
+
+def test_class_outside_the_zoo_is_not_even_imported(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Model: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    edit(exported, **{"class": "evil_module.Model"})
+    with pytest.raises(UserError, match="no model of this zoo"):
+        load(exported)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_unknown_hyper_parameter(exported: Path) -> None:
+    config = json.loads((exported / CONFIG).read_text())
+    edit(exported, hyper_parameters={**config["hyper_parameters"], "widht": 8})
+    with pytest.raises(UserError, match="cannot be built from its hyper-parameters.*widht"):
+        load(exported)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.path), "w")
+
+
+def test_pickle_is_never_run(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    torch.save({"state_dict": {}, "zoo": Bomb(ran)}, tmp_path / "a.ckpt")
+    (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Bomb(ran)))
+    for name in ("a.ckpt", "b.ckpt"):
+        with pytest.raises(UserError, match="not a whole, safe checkpoint"):
+            load(tmp_path / name)
+        assert not ran.exists()
+    torch.load(tmp_path / "a.ckpt", weights_only=False)
+    assert ran.exists()  # the bomb was live
+
+
+def test_foreign_checkpoint(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(UserError, match="does not say which model"):
+        load(tmp_path / "foreign.ckpt")
+
+
+def test_hyper_parameters_of_the_command_lines_own_are_left_out(trained: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained, weights_only=True)
+    checkpoint["hyper_parameters"] |= {"_instantiator": "os.system", "_class_path": "os.system"}
+    torch.save(checkpoint, tmp_path / "cli.ckpt")
+    assert "_instantiator" not in load(tmp_path / "cli.ckpt").config["hyper_parameters"]
+
+
+# ----------------------------------------------------------------------------------------------------------- names
+
+
+@pytest.fixture
+def indexed(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index with one entry, as it lies in the source tree or in the installed package."""
+    root = tmp_path / "checkpoints"
+    root.mkdir()
+    exported.rename(root / "halves")
+    entry = {"name": "pix2pix-halves", "folder": "halves", "sha256": sha256(root / "halves" / WEIGHTS)}
+    (root / "index.json").write_text(json.dumps({"format": 1, "entries": [entry]}))
+    monkeypatch.setattr(checkpoints, "bundled", lambda folder: tmp_path / folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    return root
+
+
+def test_name_loads_from_any_folder(indexed: Path) -> None:
+    model = zoo.load("pix2pix-halves")
+    assert isinstance(model, Pretrained)
+    assert model.sample(pictures()).shape == (2, 1, 19, 33)
+
+
+def test_file_within_the_folder_means_the_folder(indexed: Path) -> None:
+    assert load(indexed / "halves" / WEIGHTS).config == load(indexed / "halves").config
+
+
+def test_unknown_name_suggests(indexed: Path) -> None:
+    with pytest.raises(UserError, match="did you mean pix2pix-halves?"):
+        load("pix2pix_halfs")
+    with pytest.raises(UserError, match="zoo list checkpoints"):
+        load("zzz")
+
+
+def test_folder_without_weights(indexed: Path) -> None:
+    with pytest.raises(UserError, match="holds no model.json"):
+        load(indexed)
+
+
+def test_index_pins_the_weights(indexed: Path) -> None:
+    tensors = safetensors.torch.load_file(indexed / "halves" / WEIGHTS)
+    resave(indexed / "halves", {key: value * 0 for key, value in tensors.items()})
+    load(indexed / "halves")
+    with pytest.raises(UserError, match="but the index says"):
+        load("pix2pix-halves")
+
+
+def test_shipped_index() -> None:
+    """Each entry is complete, loads, and makes what it made when it was exported."""
+    for entry in checkpoints.index():
+        assert entry.keys() >= {"name", "folder", "sha256", "title", "recipe", "licence", "research_only"}
+        model = load(entry["name"])
+        model.check_golden()
+        assert model.config["research_only"] == entry["research_only"]
+        assert model.config["licence"]["weights"] == entry["licence"]
+
+
+def test_wrong_channels(exported: Path) -> None:
+    with pytest.raises(UserError, match="expects pictures of 3 channels, got 1"):
+        load(exported).sample(pictures(1))
+    with pytest.raises(UserError, match=r"tensor \(B, C, H, W\)"):
+        load(exported).sample(pictures()[0])

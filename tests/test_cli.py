@@ -1,0 +1,256 @@
+"""The command: what is typed wrong gets a short sentence and exit 1 or 2, and no run overwrites another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from games import Data, Game, Points, weights
+
+from zoo import cli
+from zoo.data.base import SampleSet, Split
+from zoo.errors import UserError
+from zoo.guards import read_checkpoint
+from zoo.training import build, newest_checkpoint
+
+RECIPE: dict[str, Any] = {
+    "model": {"class_path": "games.Game", "init_args": {"width": 8}},
+    "data": {"class_path": "test_cli.Toys", "init_args": {"count": 16}},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "log_every_n_steps": 2},
+}
+
+
+class Toys(Data):
+    """Points with the arguments written out, as a data module of the zoo has them."""
+
+    def __init__(self, count: int = 16, batch_size: int = 4, num_workers: int = 0) -> None:
+        super().__init__(count, batch_size=batch_size, num_workers=num_workers)
+
+
+class OtherGame(Game):
+    """Another class with the same weights."""
+
+
+class FatalSet(Points):
+    """Its worker is killed, as the system does when memory runs out."""
+
+    def sample(self, index: int, random: torch.Generator | None) -> Any:
+        if torch.utils.data.get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(index, random)
+
+
+class FatalData(Toys):
+    def dataset(self, split: Split) -> SampleSet | None:
+        return FatalSet(16)
+
+
+class BrokenSet(Points):
+    def sample(self, index: int, random: torch.Generator | None) -> Any:
+        raise UserError(f"picture {index}.png is truncated.")
+
+
+class BrokenData(Toys):
+    def dataset(self, split: Split) -> SampleSet | None:
+        return BrokenSet(16)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny recipe in an empty folder, which is also the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.delenv("ZOO_RUN_ID", raising=False)
+    path = tmp_path / "toy" / "points.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def zoo(*arguments: object) -> int:
+    os.environ.pop("ZOO_RUN_ID", None)  # each command line is a process of its own
+    return cli.main([str(a) for a in arguments])
+
+
+def message(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("zoo")]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["--model.widht", "3"], "did you mean width"),
+        (["--model.accumulat", "2"], "did you mean accumulate"),
+        (["--trainer.max_epoch", "3"], "did you mean max_epochs"),  # jsonargparse itself takes it as a prefix
+        (["--trainer.max_epoch=3"], "did you mean max_epochs"),
+        (["--modl.width", "3"], "did you mean model"),
+        (["--resum", "auto"], "did you mean resume"),
+        (["--model.width", "wide"], "model.width must be int, got wide"),
+        (["--data.batch_size", "x"], "data.batch_size must be int, got x"),
+        (["--wandb", "sometimes"], "got sometimes"),
+        (["--trainer.strategy", "fsdp"], "not supported with two players"),
+    ],
+)
+def test_what_is_typed_wrong(
+    recipe: Path, capsys: pytest.CaptureFixture[str], typed: list[str], told: str
+) -> None:
+    assert zoo("fit", "--config", recipe, *typed) == 2
+    assert told in message(capsys)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model: {class_path: games.Game, init_args: {widht: 3}}", "model.init_args.widht; did you mean width"),
+        ("model: {class_path: games.Gam}", "did you mean Game"),
+        ("model: {class_path: nowhere.Game}", "cannot be imported"),
+        ("trainer: {max_epoch: 3}", "did you mean max_epochs"),
+        ("trainr: {}", "did you mean trainer"),
+        ("trainer: {max_epochs: 1, max_epochs: 2}", "line 1: the key max_epochs stands twice"),
+        ("model: [1", "not valid YAML"),
+        ("- a list", "must hold keys and values"),
+    ],
+)
+def test_what_is_written_wrong(
+    recipe: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    bad = recipe.with_name("bad.yaml")
+    bad.write_text(text)
+    assert zoo("fit", "--config", recipe, "--config", bad) == 2
+    said = message(capsys)
+    assert told in said and "bad.yaml" in said
+
+
+def test_unknown_recipe_and_verb(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", "gan/nowhere") == 1
+    assert "no recipe gan/nowhere" in message(capsys)
+    assert zoo("fti") == 2
+    assert "did you mean fit" in message(capsys)
+
+
+def test_a_run_leaves_its_folder_and_overwrites_nothing(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    assert zoo("fit", "--config", recipe) == 0
+    folders = sorted(Path("runs/toy/points").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        assert {"config.yaml", "env.json", "metrics.csv", "checkpoints"} <= {p.name for p in folder.iterdir()}
+        checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+        assert checkpoint["global_step"] == 8
+        assert checkpoint["zoo"]["class"] == "games.Game"
+        assert checkpoint["zoo"]["recipe"] == (folder / "config.yaml").read_text()
+    resolved = yaml.safe_load((folders[0] / "config.yaml").read_text())
+    assert resolved["model"]["init_args"]["lr"] == 0.01  # the whole recipe, defaults included
+    assert zoo("fit", "--config", folders[0] / "config.yaml", "--trainer.max_epochs", 1) == 0  # and it runs again
+
+
+def test_resume_auto_goes_on_bit_for_bit(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 4) == 0
+    whole = read_checkpoint(newest_checkpoint(Path("runs/toy/points")))  # type: ignore[arg-type]
+    half = recipe.with_name("half.yaml")
+    half.write_text(recipe.read_text())
+    assert zoo("fit", "--config", half, "--resume", "auto", "--trainer.max_epochs", 2) == 0  # nothing yet: begins
+    assert zoo("fit", "--config", half, "--resume", "auto", "--trainer.max_epochs", 4) == 0
+    resumed = read_checkpoint(newest_checkpoint(Path("runs/toy/half")))  # type: ignore[arg-type]
+    assert all(torch.equal(whole["state_dict"][k], v) for k, v in resumed["state_dict"].items())
+
+
+def test_resume_passes_over_a_broken_checkpoint(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    good = newest_checkpoint(Path("runs/toy/points"))
+    assert good is not None
+    broken = good.with_name("newer.ckpt")
+    broken.write_bytes(good.read_bytes()[:2000])
+    assert newest_checkpoint(Path("runs/toy/points")) == good
+    assert "newer.ckpt" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_class_is_refused(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    path = newest_checkpoint(Path("runs/toy/points"))
+    capsys.readouterr()
+    assert zoo("fit", "--config", recipe, "--model", "test_cli.OtherGame", "--ckpt_path", path) == 1
+    assert "was trained as games.Game" in message(capsys)
+
+
+def test_the_recipe_wins_over_the_checkpoint(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    arguments = ["fit", "--config", recipe, "--ckpt_path", "last", "--trainer.max_epochs", 3]
+    assert zoo(*arguments, "--model.lr", 0.5) == 0
+    assert "model.lr is 0.5, the checkpoint had 0.01" in capsys.readouterr().err
+    assert zoo(*arguments, "--model.width", 4) == 1
+    assert "does not fit this model" in message(capsys)
+
+
+def test_missing_checkpoint(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("test", "--config", recipe, "--ckpt_path", "nowhere.ckpt") == 1
+    assert "no checkpoint nowhere.ckpt" in message(capsys)
+
+
+def test_too_little_data(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe, "--data.batch_size", 17) == 1
+    assert "16 samples, fewer than a batch of 17" in message(capsys)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_named_in_a_worker_is_named_outside(
+    recipe: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    assert zoo("fit", "--config", recipe, "--data", "test_cli.BrokenData", "--data.num_workers", workers) == 1
+    said = message(capsys)
+    assert ".png is truncated." in said and "Traceback" not in said
+
+
+def test_killed_worker(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe, "--data", "test_cli.FatalData", "--data.num_workers", 1) == 1
+    assert "lower data.num_workers" in message(capsys)
+
+
+def test_non_finite_term(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", "games.Poisoned", "--model.at", 3]
+    assert zoo("fit", "--config", recipe, *arguments) == 1
+    said = message(capsys)
+    assert "g_style became nan at step 4" in said
+    assert newest_checkpoint(Path("runs/toy/points")) is None
+
+
+def test_full_disk(recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(content: Any, file: Any) -> None:
+        file.write(b"half of it")
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 704 vs 598")
+
+    monkeypatch.setattr("zoo.guards.torch.save", full)
+    assert zoo("fit", "--config", recipe) == 1
+    said = message(capsys)
+    assert "Could not save" in said and "disk is full" in said
+    assert not list(Path("runs").rglob("*.ckpt*"))
+
+
+def test_debug_shows_the_traceback(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe, "--data.batch_size", 17, "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_build_gives_the_objects_of_a_recipe(recipe: Path) -> None:
+    built = build(["--config", str(recipe), "--model.width", "5", "--seed_everything", "3"])
+    again = build(["--config", str(recipe), "--model.width", "5", "--seed_everything", "3"])
+    assert built.model.hparams["width"] == 5
+    assert torch.equal(weights(built.model), weights(again.model))
+    assert built.trainer.max_epochs == 2
+
+
+def test_environment_record(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    (path,) = Path("runs/toy/points").glob("*/env.json")
+    record = json.loads(path.read_text())
+    assert record["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert record["data"]["contract"] == "points"

@@ -1,0 +1,88 @@
+"""A real offline W&B run is read back from its file."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_cli import RECIPE, zoo
+from wandb.proto import wandb_internal_pb2
+
+from zoo.loggers import SafeWandbLogger, _lacking, wandb_logger
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "toy" / "points.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def records(path: Path) -> Iterator[Any]:
+    """Records of a run file: a header of 7 bytes, then blocks of 32 KiB with (crc, length, type) before each piece."""
+    data, position, whole = path.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        whole += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a full record, or the last piece of one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(whole)
+            whole = b""
+            yield record
+
+
+def test_offline_run_holds_recipe_metrics_and_steps(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe) == 0
+    assert "W&B: offline, there is no API key" in capsys.readouterr().err
+    (path,) = Path("runs/toy/points").glob("*/wandb/offline-run-*/run-*.wandb")
+    seen = list(records(path))
+    (run,) = [r.run for r in seen if r.HasField("run")][:1]
+    assert (run.project, run.run_group, run.job_type) == ("gan-application-zoo", "toy/points", "fit")
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert config["recipe"] == "toy/points"
+    assert config["model"]["init_args"]["width"] == 8
+    assert {r.metric.step_metric for r in seen if r.HasField("metric")} >= {"trainer/global_step"}
+    history = [
+        {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in r.history.item}
+        for r in seen
+        if r.HasField("history")
+    ]
+    turns = [h["trainer/global_step"] for h in history if "train/d_real" in h]
+    assert turns == [1, 3, 5, 7]  # batches, though two optimizers step
+
+
+def test_failures_never_end_a_training(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            raise ConnectionError("host gone")
+
+    logger = SafeWandbLogger.__new__(SafeWandbLogger)
+    logger._try(Broken().log, {})
+    logger._try(Broken().log, {})
+    assert capsys.readouterr().err.count("training goes on without it") == 1
+
+
+def test_an_unreachable_host_is_known_before_the_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert _lacking("http://127.0.0.1:9") == "127.0.0.1 cannot be reached"
+
+
+def test_off_makes_nothing(tmp_path: Path) -> None:
+    assert wandb_logger("off", tmp_path / "run", "toy/points", "{}") is None
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,57 @@
+"""The generator's gradient under both losses of Goodfellow 2014, side by side."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from zoo.adversarial import Batch
+from zoo.losses import nonsaturating, saturating
+
+
+class Judge(Protocol):
+    """What the callback needs of a module beside a generator."""
+
+    generator: nn.Module
+
+    def generate(self, batch: Batch) -> Tensor:
+        """Fakes for a batch."""
+
+    def judge(self, x: Tensor) -> Tensor:
+        """The discriminator's logits."""
+
+
+def gradient_norms(module: Judge, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Norms of the generator's gradient under the saturating and the non-saturating loss, on the same logits.
+
+    Both players' own gradients stay as they are.
+    """
+    parameters = list(module.generator.parameters())
+    with torch.enable_grad():
+        logits = module.judge(module.generate(batch))
+        flat = torch.autograd.grad(saturating(logits), parameters, retain_graph=True)
+        steep = torch.autograd.grad(nonsaturating(logits), parameters)
+    return nn.utils.get_total_norm(flat), nn.utils.get_total_norm(steep)
+
+
+class GradientNorms(Callback):
+    """Log ``train/g_grad_saturating`` and ``train/g_grad_nonsaturating``, whichever loss the run descends.
+
+    Both are taken on logged steps after the turn, on the same fakes and logits, so that their ratio shows how sure
+    the discriminator is: the saturating one vanishes where D(G(z)) does (section 3). Wants a module with ``judge``,
+    such as :class:`zoo.models.gan.GAN`.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure on logged steps; draws nothing from the run's own random stream."""
+        if trainer.global_step % trainer.log_every_n_steps:
+            return
+        with torch.random.fork_rng([pl_module.device] if pl_module.device.type == "cuda" else []):
+            flat, steep = gradient_norms(cast(Judge, pl_module), batch)
+        pl_module.log_dict({"train/g_grad_saturating": flat, "train/g_grad_nonsaturating": steep})
