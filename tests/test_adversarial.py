@@ -114,7 +114,7 @@ def test_gradients_are_clipped_where_the_optimizer_sees_them(trainer: Make) -> N
         def configure_optimizers(self) -> Any:
             optimizers = super().configure_optimizers()
             for optimizer in optimizers:
-                optimizer.register_step_pre_hook(lambda o, args, kwargs: norms.append(_norm(o)))
+                optimizer.register_step_post_hook(lambda o, args, kwargs: norms.append(_norm(o)))
             return optimizers
 
     trainer(max_steps=3).fit(Seen(), Data())

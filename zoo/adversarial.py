@@ -131,8 +131,6 @@ class AdversarialModule(GuardedModule):
                 parts.append({f"{player[0]}_{name}": term.detach() for name, term in terms.items()})
             with self._counted(optimizer, player == "generator"):
                 optimizer.step()
-        if self.schedule_interval == "turn":
-            self._scheduler_of(optimizer, lambda scheduler: scheduler.step())
         terms = parts[0] if len(parts) == 1 else _mean(parts)
         if self.is_logged_step:
             self.log_dict({f"train/{name}": term for name, term in terms.items()})
@@ -143,7 +141,8 @@ class AdversarialModule(GuardedModule):
     @property
     def is_logged_step(self) -> bool:
         """Whether the loggers write this turn; true from its first move to its last."""
-        return (self._turn + 1) % self.trainer.log_every_n_steps == 0
+        every = self.trainer.log_every_n_steps
+        return every > 0 and (self._turn + 1) % every == 0
 
     def optimizer_of(self, player: Player) -> LightningOptimizer:
         """The player's optimizer, as Lightning wraps it."""
@@ -183,11 +182,6 @@ class AdversarialModule(GuardedModule):
         finally:
             optimizer._on_before_step, optimizer._on_after_step = before, after
 
-    def _scheduler_of(self, optimizer: LightningOptimizer, act: Callable[[Any], None]) -> None:
-        for config in self.trainer.lr_scheduler_configs:
-            if config.scheduler.optimizer is optimizer.optimizer:
-                act(config.scheduler)
-
     def on_fit_start(self) -> None:
         """Know who opposes whom; compile when asked."""
         own = [
@@ -203,15 +197,16 @@ class AdversarialModule(GuardedModule):
             self.discriminator.compile()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Begin a turn; bring epoch schedules to this epoch.
+        """Begin a turn; bring the schedules to this turn or epoch.
 
         Not at the epoch's start: a run that resumes from a checkpoint of an epoch's last batch has no such moment.
+        Not at the turn's end: a checkpoint is written before the module hears of it.
         """
         self._turn = self.trainer.global_step
-        if self.schedule_interval == "epoch":
-            for config in self.trainer.lr_scheduler_configs:
-                while config.scheduler.last_epoch < self.current_epoch:
-                    config.scheduler.step()
+        due = self._turn if self.schedule_interval == "turn" else self.current_epoch
+        for config in self.trainer.lr_scheduler_configs:
+            while config.scheduler.last_epoch < due:
+                config.scheduler.step()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip here, after any gradient scaler has unscaled; log the gradient's norm on logged steps."""

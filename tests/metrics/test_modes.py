@@ -146,6 +146,13 @@ def test_gaussian_modes_by_hand() -> None:
     assert gaussian_modes(torch.full((4, 2), 9.0), centres, 0.1) == (0, 0.0)
 
 
+def test_a_mode_is_hit_from_a_quarter_of_its_fair_share_on() -> None:
+    centres = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    for at_second, hit in ((12, 1), (13, 2)):  # of 100 points: the fair share is 50
+        points = torch.cat([centres[:1].repeat(100 - at_second, 1), centres[1:].repeat(at_second, 1)])
+        assert gaussian_modes(points, centres, 0.1) == (hit, 1.0)
+
+
 def test_points_are_compared_with_noise_and_real(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Three of 25 modes are made; real points score what a Gaussian in the plane must: 1 - exp(-9/2)."""
     made = torch.from_numpy(toys.centres("grid")[[0, 7, 24]].astype(np.float32))
@@ -154,6 +161,7 @@ def test_points_are_compared_with_noise_and_real(tmp_path: Path, capsys: pytest.
     assert rows["modes-hit", "generated"] == 3 and rows["within-3-sigma", "generated"] == 1.0
     assert rows["modes-hit", "real"] == 25
     assert rows["within-3-sigma", "real"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
+    assert rows["modes-hit", "noise"] == 25  # a fair share of a grid this dense: see the share beside it
     assert rows["within-3-sigma", "noise"] == pytest.approx(25 * math.pi * 0.06**2 / 4, abs=0.02)
     assert "hits 3 of the 25 Gaussians; 100 % of its points" in capsys.readouterr().out
 

@@ -225,7 +225,8 @@ def _left_out(folders: Any) -> list[Fault]:
     from zoo.files import PICTURE_SUFFIXES
 
     files = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.is_file()]
-    others = [p for p in files if p.suffix.lower() not in PICTURE_SUFFIXES and not p.name.startswith(".")]
+    ignored = (".", "README", "LICENSE")
+    others = [p for p in files if p.suffix.lower() not in PICTURE_SUFFIXES and not p.name.startswith(ignored)]
     return [Fault(str(p), f"{p} is left out: its name is not that of a picture.") for p in others]
 
 
@@ -422,7 +423,7 @@ def _named_data(name: str, root: str | None) -> DataModule:
         return found(**arguments)
     except TypeError as error:
         raise UserError(
-            f"{path} cannot be made with {sorted(arguments)} ({error}); check the data block of {name}."
+            f"{path} cannot be made as {name} asks ({error}); give a recipe whose data block sets what it needs."
         ) from error
 
 
@@ -434,11 +435,13 @@ def _sheet(samples: dict[str, list[Tensor]], source: str) -> Tensor:
     if "point" in samples:
         return scatter({"data": torch.stack(samples["point"])})
     if "input" in samples and "target" in samples:
-        rows = math.ceil(math.sqrt(2 * len(samples["input"])))
+        number = len(samples["input"])
+        near_square = range(math.ceil(math.sqrt(number)), math.ceil(math.sqrt(2 * number)) + 1)
+        rows = min(near_square, key=lambda rows: -number % rows)  # the fewest empty places
         pairs = {key: torch.stack(samples[key]) for key in ("input", "target")}
         blocks = [
             grid({key: values[start : start + rows] for key, values in pairs.items()})
-            for start in range(0, len(pairs["input"]), rows)
+            for start in range(0, number, rows)
         ]
         height = blocks[0].shape[1]
         blocks = [torch.nn.functional.pad(b, (0, 8, 0, height - b.shape[1]), value=1.0) for b in blocks]

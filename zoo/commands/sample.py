@@ -1,7 +1,8 @@
 """Make samples from noise, or translate pictures, with pretrained weights or a checkpoint.
 
 A model of noise writes one sheet of samples when OUT is a picture file, single pictures when it is a folder.
-A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output.
+A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output. Where it was
+trained on label maps, give class numbers (palette or grey PNG) or the classes' colours.
 """
 
 from __future__ import annotations
@@ -150,6 +151,9 @@ def _read(path: Path, model: Pretrained) -> tuple[Tensor, Any]:
     """A picture as the model takes it, and the bits of its file."""
     from zoo.files import read_array, to_tensor
 
+    prepared = model.config["data"].get("preprocessing", {})
+    if prepared.get("source") == "labels":
+        return _read_classes(path, len(prepared["classes"]), prepared.get("colours", [])), 8
     array = read_array(path)
     got, expected = array.shape[2], model.input_channels
     if got == 1 and expected == 3:  # as in training
@@ -159,6 +163,37 @@ def _read(path: Path, model: Pretrained) -> tuple[Tensor, Any]:
         advice = "; the last is alpha, lay it over a background first" if alpha else ""
         raise UserError(f"{path} has {got} channels but these weights expect {expected}{advice}.")
     return to_tensor(array), 8 * array.dtype.itemsize
+
+
+def _read_classes(path: Path, classes: int, colours: list[list[int]]) -> Tensor:
+    """A label map as one-hot (classes, H, W): by its colours where all are known, else by its numbers."""
+    import torch
+    import torch.nn.functional as F
+
+    from zoo.files import read_array, read_labels
+
+    array = torch.from_numpy(read_array(path).astype("int64"))
+    coloured = bool(colours) and array.shape[2] == 3
+    if coloured:
+        places = torch.tensor([65536, 256, 1])
+        matches = (array @ places)[None] == (torch.tensor(colours) @ places)[:, None, None]
+        if bool(matches.any(0).all()):
+            return matches.float()
+    try:
+        labels = read_labels(path)
+    except UserError as error:
+        if not coloured:
+            raise
+        unknown = ~matches.any(0)
+        raise UserError(
+            f"{path} has {int(unknown.sum())} pixels in colours of no class, the first "
+            f"{tuple(array[unknown][0].tolist())}; give the colours exactly (no JPEG), or class numbers."
+        ) from error
+    if int(labels.max()) >= classes:
+        raise UserError(
+            f"{path} holds the class number {int(labels.max())} but these weights know 0 to {classes - 1}."
+        )
+    return F.one_hot(labels, classes).permute(2, 0, 1).float()
 
 
 def _is_picture(path: Path) -> bool:

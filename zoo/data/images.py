@@ -430,7 +430,8 @@ def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
     if len(colour) == 1:
         return colour
     red, green, blue = colour
-    return (0.299 * red + 0.587 * green + 0.114 * blue)[None]  # ITU-R BT.601
+    grey: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    return grey[None]
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -461,6 +461,7 @@ class ScenePairs(DataModule):
                 "source": self.source,
                 "size": self.size,
                 "classes": list(scenes.CLASSES),
+                "colours": [list(colour) for colour in scenes.PALETTE],
                 "train_length": self.lengths["train"],
                 "world": self.world,
             },

@@ -110,10 +110,10 @@ def train_segmenter(
     Returns:
         The network in evaluation mode, frozen, where the pairs are.
     """
-    batches = _again(pairs)
-    picture, labels = next(batches)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # a loader without a generator of its own draws in here too
         torch.manual_seed(seed)
+        batches = _again(pairs)
+        picture, labels = next(batches)
         network = Segmenter(classes, picture.shape[1], width).to(picture.device)
         optimizer = torch.optim.Adam(network.parameters(), 1e-2)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps, pct_start=0.15)

@@ -80,7 +80,7 @@ class SegmentationScore(Callback):
         labels_from: Literal["labels", "input"] = "labels",
         palette: str | None = None,
         steps: int = 400,
-        batch_size: int = 16,
+        batch_size: int = 8,
         train_pairs: int = 2000,
         seed: int = 0,
     ) -> None:

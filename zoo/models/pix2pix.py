@@ -94,7 +94,7 @@ class UNet(nn.Module):
             x = down(x)
             encoded.append(x)
         encoded.pop()
-        # Each level's leaky ReLU has changed the level above in place, which saves a copy and leaves no trace: the
+        # Each level's leaky ReLU has changed the level above in place. That saves a copy and leaves no trace: the
         # decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
         for up in self.up:
             x = up(x)
@@ -338,7 +338,7 @@ class Pix2Pix(AdversarialModule):
         return fake
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Half of the objective (section 3.3); fakes and reals are normalised each by their own statistics."""
+        """Half of the objective (section 3.3); fakes and reals are normalised each on their own."""
         return {
             "fake": 0.5 * self.distance(self.judge(batch, fake), 0.0),
             "real": 0.5 * self.distance(self.judge(batch, batch["target"]), 1.0),
@@ -431,12 +431,12 @@ class Pix2Pix(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit this generator: sides are multiples of {self.multiple}; "
+                f"Pictures of {height}x{width} do not fit: this generator wants multiples of {self.multiple}; "
                 "set data.size to such a side, or model.levels to fewer."
             )
         if self.training and self.adversarial and min(height, width) < self.smallest:
             raise UserError(
-                f"Pictures of {height}x{width} are too small for this discriminator: it needs {self.smallest}; "
+                f"Pictures of {height}x{width} are too small: this discriminator wants {self.smallest}; "
                 "set model.receptive_field to a smaller one, or data.size to a larger one."
             )
 
@@ -451,9 +451,9 @@ def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any],
         state: State dict of a U-Net, a residual generator, or a patch or pixel discriminator, as saved there.
 
     Returns:
-        The player, the arguments of :class:`Pix2Pix` that it implies, and its state dict here. Dropout leaves no
-        trace in a U-Net: it comes back as that code trains by default. A discriminator is taken to judge targets
-        of 3 channels.
+        The player, the arguments of :class:`Pix2Pix` that it implies, and its state dict here. Dropout leaves
+        no trace in a U-Net: it comes back as that code trains by default. A discriminator is taken to judge
+        targets of 3 channels.
 
     Raises:
         UserError: It is none of these networks.

@@ -1,0 +1,238 @@
+"""`zoo sample`: the right files, with the right pixels, and nothing overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from zoo.checkpoints import Pretrained, describe, write
+from zoo.cli import main
+from zoo.data.pairs import ScenePairs
+from zoo.data.worlds import scenes
+from zoo.files import read_array, read_picture, write_picture
+from zoo.models.gan import GAN
+from zoo.models.pix2pix import Pix2Pix
+
+
+def weights(module: Pix2Pix | GAN, out: Path) -> Pretrained:
+    return write(module, describe(module, dict(module.hparams), {"research_only": False}), out)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    torch.manual_seed(0)
+    module = GAN(shape=(1, 8, 8), hidden=16, latent_dim=4, generator_scale=0.5)
+    return weights(module, tmp_path_factory.mktemp("noise") / "gan")
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    torch.manual_seed(0)
+    return weights(Pix2Pix(levels=3, width=4), tmp_path_factory.mktemp("picture") / "pix2pix")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def picture(channels: int = 3, height: int = 21, width: int = 34, seed: int = 0) -> Tensor:
+    return torch.rand(channels, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says when it ends with status 1, in one line."""
+    assert main(["sample", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+# ------------------------------------------------------------------------------------------------------ noise
+
+
+def test_single_samples(noise: Pretrained) -> None:
+    assert main(["sample", noise.origin, "-o", "out", "-n", "3", "--seed", "4"]) == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    expected = noise.sample(3, seed=4)
+    for i in range(3):
+        assert torch.allclose(read_picture(f"out/{i:05d}.png"), expected[i], atol=1 / 255 + 1e-6)
+
+
+def test_sheet_and_seed(noise: Pretrained) -> None:
+    for out, seed in (("a.png", "0"), ("b.png", "0"), ("c.png", "1")):
+        assert main(["sample", noise.origin, "-o", out, "-n", "4", "--seed", seed]) == 0
+    a, b, c = (Path(p).read_bytes() for p in ("a.png", "b.png", "c.png"))
+    assert a == b != c
+    assert read_array("a.png").shape == (22, 22, 3)  # two by two of 8 pixels, white between
+
+
+def test_many_samples_are_all_different(noise: Pretrained) -> None:
+    assert main(["sample", noise.origin, "-o", "out", "-n", "260"]) == 0
+    pictures = {path.read_bytes() for path in Path("out").iterdir()}
+    assert len(pictures) == 260
+
+
+def test_points_are_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    points = weights(GAN(shape=(2,), data_key="point", hidden=16, latent_dim=4), tmp_path / "points")
+    assert main(["sample", points.origin, "-o", "plot.png", "-n", "10"]) == 0
+    assert read_array("plot.png").shape == (512, 512, 3)
+    assert "such as -o points.png" in refused(capsys, points.origin, "-o", "folder")
+
+
+def test_noise_takes_no_input(noise: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "takes no input" in refused(capsys, noise.origin, "a.png", "-o", "b.png")
+    assert "at least 1, got 0" in refused(capsys, noise.origin, "-o", "b.png", "-n", "0")
+
+
+# --------------------------------------------------------------------------------------------------- pictures
+
+
+def test_one_picture(translator: Pretrained) -> None:
+    write_picture("in.png", picture())
+    assert main(["sample", translator.origin, "in.png", "-o", "new/out.png"]) == 0
+    expected = translator.sample(read_picture("in.png")[None])[0]
+    assert torch.allclose(read_picture("new/out.png"), expected, atol=1 / 255 + 1e-6)
+
+
+def test_folder_of_any_sizes(translator: Pretrained) -> None:
+    for i in range(6):
+        write_picture(f"in/{i}.png", picture(height=10 + 3 * i, seed=i))
+    Path("in/notes.txt").write_text("no picture")
+    assert main(["sample", translator.origin, "in", "-o", "out"]) == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == [f"{i}.png" for i in range(6)]
+    assert [read_array(f"out/{i}.png").shape for i in range(6)] == [(10 + 3 * i, 34, 3) for i in range(6)]
+
+
+def test_sixteen_bits_stay_sixteen(translator: Pretrained) -> None:
+    write_picture("deep.png", picture(), bits=16)
+    write_picture("deep.tif", picture(), bits=16)
+    assert main(["sample", translator.origin, "deep.png", "-o", "out.png"]) == 0
+    out = read_array("out.png")
+    assert out.dtype == "uint16"
+    expected = translator.sample(read_picture("deep.png")[None])[0]
+    assert torch.allclose(read_picture("out.png"), expected, atol=1 / 65535 + 1e-6)
+    assert main(["sample", translator.origin, "deep.tif", "-o", "out.tif"]) == 0
+    assert read_array("out.tif").dtype == "uint16"
+
+
+def test_many_channels_become_tiff(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wide = weights(Pix2Pix(levels=3, width=4, in_channels=5, out_channels=6), tmp_path / "wide")
+    write_picture("five.tif", picture(5))
+    assert main(["sample", wide.origin, "five.tif", "-o", "out"]) == 0
+    assert read_array("out/five.tif").shape == (21, 34, 6)
+
+
+def test_side_by_side(translator: Pretrained) -> None:
+    write_picture("in.png", picture(height=100, width=100))
+    assert main(["sample", translator.origin, "in.png", "-o", "out.png", "--compare"]) == 0
+    height, width, _ = read_array("out.png").shape
+    assert width > 200 and height >= 100
+
+
+def test_grey_becomes_colour_as_in_training(translator: Pretrained) -> None:
+    write_picture("grey.png", picture(1))
+    assert main(["sample", translator.origin, "grey.png", "-o", "out.png"]) == 0
+    expected = translator.sample(read_picture("grey.png").expand(1, 3, -1, -1))[0]
+    assert torch.allclose(read_picture("out.png"), expected, atol=1 / 255 + 1e-6)
+
+
+def test_label_maps_as_numbers_or_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    module = Pix2Pix(levels=3, width=4, in_channels=16)
+    data = ScenePairs(size=16, train_length=1, eval_length=1)
+    model = write(module, describe(module, dict(module.hparams), data.describe()), tmp_path / "scenes")
+    labels = scenes.draw(0, 0, 24).labels
+    expected = model.sample(F.one_hot(labels, 16).permute(2, 0, 1)[None].float())[0]
+    numbers = labels.numpy().astype("uint8")
+    palette = np.array(scenes.PALETTE, dtype="uint8")
+    indexed = Image.fromarray(numbers).convert("P")
+    indexed.putpalette(palette.tobytes())
+    shuffled = Image.fromarray(15 - numbers).convert("P")  # the same colours in another order
+    shuffled.putpalette(palette[::-1].tobytes())
+    for name, image in {
+        "grey": Image.fromarray(numbers),
+        "colours": Image.fromarray(palette[numbers]),
+        "indexed": indexed,
+        "shuffled": shuffled,
+    }.items():
+        Path("maps").mkdir(exist_ok=True)
+        image.save(f"maps/{name}.png")
+    assert main(["sample", model.origin, "maps", "-o", "out"]) == 0
+    for name in ("grey", "colours", "indexed", "shuffled"):
+        assert torch.allclose(read_picture(f"out/{name}.png"), expected, atol=1 / 255 + 1e-6), name
+    Image.fromarray(numbers + 4).save("high.png")
+    highest = int(numbers.max()) + 4
+    said = refused(capsys, model.origin, "high.png", "-o", "x.png")
+    assert f"class number {highest} but these weights know 0 to 15" in said
+    wrong = palette[numbers]
+    wrong[3, 5] = (1, 2, 3)
+    Image.fromarray(wrong).save("wrong.png")
+    said = refused(capsys, model.origin, "wrong.png", "-o", "x.png")
+    assert "1 pixels in colours of no class, the first (1, 2, 3)" in said
+
+
+def test_channels_that_do_not_fit(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture("rgba.png", picture(4))
+    said = refused(capsys, translator.origin, "rgba.png", "-o", "out.png")
+    assert "rgba.png has 4 channels but these weights expect 3; the last is alpha" in said
+    write_picture("five.tif", picture(5))
+    said = refused(capsys, translator.origin, "five.tif", "-o", "out.png")
+    assert "five.tif has 5 channels but these weights expect 3." in said
+    assert not Path("out.png").exists()
+
+
+def test_nothing_is_overwritten(
+    translator: Pretrained, noise: Pretrained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture("in/a.png", picture())
+    write_picture("in/b.png", picture())
+    Path("out").mkdir()
+    Path("out/b.png").write_text("mine")
+    assert "would be overwritten" in refused(capsys, translator.origin, "in", "-o", "out")
+    assert not Path("out/a.png").exists()
+    assert Path("out/b.png").read_text() == "mine"
+    assert main(["sample", translator.origin, "in", "-o", "out", "--force"]) == 0
+    assert read_array("out/b.png").shape == (21, 34, 3)
+    assert "would be overwritten" in refused(capsys, noise.origin, "-o", "out/b.png")
+
+
+def test_two_inputs_never_share_an_output(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture("in/a.png", picture())
+    write_picture("in/a.jpg", picture())
+    assert "would both become" in refused(capsys, translator.origin, "in", "-o", "out")
+    write_picture("in/b.png", picture())
+    assert "do not fit into the one file" in refused(capsys, translator.origin, "in", "-o", "out.png")
+
+
+def test_inputs_that_are_not_there(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "name a picture or a folder" in refused(capsys, translator.origin, "-o", "out.png")
+    assert "no file or folder nothing.png" in refused(
+        capsys, translator.origin, "nothing.png", "-o", "out.png"
+    )
+    Path("empty").mkdir()
+    assert "empty holds no pictures" in refused(capsys, translator.origin, "empty", "-o", "out")
+    write_picture("in.png", picture())
+    assert "leave -n out" in refused(capsys, translator.origin, "in.png", "-o", "out.png", "-n", "2")
+    Path("text.png").write_text("no picture")
+    assert "text.png" in refused(capsys, translator.origin, "text.png", "-o", "out.png")
+
+
+def test_unknown_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "There are no weights nobody" in refused(capsys, "nobody", "-o", "out.png")
+
+
+def test_research_only_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = GAN(shape=(1, 4, 4), hidden=8, latent_dim=2)
+    config = describe(module, dict(module.hparams), {"research_only": True})
+    write(module, config, tmp_path / "weights")
+    assert main(["sample", "weights", "-o", "out.png"]) == 0
+    assert "research only" in capsys.readouterr().err
