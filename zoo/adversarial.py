@@ -1,8 +1,8 @@
 """The game that all papers share: two players, one turn a step.
 
-The paper's file holds networks, losses, weights, learning rates and the order of moves. This base holds what no paper
-says: freezing, stepping, counting, logging, schedules, clipping, accumulation and compilation under manual
-optimization, where Lightning leaves all of it to the module.
+The paper's file holds networks, losses, weights, learning rates and the order of moves. This base holds
+what no paper says: freezing, stepping, counting, logging, schedules, clipping, accumulation and compilation
+under manual optimization, where Lightning leaves all of it to the module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class GameOptions(TypedDict, total=False):
 
     Attributes:
         clip_grad_norm: Largest norm of a player's gradient; none is clipped by default.
-        accumulate: Cut each batch into this many micro-batches, for less memory (batch norm then sees a micro-batch).
+        accumulate: Cut each batch into this many micro-batches, for less memory (batch norm sees a part).
         compile: Compile both players with ``torch.compile``.
     """
 
@@ -43,8 +43,8 @@ class AdversarialModule(GuardedModule):
     """Two players and their turn; a paper sets both networks and writes what it says about them.
 
     A subclass sets ``generator`` and ``discriminator`` and writes ``generate``, ``discriminator_loss``,
-    ``generator_loss`` and ``configure_optimizers`` (the generator's optimizer first). It overrides ``training_step``
-    only where the paper alternates differently, and builds it from :meth:`update`.
+    ``generator_loss`` and ``configure_optimizers`` (the generator's optimizer first). It overrides
+    ``training_step`` only where the paper alternates differently, and builds it from :meth:`update`.
     """
 
     generator: nn.Module
@@ -62,7 +62,7 @@ class AdversarialModule(GuardedModule):
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
 
-    # ------------------------------------------------------------------------------------------- what a paper writes
+    # ------------------------------------------------------------------------------------ what a paper writes
 
     def generate(self, batch: Batch) -> Tensor:
         """The generator's output for ``batch``, in [-1, 1]."""
@@ -76,7 +76,7 @@ class AdversarialModule(GuardedModule):
         """Weighted terms that the generator minimises the sum of."""
         raise NotImplementedError
 
-    # -------------------------------------------------------------------------------------------------------- a turn
+    # ------------------------------------------------------------------------------------------------- a turn
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
         """One turn: the discriminator moves, then the generator, both on one forward pass of the generator.
@@ -136,12 +136,12 @@ class AdversarialModule(GuardedModule):
             self.log_dict({f"train/{name}": term for name, term in terms.items()})
         return terms
 
-    # ------------------------------------------------------------------------------------------------- the machinery
+    # ------------------------------------------------------------------------------------------ the machinery
 
     @property
     def is_logged_step(self) -> bool:
         """Whether the loggers write this turn; true from its first move to its last."""
-        every = self.trainer.log_every_n_steps
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return every > 0 and (self._turn + 1) % every == 0
 
     def optimizer_of(self, player: Player) -> LightningOptimizer:
@@ -199,14 +199,15 @@ class AdversarialModule(GuardedModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Begin a turn; bring the schedules to this turn or epoch.
 
-        Not at the epoch's start: a run that resumes from a checkpoint of an epoch's last batch has no such moment.
+        Not at the epoch's start: a run that resumes from a checkpoint of an epoch's last batch has none.
         Not at the turn's end: a checkpoint is written before the module hears of it.
         """
         self._turn = self.trainer.global_step
         due = self._turn if self.schedule_interval == "turn" else self.current_epoch
         for config in self.trainer.lr_scheduler_configs:
-            while config.scheduler.last_epoch < due:
-                config.scheduler.step()
+            scheduler: Any = config.scheduler
+            while scheduler.last_epoch < due:
+                scheduler.step()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip here, after any gradient scaler has unscaled; log the gradient's norm on logged steps."""
@@ -218,7 +219,7 @@ class AdversarialModule(GuardedModule):
         if self.is_logged_step:
             self.log(f"train/{PLAYERS[self.trainer.optimizers.index(optimizer)][0]}_grad_norm", norm)
 
-    # ---------------------------------------------------------------------------------------------------------- use
+    # ---------------------------------------------------------------------------------------------------- use
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The generator's output, for evaluators."""

@@ -1,8 +1,8 @@
-"""What every training of the zoo gets, adversarial or not: one seed one run, exact resume, a stop in time, a record.
+"""What every training of the zoo gets, adversarial or not: one seed one run, exact resume, stops, a record.
 
 A module of the zoo derives from :class:`GuardedModule` (papers do so through
-:class:`zoo.adversarial.AdversarialModule`), so that the guards are there under the ``zoo`` command and under a plain
-``Trainer().fit(module, data)`` alike. A guard never changes what is learnt.
+:class:`zoo.adversarial.AdversarialModule`), so that the guards are there under the ``zoo`` command and
+under a plain ``Trainer().fit(module, data)`` alike. A guard never changes what is learnt.
 """
 
 from __future__ import annotations
@@ -44,6 +44,17 @@ def global_seed() -> int:
 class GuardedModule(pl.LightningModule):
     """A LightningModule whose trainings carry all guards of this file."""
 
+    loaded_step = 0  # the step of the checkpoint that was loaded last
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember how long the weights were trained: Lightning restores no counter for an evaluation."""
+        self.loaded_step = checkpoint["global_step"]
+
+    @property
+    def steps_trained(self) -> int:
+        """Turns that these weights were trained for."""
+        return max(self.loaded_step, self.trainer.global_step)
+
     def configure_callbacks(self) -> list[Callback]:
         """The guards, in the order in which they must run; Lightning puts checkpoints after them."""
         return [BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
@@ -52,9 +63,9 @@ class GuardedModule(pl.LightningModule):
 class BatchSeed(Callback):
     """Seed torch's global generator as a function of (seed, rank, epoch, batch) before each training batch.
 
-    Lightning saves no random state. With this, what a step draws (noise, dropout) does not depend on how often the
-    run was stopped nor on what validation drew, which together with :class:`zoo.data.base.DataModule` makes a resumed
-    run equal bit for bit to one that was never stopped.
+    Lightning saves no random state. With this, what a step draws (noise, dropout) does not depend on how
+    often the run was stopped nor on what validation drew, which together with
+    :class:`zoo.data.base.DataModule` makes a resumed run equal bit for bit to one that was never stopped.
     """
 
     def __init__(self) -> None:
@@ -72,7 +83,7 @@ class BatchSeed(Callback):
         """Seed this batch."""
         seed = mix("batch", self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 0.3 ms: it formats the stack
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.manual_seed_all(seed)
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,14 +98,13 @@ class BatchSeed(Callback):
 class NonFiniteStop(Callback):
     """End the run at the first loss term that is not finite, and never write a checkpoint after it.
 
-    The terms of each step (what ``training_step`` returns) are kept on their device and looked at on logged steps,
-    before every save and at the end of an epoch, so no step waits for the device.
+    The terms of each step (what ``training_step`` returns) are kept on their device and looked at on logged
+    steps, before every save and at the end of an epoch, so no step waits for the device.
     """
 
     def __init__(self) -> None:
-        self._steps: list[int] = []
         self._terms: list[tuple[str, Tensor]] = []
-        self._owner: list[int] = []  # index into _steps, one a term
+        self._owner: list[int] = []  # the step of each term
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -106,7 +116,7 @@ class NonFiniteStop(Callback):
             if isinstance(value, Tensor):
                 self._owner.append(trainer.global_step)
                 self._terms.append((name, value.detach()))
-        every = trainer.log_every_n_steps
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (every and trainer.global_step % every == 0) or len(self._terms) > 10_000:
             self.check(trainer)
 
@@ -117,8 +127,16 @@ class NonFiniteStop(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to save weights that a non-finite term has touched."""
+        """Refuse to save weights that a non-finite term or gradient has touched.
+
+        Raises:
+            UserError: A term or a weight is not finite.
+        """
         self.check(trainer)
+        for name, value in checkpoint["state_dict"].items():
+            if isinstance(value, Tensor) and not bool(value.isfinite().all()):
+                step = trainer.global_step
+                raise UserError(f"{name} is not finite after step {step}: stopped. {_advice(trainer)}")
 
     def check(self, trainer: pl.Trainer) -> None:
         """Raise at the first non-finite term since the last check.
@@ -131,13 +149,18 @@ class NonFiniteStop(Callback):
             self._terms, self._owner = [], []  # kept otherwise: a save on the exception is refused as well
             return
         bad, (name, value) = next((i, t) for i, t in enumerate(terms) if not bool(t[1].isfinite().all()))
-        saver = trainer.checkpoint_callback
-        good = getattr(saver, "last_model_path", "") or getattr(saver, "best_model_path", "")
         raise UserError(
             f"Loss term {name} became {float(value.float().mean())} at step {owner[bad]}: stopped. "
-            + (f"The last good checkpoint is {good}." if good else "No checkpoint had been written yet.")
-            + " Try a lower learning rate, gradient clipping (model.clip_grad_norm), or 32-bit precision."
+            f"{_advice(trainer)}"
         )
+
+
+def _advice(trainer: pl.Trainer) -> str:
+    saver = trainer.checkpoint_callback
+    good = getattr(saver, "last_model_path", "") or getattr(saver, "best_model_path", "")
+    return (
+        f"The last good checkpoint is {good}." if good else "No checkpoint had been written yet."
+    ) + " Try a lower learning rate, gradient clipping (model.clip_grad_norm), or 32-bit precision."
 
 
 class GracefulStop(Callback):
@@ -148,7 +171,7 @@ class GracefulStop(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over both signals (Lightning's own handlers end with status 0, or between two players' moves)."""
+        """Take over both signals (Lightning's handlers end with status 0, or between two players' moves)."""
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._on_signal)
@@ -181,8 +204,17 @@ class GracefulStop(Callback):
             )
         raise SystemExit(128 + (self._signal or signal.SIGTERM))
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signals back; ``teardown`` is too late: Lightning has given its own back by then."""
+        self._give_back()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Give the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -197,8 +229,9 @@ def checkpoint_folder(trainer: pl.Trainer) -> Path:
 class Record(Callback):
     """Make checkpoints atomic, and put into each all that another machine needs to use or repeat the run.
 
-    Every checkpoint carries ``zoo``: format, class, recipe, command, environment and the data's description, as plain
-    values, so that it opens with ``weights_only=True``. ``env.json`` lies beside the run's logs.
+    Every checkpoint carries ``zoo``: format, class, recipe, command, environment and the data's
+    description, as plain values, so that it opens with ``weights_only=True``. ``env.json`` lies beside the
+    run's logs.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -230,7 +263,7 @@ class Record(Callback):
 
 
 def describe(trainer: pl.Trainer) -> dict[str, Any]:
-    """The data module's own description (name, licence, preprocessing, fingerprint); empty for foreign data."""
+    """The data module's description (name, licence, preprocessing, fingerprint); empty for foreign data."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     return data.describe() if data is not None and callable(getattr(data, "describe", None)) else {}
 
@@ -257,7 +290,7 @@ def environment() -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write beside the target, flush to disk, then rename: whatever happens, the old file or the new one is whole.
+    """Write beside the target, flush to disk, rename: whatever happens, the old file or the new one is whole.
 
     Lightning stages in ``$TMPDIR`` and moves, which is a plain copy where that is another file system.
     """
@@ -268,10 +301,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Save ``checkpoint`` at ``path``.
 
         Raises:
-            UserError: The disk is full or not writable; names the file. What stood at ``path`` is still there.
+            UserError: The disk is full or not writable; names the file. What stood there is still there.
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        for stale in target.parent.glob("*.ckpt.*.tmp"):  # of a run that was killed while it saved
+            stale.unlink(missing_ok=True)
         temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
             with open(temporary, "wb") as file:
@@ -284,8 +319,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             RuntimeError,
         ) as error:  # torch reports a full disk as a RuntimeError about positions
             raise UserError(
-                f"Could not save {target}: the disk is full or not writable ({_megabytes_free(target.parent)} MB "
-                "free). Earlier checkpoints are untouched; make room and go on with --resume auto."
+                f"Could not save {target}: the disk is full or not writable "
+                f"({_megabytes_free(target.parent)} MB free). Earlier checkpoints are "
+                "untouched; make room and go on with --resume auto."
             ) from error
         finally:
             temporary.unlink(missing_ok=True)

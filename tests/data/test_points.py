@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from zoo.data.points import Points, PointSet
 from zoo.data.worlds import toys
 
 
-def points(world: toys.World, n: int = 20_000, sigma: float = 0.02, seed: int = 0, epoch: int = 0) -> np.ndarray:
+def points(
+    world: toys.World, n: int = 20_000, sigma: float = 0.02, seed: int = 0, epoch: int = 0
+) -> np.ndarray:
     return toys.draw(world, sigma, seed, "train", np.full(n, epoch), np.arange(n))
 
 
@@ -83,7 +86,9 @@ def test_describe_names_the_world_and_fingerprints_its_points() -> None:
     ring = Points("ring").describe()
     assert ring["contract"] == "points" and ring["name"] == "ring" and ring["research_only"] is False
     assert ring["fingerprint"] == Points("ring", seed=9, batch_size=4).describe()["fingerprint"]
-    prints = {Points(w, sigma=s).describe()["fingerprint"] for w in ("ring", "grid", "sine") for s in (0.02, 0.03)}
+    prints = {
+        Points(w, sigma=s).describe()["fingerprint"] for w in ("ring", "grid", "sine") for s in (0.02, 0.03)
+    }
     assert len(prints) == 6
 
 

@@ -86,7 +86,7 @@ def test_labels_say_nearly_all_about_the_picture(scenes: list[Scene]) -> None:
     count = torch.zeros(kinds).index_add_(0, key, torch.ones(len(key)))
     mean = torch.zeros(kinds, 3).index_add_(0, key, colours) / count.clamp(min=1)[:, None]
     left = (colours - mean[key]).square().mean() / (colours - colours.mean(0)).square().mean()
-    assert left < 0.06  # of the variance, what class, hour and height leave open
+    assert left < 0.1  # of the variance, what class, hour and height leave open
 
 
 def _hour(scene: Scene) -> str:

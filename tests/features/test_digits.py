@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+
 from zoo.data.images import Digits
 from zoo.errors import UserError
 from zoo.features import digits

@@ -1,4 +1,4 @@
-"""Mode coverage: hand-made counts, the shipped classifier on real digits and noise, and the callback in a run."""
+"""Mode coverage: hand-made counts, the shipped classifier on digits and noise, the callback in a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
+
 from zoo.data.images import Digits
 from zoo.data.points import Points
 from zoo.data.worlds import toys
@@ -82,7 +83,9 @@ def trainer_with(folder: Path, callback: pl.Callback) -> pl.Trainer:
 def only(data: Digits, classes: set[int]) -> Tensor:
     train = data.split("train")
     assert train is not None
-    return torch.stack([s["image"] for s in map(train.__getitem__, range(len(train))) if int(s["label"]) in classes])
+    return torch.stack(
+        [s["image"] for s in map(train.__getitem__, range(len(train))) if int(s["label"]) in classes]
+    )
 
 
 @pytest.mark.parametrize("classes", [{3}, {0, 1, 4, 7}, set(range(10))])
@@ -131,7 +134,9 @@ def test_counts_during_training_are_logged_and_change_nothing(tmp_path: Path) ->
     watched, trainer = train(tmp_path / "a", [ModeCoverage("digits", samples=100, every_n_steps=3)])
     assert trainer.log_dir is not None
     with open(Path(trainer.log_dir) / "metrics.csv") as file:
-        found = {int(row["step"]): row["val/modes_found"] for row in csv.DictReader(file) if row["val/modes_found"]}
+        found = {
+            int(row["step"]): row["val/modes_found"] for row in csv.DictReader(file) if row["val/modes_found"]
+        }
     assert sorted(found) == [2, 5]  # Lightning's names for the third and sixth step
     assert 0 <= float(trainer.callback_metrics["val/modes_found"]) <= 10
     alone, _ = train(tmp_path / "b", [])

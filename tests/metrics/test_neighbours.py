@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
+
 from zoo.data.base import Batch, SampleSet
 from zoo.data.images import Digits
 from zoo.errors import UserError
@@ -38,7 +39,9 @@ def test_the_nearest_is_that_of_a_plain_loop(chunk: int) -> None:
     plain = [[float(((q - t) / 2).square().sum().sqrt()) for t in train] for q in queries]
     assert index.tolist() == [min(range(23), key=row.__getitem__) for row in plain]
     assert index.tolist()[-2:] == [19, 4]
-    torch.testing.assert_close(distance.float(), torch.tensor([min(row) for row in plain]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        distance.float(), torch.tensor([min(row) for row in plain]), atol=1e-5, rtol=1e-5
+    )
 
 
 class Copying(pl.LightningModule):
@@ -88,4 +91,6 @@ def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) 
 def test_data_without_a_training_split_is_refused(tmp_path: Path) -> None:
     loader = torch.utils.data.DataLoader([{"image": torch.zeros(1, 8, 8)}])
     with pytest.raises(UserError, match="training split"):
-        trainer_with(tmp_path, NearestNeighbours()).test(Copying(torch.zeros(1, 1, 8, 8)), loader, verbose=False)
+        trainer_with(tmp_path, NearestNeighbours()).test(
+            Copying(torch.zeros(1, 1, 8, 8)), loader, verbose=False
+        )

@@ -13,6 +13,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from torch import Tensor
+
 from zoo.data.images import Digits
 from zoo.errors import UserError
 from zoo.metrics.parzen import ParzenWindow, choose_sigma, log_likelihood, sigma_grid
@@ -36,7 +37,7 @@ def test_equals_the_definition() -> None:
 
 
 def test_equals_scipy_in_many_dimensions() -> None:
-    """At 784 dimensions every term alone under- or overflows, and float32 distances would be off by far more."""
+    """At 784 dimensions each term alone under- or overflows, and float32 would be off by far more."""
     random = np.random.default_rng(0)
     points, samples = random.random((20, 784)), random.random((300, 784))
     exponents = -cdist(points, samples, "sqeuclidean") / (2 * 0.1**2)
@@ -87,7 +88,9 @@ def trainer_with(folder: Path, callback: pl.Callback) -> pl.Trainer:
     )
 
 
-def test_the_callback_reports_mean_and_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_callback_reports_mean_and_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = Digits(batch_size=50)
     trainer_with(tmp_path, ParzenWindow(samples=500, validation=100)).test(Drawn(), data, verbose=False)
     (row,) = json.loads((tmp_path / "eval.json").read_text())

@@ -61,9 +61,9 @@ def test_the_facades_palette_is_that_of_the_files(zoo_data: Path) -> None:
     nearest = torch.tensor(list(FACADES.values()))[labels].permute(0, 3, 1, 2) / 127.5 - 1
     distance = (pictures - nearest).abs().amax(1) * 127.5
     assert labels.unique().tolist() == list(range(12))
-    assert (distance < 24).float().mean() > 0.9  # the rest are JPEG's seams between two colours
+    assert distance.median() < 5  # the far ones are JPEG's seams between two colours
     for k in range(12):  # each colour is really there, not merely the nearest
-        assert distance[labels == k].quantile(0.1) < 8
+        assert distance[labels == k][:100_000].quantile(0.1) < 5
 
 
 def striped(count: int) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ def test_a_segmenter_learns_and_repeats_itself() -> None:
     pictures, labels = striped(48)
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    networks = [train_segmenter(loader(pictures[:32], labels[:32]), 2, 40, seed) for seed in (0, 0, 1)]
+    networks = [train_segmenter(loader(pictures[:32], labels[:32]), 2, 16, seed) for seed in (0, 0, 1)]
     assert torch.equal(torch.random.get_rng_state(), before)
     found = networks[0](pictures[32:]).argmax(1)
     assert (found == labels[32:]).float().mean() > 0.95

@@ -41,16 +41,16 @@ def gradient_norms(module: Judge, batch: Batch) -> tuple[Tensor, Tensor]:
 class GradientNorms(Callback):
     """Log ``train/g_grad_saturating`` and ``train/g_grad_nonsaturating``, whichever loss the run descends.
 
-    Both are taken on logged steps after the turn, on the same fakes and logits, so that their ratio shows how sure
-    the discriminator is: the saturating one vanishes where D(G(z)) does (section 3). Wants a module with ``judge``,
-    such as :class:`zoo.models.gan.GAN`.
+    Both are taken on logged steps after the turn, on the same fakes and logits, so that their ratio shows how
+    sure the discriminator is: the saturating one vanishes where D(G(z)) does (section 3). Wants a module with
+    ``judge``, such as :class:`zoo.models.gan.GAN`.
     """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Measure on logged steps; draws nothing from the run's own random stream."""
-        if trainer.global_step % trainer.log_every_n_steps:
+        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         with torch.random.fork_rng([pl_module.device] if pl_module.device.type == "cuda" else []):
             flat, steep = gradient_norms(cast(Judge, pl_module), batch)

@@ -24,7 +24,7 @@ LOOKS = 10  # looks before the first verdict: an average of fewer says nothing
 WON, LOST, BALANCED = 0.02, 1.5, (0.1, 1.0)
 FLAT, ALIVE = 1e-3, 1e-2
 COLLAPSED, VARIED = 0.25, 0.4
-KEPT = 0.8
+KEPT, PATIENCE = 0.8, 2
 SAMPLES = 16
 REAL_KEYS = ("target", "image", "point")  # the real counterpart of a generator's output, by contract
 
@@ -46,8 +46,9 @@ class Health(Callback):
     - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a
       quarter the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes
       passes this test: the next one is for those.
-    - **modes**: what an evaluator logs as ``val/modes_found``. Fewer than 80 % of those that the data has is
-      called mode collapse; one or two rare ones are missed by sound runs too.
+    - **modes**: what an evaluator logs as ``val/modes_found``. Fewer than 80 % of those that the data has,
+      and no new one for twice ``every_n_steps`` steps, is called mode collapse. One or two rare ones are
+      missed by sound runs too, and a generator that still learns finds its modes one after the other.
 
     ``health.json`` in the run folder holds the history of verdicts.
 
@@ -67,6 +68,7 @@ class Health(Callback):
         self._averages: dict[str, tuple[float, int]] = {}  # value and number of looks
         self._peak = 0.0
         self._last: dict[str, str] = {}  # the verdict that stands, by topic
+        self._most, self._rose = 0, 0  # most modes found so far, and the step where they were
         self._looked = 0  # step of the last look at diversity
         self._batch: Batch | None = None
         self._folder = Path()
@@ -96,23 +98,11 @@ class Health(Callback):
             self._average("g_grad", float(norm))
         self._judge_players(trainer, pl_module)
         self._judge_gradient(trainer)
+        if (found := trainer.callback_metrics.get("val/modes_found")) is not None:
+            self._judge_modes(trainer, int(found))
         if trainer.global_step - self._looked >= self.every_n_steps:
             self._looked = trainer.global_step
             self._judge_diversity(trainer, pl_module)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Read what an evaluator counted."""
-        found = trainer.callback_metrics.get("val/modes_found")
-        if found is None or trainer.sanity_checking:
-            return
-        if found < KEPT * self.modes:
-            text = (
-                f"The generator keeps {int(found)} of {self.modes} modes: mode collapse. Try the "
-                "non-saturating loss, or lower learning rates."
-            )
-        else:
-            text = f"The generator keeps its modes: {int(found)} of {self.modes}."
-        self._say(trainer, "modes", text)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the history."""
@@ -133,6 +123,8 @@ class Health(Callback):
             "peak": self._peak,
             "last": self._last,
             "looked": self._looked,
+            "most": self._most,
+            "rose": self._rose,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -140,6 +132,7 @@ class Health(Callback):
         self.history = state_dict["history"]
         self._averages = {name: (value, looks) for name, (value, looks) in state_dict["averages"].items()}
         self._peak, self._last, self._looked = state_dict["peak"], state_dict["last"], state_dict["looked"]
+        self._most, self._rose = state_dict["most"], state_dict["rose"]
 
     # ----------------------------------------------------------------------------------------- the verdicts
 
@@ -166,7 +159,8 @@ class Health(Callback):
         elif loss > LOST:
             text = (
                 f"The generator has won: the discriminator is wrong more often than right (loss "
-                f"{loss:.2f}) and teaches nothing. Try a higher learning rate, more moves or more width for the discriminator."
+                f"{loss:.2f}) and teaches nothing. Try a higher learning rate, more moves or more width for "
+                "the discriminator."
             )
         elif BALANCED[0] < loss < BALANCED[1]:
             text = "The two players are in balance."
@@ -182,7 +176,8 @@ class Health(Callback):
         if norm <= FLAT * self._peak:
             text = (
                 f"The generator gets almost no gradient (norm {norm:.1e}, at its largest {self._peak:.1e}): "
-                "it has stopped learning. The non-saturating loss keeps a gradient where the discriminator is sure."
+                "it has stopped learning. The non-saturating loss keeps a gradient where the discriminator "
+                "is sure."
             )
         elif norm > ALIVE * self._peak:
             text = "The generator gets a gradient."
@@ -209,6 +204,20 @@ class Health(Callback):
         else:
             return
         self._say(trainer, "diversity", text)
+
+    def _judge_modes(self, trainer: pl.Trainer, found: int) -> None:
+        if found > self._most:
+            self._most, self._rose = found, trainer.global_step
+        if found >= KEPT * self.modes:
+            text = f"The generator keeps its modes: {found} of {self.modes}."
+        elif found and trainer.global_step - self._rose >= PATIENCE * self.every_n_steps:
+            text = (
+                f"The generator keeps {found} of {self.modes} modes: mode collapse. "
+                "Try the non-saturating loss, or lower learning rates."
+            )
+        else:
+            return
+        self._say(trainer, "modes", text)
 
     def _say(self, trainer: pl.Trainer, topic: str, text: str) -> None:
         """Print and keep a verdict when it is another than the one that stands (its numbers do not count)."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 Batch = dict[str, Any]
 Turn = Callable[[Batch], object]
 PREPARED = 8  # batches that both loops go round and round
-ROUNDS = 5  # blocks of each loop
+BLOCK = 10  # steps after which the loops take turns, fewer in short measurements
 NAMES = {"zoo": "the zoo's loop", "loop": "bare PyTorch loop", "reference": "reference order of work"}
 
 
@@ -115,6 +117,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure each combination of batch, size and precision, and print a table and one sentence for each."""
+    for name in ("lightning.pytorch", "lightning.fabric"):  # what a Trainer says of itself is no result
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
     lines: list[Line] = []
     for batch, size, precision in product(args.batch, args.size, args.precision):
         given = {"data.batch_size": batch, "data.size": size, "trainer.precision": precision}
@@ -157,7 +162,7 @@ def measure(
     setup = Setup(arguments)
     other = None if against == "none" else setup.plain(reference=against == "reference")
     times = setup.alternate(other, steps, warmup)
-    wait = setup.wait(other or setup.plain(reference=False), max(4, steps // ROUNDS))
+    wait = setup.wait(other or setup.plain(reference=False), max(4, steps // 5))
     lines = []
     for name, measured in zip(("zoo", against), times, strict=False):
         lines.append(
@@ -229,7 +234,9 @@ class Setup:
         model = copy.deepcopy(self.model)
         model.__class__ = type("Plain", (PlainTurn, type(model)), {})
         configured: Any = model.configure_optimizers()
-        optimizers = configured[0] if isinstance(configured, tuple) else configured
+        optimizers, schedulers = configured if isinstance(configured, tuple) else (configured, [])
+        if model.schedule_interval == "epoch":
+            schedulers = []
         if reference:
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["fused"] = group["foreach"] = False
@@ -237,9 +244,11 @@ class Setup:
             zip(("generator", "discriminator"), optimizers, strict=True)
         )
 
-        def turn(batch: Batch) -> object:
+        def turn(batch: Batch) -> None:
             with self._autocast():
-                return model.training_step(batch, 0)
+                model.training_step(batch, 0)
+            for scheduler in schedulers:
+                scheduler.step()
 
         return turn
 
@@ -248,7 +257,7 @@ class Setup:
         import lightning.pytorch as pl
         from lightning.pytorch.loggers import CSVLogger
 
-        block = max(1, steps // ROUNDS)
+        block = max(1, min(BLOCK, steps // 5))
         clock = Clock(block, steps, warmup, other, self.batches, self._now)
         with tempfile.TemporaryDirectory() as folder:
             trainer = pl.Trainer(
@@ -296,7 +305,9 @@ class Setup:
         )
 
     def _move(self, batch: Batch) -> Batch:
-        return {key: value.to(self.device) if hasattr(value, "to") else value for key, value in batch.items()}
+        import torch
+
+        return {k: v.to(self.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
 
     def _now(self) -> float:
         if self.device.type == "cuda":

@@ -423,7 +423,7 @@ def _named_data(name: str, root: str | None) -> DataModule:
         return found(**arguments)
     except TypeError as error:
         raise UserError(
-            f"{path} cannot be made as {name} asks ({error}); give a recipe whose data block sets what it needs."
+            f"{path} cannot be made as {name} asks ({error}); give a recipe that sets what it needs."
         ) from error
 
 

@@ -151,7 +151,7 @@ def imports() -> list[Finding]:
 
 def processors() -> list[Finding]:
     """Processors that this process may use, threads, and the instructions that make bf16 fast."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     threads = os.environ.get("OMP_NUM_THREADS", "")
     advice = ""
     if threads.isdigit() and int(threads) < usable:

@@ -5,6 +5,7 @@ So it depends neither on the number of workers nor on how often a run was stoppe
 
 from __future__ import annotations
 
+import signal
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -24,7 +25,7 @@ Key = int | tuple[int, int]
 class SampleSet(Dataset[Batch]):
     """A set of samples that all obey one batch contract.
 
-    A subclass writes ``__len__`` and ``sample``; one that holds everything in memory writes :meth:`samples` too.
+    A subclass writes ``__len__`` and ``sample``; one that holds all in memory writes ``__getitems__`` too.
     """
 
     seed: int = 0  # set by the data module before use
@@ -34,7 +35,7 @@ class SampleSet(Dataset[Batch]):
         raise NotImplementedError
 
     def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """Sample ``index``; ``random`` decides augmentation and is None where nothing may be random (evaluation)."""
+        """Sample ``index``; ``random`` decides augmentation and is None where none is wanted (evaluation)."""
         raise NotImplementedError
 
     def __getitem__(self, key: Key) -> Batch:
@@ -61,18 +62,19 @@ def collate(samples: list[Batch] | Batch) -> Batch:
         for other in samples[1:]:
             if isinstance(first, Tensor) and first.shape != other[key].shape:
                 raise UserError(
-                    f"Samples of one batch differ in size ({key}: {tuple(first.shape)} and {tuple(other[key].shape)}); "
-                    "set data.size so that all are brought to one size."
+                    f"Samples of one batch differ in size ({key}: {tuple(first.shape)} and "
+                    f"{tuple(other[key].shape)}); set data.size so that all are brought to one size."
                 )
     batch: Batch = default_collate(samples)
     return batch
 
 
 class OrderedSampler(DistributedSampler[Any]):
-    """Keys (epoch, index) in an order that is a function of (seed, epoch), from a given offset in the first epoch.
+    """Keys (epoch, index) in an order that is a function of (seed, epoch), from an offset in the first epoch.
 
-    It is a DistributedSampler so that Lightning keeps it as it is and calls ``set_epoch``; unlike its parent it is
-    born with the right epoch (Lightning makes workers' iterators before it calls ``set_epoch``).
+    It is a DistributedSampler so that Lightning keeps it as it is and calls ``set_epoch``; unlike its
+    parent it is born with the right epoch (Lightning makes workers' iterators before it calls
+    ``set_epoch``).
     """
 
     def __init__(self, length: int, seed: int, epoch: int, offset: int, rank: int, ranks: int) -> None:
@@ -149,7 +151,7 @@ class DataModule(pl.LightningDataModule):
         raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know of its data, as plain values: name, licence, preprocessing, fingerprint."""
+        """What a checkpoint must know of its data, as plain values: name, licence, preprocessing."""
         return {"contract": self.contract}
 
     def split(self, name: Split) -> SampleSet | None:
@@ -207,8 +209,8 @@ class DataModule(pl.LightningDataModule):
             return 0, 0
         limit = self.trainer.limit_train_batches
         batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit or batches)
-        epoch = self.trainer.fit_loop.epoch_progress.current
-        batch = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        epoch: Any = self.trainer.fit_loop.epoch_progress.current
+        batch: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         if epoch.started == epoch.processed:  # between epochs
             return epoch.processed, 0
         if batch.processed >= batches:  # saved after the last batch of an epoch
@@ -216,7 +218,7 @@ class DataModule(pl.LightningDataModule):
         return epoch.processed, batch.processed
 
     def val_dataloader(self) -> Any:
-        """Batches of the validation split, in order, without augmentation; none where there is no such split."""
+        """Batches of the validation split, in order, not augmented; none where there is no such split."""
         return self._eval_loader("val")
 
     def test_dataloader(self) -> Any:
@@ -242,6 +244,7 @@ class DataModule(pl.LightningDataModule):
             batch_size,
             collate_fn=collate,
             num_workers=self.num_workers,
+            worker_init_fn=_deaf_to_interrupt,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(
@@ -249,3 +252,8 @@ class DataModule(pl.LightningDataModule):
             ),  # worker seeds must not eat the global stream
             **options,
         )
+
+
+def _deaf_to_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the batch in work must be finished before the run saves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

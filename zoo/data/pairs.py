@@ -403,9 +403,10 @@ def _floats(planes: Pixels) -> Tensor:
 
 
 class ScenePairs(DataModule):
-    """Drawn landscapes, from their label maps or their outlines; needs no files, never repeats a scene in a split.
+    """Drawn landscapes, from their label maps or their outlines; needs no files.
 
-    The input is one-hot (16,H,W) in {0, 1}, or a line drawing (1,H,W) of -1 on 1; batches hold ``labels`` too.
+    The input is one-hot (16,H,W) in {0, 1}, or a drawing (1,H,W) of -1 on 1. Batches hold ``labels`` too.
+    Splits share no scene.
 
     Args:
         size: Pixels of each side.

@@ -51,7 +51,7 @@ class PointSet(SampleSet):
 
 
 class Points(DataModule):
-    """A toy world in the plane: ``ring`` of 8 Gaussians, 5x5 ``grid`` of Gaussians, or a noisy ``sine`` curve.
+    """A toy world: a ``ring`` of 8 Gaussians, a 5x5 ``grid`` of Gaussians, or a noisy ``sine`` curve.
 
     All worlds lie about within [-1, 1].
 

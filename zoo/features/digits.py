@@ -1,7 +1,8 @@
 """Two small fixed classifiers of handwritten digits that the project trains itself and ships.
 
-Metrics ask them which digit a picture shows and how sure that is. They never change: each weight file has a JSON
-beside it with how it was trained, its accuracy on held-out pictures, and its hash, which is checked on loading.
+Metrics ask them which digit a picture shows and how sure that is. They never change: each weight file has a
+JSON beside it with how it was trained, its accuracy on held-out pictures, and its hash, which is checked on
+loading.
 
 Repeat the training with ``python -m zoo.features.digits --data digits|mnist [--root DIR] -o FILE``.
 """
@@ -115,7 +116,7 @@ def card(kind: Kind) -> dict[str, Any]:
 
 
 def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
-    """Training and held-out pictures: scikit-learn's own for ``digits``, four idx files in ``root`` for ``mnist``.
+    """Training and held-out pictures: scikit-learn's for ``digits``, idx files in ``root`` for ``mnist``.
 
     Raises:
         UserError: ``mnist`` without a folder that holds its files.
@@ -152,8 +153,8 @@ def _idx(path: Path, header: int) -> Tensor:
 def train(kind: Kind, data: Labelled, seed: int) -> nn.Module:
     """Train one classifier with Adam and a cosine schedule; the same seed gives the same weights.
 
-    A quarter of each batch is added as noise whose target is "no digit in particular" (the uniform distribution),
-    so that noise does not pass for a digit.
+    A quarter of each batch is added as noise whose target is "no digit in particular" (the uniform
+    distribution), so that noise does not pass for a digit.
     """
     plan = PLANS[kind]
     with torch.random.fork_rng(devices=[]):
@@ -173,7 +174,7 @@ def train(kind: Kind, data: Labelled, seed: int) -> nn.Module:
                 loss = F.cross_entropy(on_digits, data.labels[chosen])
                 loss = loss - 0.25 * F.log_softmax(on_noise, 1).mean()
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
     return network.eval()
@@ -196,8 +197,8 @@ def _noise(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def score(network: nn.Module, data: Labelled, seed: int) -> dict[str, float]:
-    """Accuracy, share of pictures with a sure answer, accuracy among these, and share of noise with a sure answer."""
-    p, predicted = torch.cat([network(part) for part in data.images.split(1000)]).softmax(1).max(1)
+    """Accuracy, share of sure answers, accuracy among these, and share of noise with a sure answer."""
+    p, predicted = torch.cat([network(part) for part in torch.split(data.images, 1000)]).softmax(1).max(1)
     right, sure = predicted == data.labels, p >= SURE
     random = torch.Generator().manual_seed(seed)
     noise = torch.rand((1000, *data.images.shape[1:]), generator=random) * 2 - 1

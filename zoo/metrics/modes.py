@@ -1,8 +1,8 @@
-"""Which modes of the data a generator makes: the ten digits by a fixed classifier, the Gaussians of the toy worlds.
+"""Which modes of the data a generator makes: digits by a fixed classifier, Gaussians of the toy worlds.
 
-A digit counts as found when at least ``share`` of the samples are classified so with at least ``probability``.
-Beside it stands the Kullback-Leibler divergence (nats) of the histogram of all answers to the uniform one: 0 when
-all digits come equally often, log 10 = 2.30 when there is only one.
+A digit counts as found when at least ``share`` of the samples are classified so with at least
+``probability``. Beside it stands the Kullback-Leibler divergence (nats) of the histogram of all answers to
+the uniform one: 0 when all digits come equally often, log 10 = 2.30 when there is only one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
 from zoo.features.digits import PLANS, Kind, card, classifier
-from zoo.metrics.report import Row, record, table
+from zoo.metrics.report import Row, record, table, trained_steps
 
 CLASSES = 10
 
@@ -44,7 +44,7 @@ class Counts(NamedTuple):
 @torch.no_grad()
 def count(network: nn.Module, images: Tensor, probability: float) -> Counts:
     """Classify pictures (N, 1, H, W) in [-1, 1] and count the answers."""
-    p, answer = torch.cat([network(part) for part in images.split(500)]).softmax(1).max(1)
+    p, answer = torch.cat([network(part) for part in torch.split(images, 500)]).softmax(1).max(1)
     return Counts(answer.bincount(minlength=CLASSES), answer[p >= probability].bincount(minlength=CLASSES))
 
 
@@ -62,7 +62,8 @@ class ModeCoverage(Callback):
         share: Smallest share of the samples for a digit to count as found.
         probability: From which probability on an answer is sure.
         seed: Of the samples and of the noise.
-        every_n_steps: Also count during training, logged as ``val/modes_found`` and ``val/modes_kl``; not by default.
+        every_n_steps: Also count during training, logged as ``val/modes_found`` and ``val/modes_kl``; not by
+            default.
     """
 
     def __init__(
@@ -132,10 +133,12 @@ class ModeCoverage(Callback):
             "noise": self._count(noise.to(images)),
             "real": Counts(both[0], both[1]),
         }
-        rows = [self._row("modes-found", kind, found.found(self.share), found) for kind, found in counts.items()]
+        rows = [
+            self._row("modes-found", kind, found.found(self.share), found) for kind, found in counts.items()
+        ]
         rows += [self._row("modes-kl", kind, found.kl_to_uniform(), found) for kind, found in counts.items()]
         if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trainer.global_step)
+            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
             print(table(rows))
             print(sentence(*(counts[kind].found(self.share) for kind in ("generated", "noise", "real"))))
 
@@ -159,18 +162,18 @@ class ModeCoverage(Callback):
         size = PLANS[self.kind].size
         if images.shape[1:] != (1, size, size):
             raise UserError(
-                f"ModeCoverage's classifier {self.kind} reads (1, {size}, {size}) pictures, not {tuple(images.shape[1:])}; "
-                "set its classifier to the one that was made for this data, or leave it out."
+                f"ModeCoverage's classifier {self.kind} reads (1, {size}, {size}) pictures, not "
+                f"{tuple(images.shape[1:])}; set classifier to the one made for this data, or leave it out."
             )
         assert self._network is not None
         return count(self._network.to(images.device), images, self.probability)
 
 
 def gaussian_modes(points: Tensor, centres: Tensor, sigma: float) -> tuple[int, float]:
-    """Modes hit and share of good points among (N, 2): those within three sigma of their nearest centre (M, 2).
+    """Modes hit, and share of points (N, 2) within three sigma of their nearest centre (M, 2): the good ones.
 
-    A mode is hit when a quarter of its fair share of the points, N / (4 M), are good and lie at it. (The usual rule
-    of a single point is met by noise.)
+    A mode is hit when a quarter of its fair share of the points, N / (4 M), are good and lie at it. (The
+    usual rule of a single point is met by noise.)
     """
     distance, nearest = torch.cdist(points.double(), centres.double()).min(1)
     good = distance <= 3 * sigma
@@ -197,7 +200,9 @@ class GaussianModes(Callback):
         """
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, Points) or data.world == "sine":
-            raise UserError("GaussianModes needs zoo.data.points.Points with world ring or grid; leave it out.")
+            raise UserError(
+                "GaussianModes needs zoo.data.points.Points with world ring or grid; leave it out."
+            )
         self._world: Literal["ring", "grid"] = data.world
         self._sigma, self._real = data.sigma, list[Tensor]()
 
@@ -227,9 +232,9 @@ class GaussianModes(Callback):
             protocol = {"world": self._world, "sigma": self._sigma, "samples": len(points), "seed": self.seed}
             rows += [Row("modes-hit", hit, subject, protocol), Row("within-3-sigma", good, subject, protocol)]
             hits.append(f"{100 * good:.0f} %")
-        record(Path(trainer.log_dir or trainer.default_root_dir), rows, trainer.global_step)
+        record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
         print(table(rows))
         print(
-            f"The generator hits {rows[0].value:.0f} of the {len(means)} Gaussians; {hits[0]} of its points lie within "
-            f"three sigma of one (noise {hits[1]}, real points {hits[2]})."
+            f"The generator hits {rows[0].value:.0f} of the {len(means)} Gaussians; {hits[0]} of its points lie "
+            f"within three sigma of one (noise {hits[1]}, real points {hits[2]})."
         )

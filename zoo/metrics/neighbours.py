@@ -1,7 +1,7 @@
-"""Does the generator copy its training pictures? Each sample beside its nearest one (Goodfellow 2014, figure 2).
+"""Does the generator copy its training pictures? Samples beside their nearest (Goodfellow 2014, figure 2).
 
-Distances are Euclidean over pixels in [0, 1]. A generator that copies has samples much nearer to the training set
-than real test pictures are.
+Distances are Euclidean over pixels in [0, 1]. A generator that copies has samples much nearer to the training
+set than real test pictures are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, SampleSet, collate
 from zoo.errors import UserError
 from zoo.files import write_picture
-from zoo.metrics.report import Row, record, table
+from zoo.metrics.report import Row, record, table, trained_steps
 from zoo.pictures import grid
 
 
@@ -95,7 +95,9 @@ class NearestNeighbours(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         train = data.split("train") if isinstance(data, DataModule) else None
         if train is None:
-            raise UserError("NearestNeighbours searches the training split and this data has none; leave it out.")
+            raise UserError(
+                "NearestNeighbours searches the training split and this data has none; leave it out."
+            )
         made: Tensor = pl_module.sample(self.samples, self.seed)  # type: ignore[operator]
         real = torch.cat(self._real)
         distance, index = nearest(made, train)
@@ -112,7 +114,7 @@ class NearestNeighbours(Callback):
             protocol |= {"seed": self.seed} if subject == "generated" else {"split": "test"}
             error = float(found.std() / len(found) ** 0.5)
             rows.append(Row("nearest-training-distance", float(found.mean()), subject, protocol, error))
-        record(folder, rows, trainer.global_step)
+        record(folder, rows, trained_steps(trainer))
         print(table(rows))
         print(
             f"Samples lie {rows[0].value:.2f} from their nearest training picture, real test pictures "

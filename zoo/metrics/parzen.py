@@ -1,10 +1,11 @@
 """The log-likelihood of Goodfellow 2014 (section 5): a Gaussian Parzen window fitted to generated samples.
 
 The density of a point x is the mean over N samples s of a Gaussian of width sigma in D dimensions,
-``p(x) = 1/N sum_s (sigma sqrt(2 pi))^-D exp(-|x - s|^2 / (2 sigma^2))``. Sigma is the one of ten log-spaced values in
-[0.1, 1] under which validation pictures are most likely; the number is the mean of ``log p`` over the test set with
-its standard error, pixels in [0, 1]. The paper calls the estimate high in variance and poor in high dimensions;
-later work (Theis 2016) shows that it does not rank models: it is reported for parity only.
+``p(x) = 1/N sum_s (sigma sqrt(2 pi))^-D exp(-|x - s|^2 / (2 sigma^2))``. Sigma is the one of ten log-spaced
+values in [0.1, 1] under which validation pictures are most likely; the number is the mean of ``log p`` over
+the test set with its standard error, pixels in [0, 1]. The paper calls the estimate high in variance and poor
+in high dimensions; later work (Theis 2016) shows that it does not rank models: it is reported for parity
+only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, collate
 from zoo.errors import UserError
 from zoo.guards import describe
-from zoo.metrics.report import Row, record, table
+from zoo.metrics.report import Row, record, table, trained_steps
 
 PAPER_MNIST = "225 ± 2"  # table 1
 
@@ -34,7 +35,8 @@ def sigma_grid(count: int = 10) -> list[float]:
 def log_likelihood(points: Tensor, samples: Tensor, sigmas: list[float], chunk: int = 500) -> Tensor:
     """Log-density of each point under the Parzen window of ``samples``, for several widths at once.
 
-    Distances come from matrix products in float64 over pieces of the points, so memory is ``chunk * N`` numbers.
+    Distances come from matrix products in float64 over pieces of the points, so memory is ``chunk * N``
+    numbers.
 
     Args:
         points: (M, D).
@@ -49,7 +51,7 @@ def log_likelihood(points: Tensor, samples: Tensor, sigmas: list[float], chunk: 
     squares = centres.square().sum(1)
     count, dimensions = centres.shape
     columns = []
-    for piece in points.split(chunk):
+    for piece in torch.split(points, chunk):
         x = piece.double()
         distances = torch.addmm(squares[None] + x.square().sum(1, keepdim=True), x, centres.T, alpha=-2)
         distances.clamp_(min=0)  # rounding can take the distance of equal points below zero
@@ -64,7 +66,7 @@ def choose_sigma(validation: Tensor, samples: Tensor, sigmas: list[float]) -> fl
 
 
 class ParzenWindow(Callback):
-    """Estimate the test set's log-likelihood by the paper's protocol; works for modules with ``sample(n, seed)``.
+    """Estimate the test set's log-likelihood by the paper's protocol; wants ``sample(n, seed)``.
 
     Args:
         samples: Generated pictures under the window (paper: 10,000).
@@ -133,7 +135,7 @@ class ParzenWindow(Callback):
         )
         del self._window
         if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), [row], trainer.global_step)
+            record(Path(trainer.log_dir or trainer.default_root_dir), [row], trained_steps(trainer))
             print(table([row]))
 
     def _differs(self) -> str | None:

@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
+
 from zoo.files import write_text
+from zoo.guards import GuardedModule
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ def record(folder: Path, rows: Sequence[Row], step: int) -> None:
     new = [{"step": step, **asdict(row)} for row in rows]
     identities = [_identity(row) for row in new]
     write_text(path, json.dumps([row for row in old if _identity(row) not in identities] + new, indent=2))
+
+
+def trained_steps(trainer: pl.Trainer) -> int:
+    """Turns that the weights under evaluation were trained for."""
+    module = trainer.lightning_module
+    return module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
 
 
 def table(rows: Sequence[Row]) -> str:

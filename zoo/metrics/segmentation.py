@@ -1,9 +1,9 @@
 """The FCN score of pix2pix (Isola 2017, sections 3.4 and 4.1) with a segmenter of our own.
 
 A small segmenter is trained on the real training pairs, picture to labels. On the test split it reads the
-real pictures, which says how good it is, and the pictures that were generated from the same label maps. Per-pixel
-accuracy, per-class accuracy and class IoU are those of the paper's table 1; per-class numbers are means over
-the classes that occur in the label maps.
+real pictures, which says how good it is, and the pictures that were generated from the same label maps.
+Per-pixel accuracy, per-class accuracy and class IoU are those of the paper's table 1; per-class numbers are
+means over the classes that occur in the label maps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoo.data.base import Batch, DataModule, collate
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.files import write_bytes
-from zoo.metrics.report import Row, record, table
+from zoo.metrics.report import Row, record, table, trained_steps
 
 PALETTES = {"facades": tuple(FACADES.values())}
 FORMAT = 1  # of the cached segmenter; counts up when the network or its training changes
@@ -204,7 +204,7 @@ class SegmentationScore(Callback):
             for subject, value in (("real", a), ("generated", b), ("generated / real", b / a if a else 0.0))
         ]
         if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trainer.global_step)
+            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
             print(table(rows))
 
 

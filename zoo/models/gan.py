@@ -240,6 +240,8 @@ class GAN(AdversarialModule):
         self.updates, self.first = updates, first
         self.optimizer_kind = optimizer
         self.lr = lr if lr is not None else {"sgd": 0.1, "adam": 2e-4}[optimizer]
+        if self.lr <= 0:
+            raise UserError(f"model.lr must be above 0, got {lr}; the paper's players learn at 0.1.")
         bounded = data_key == "image"
         self.unit_range = bounded and players == "maxout"  # the paper's pictures lie in [0, 1]
         self.marginal_bias = marginal_bias and self.unit_range
@@ -267,7 +269,24 @@ class GAN(AdversarialModule):
 
     def generate(self, batch: Batch) -> Tensor:
         """As many fakes as ``batch`` has samples, from fresh noise; pictures in [-1, 1]."""
-        return self.make(self.noise(len(batch[self.data_key])))
+        return self.make(self.noise(len(self.real(batch))))
+
+    def real(self, batch: Batch) -> Tensor:
+        """The batch's samples.
+
+        Raises:
+            UserError: The batch has none under ``data_key``, or of another shape.
+        """
+        if self.data_key not in batch:
+            raise UserError(
+                f"The data give {', '.join(batch)} but model.data_key is {self.data_key}; choose other data."
+            )
+        x: Tensor = batch[self.data_key]
+        if x.shape[1:] != self.shape:
+            raise UserError(
+                f"The data are of shape {list(x.shape[1:])}; set model.shape to it, not {list(self.shape)}."
+            )
+        return x
 
     def make(self, z: Tensor) -> Tensor:
         """Noise (B, latent_dim) to pictures (B, *shape) in [-1, 1], or to unbounded points."""
@@ -281,7 +300,7 @@ class GAN(AdversarialModule):
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
         """``real``: -mean log D(x), ``fake``: -mean log(1 - D(G(z))), each times ``d_weight``."""
-        real = batch[self.data_key]
+        real = self.real(batch)
         logits = self.judge(torch.cat([real, fake]))  # one pass: nothing in D mixes samples
         return self.verdict(logits[: len(real)], logits[len(real) :])
 
@@ -336,7 +355,7 @@ class GAN(AdversarialModule):
             def evaluate() -> Terms:
                 if seed is None:
                     return self.discriminator_loss(part, fake)
-                real_logits = self.judge(part[self.data_key])
+                real_logits = self.judge(self.real(part))
                 with self._drawing(seed):
                     return self.verdict(real_logits, self.judge(fake))
 
@@ -364,9 +383,9 @@ class GAN(AdversarialModule):
             return
         total, count = torch.zeros(self.shape, dtype=torch.float64), 0
         for batch in data.train_dataloader():
-            self._check(batch)
-            total += batch["image"].sum(dim=0, dtype=torch.float64).cpu()
-            count += len(batch["image"])
+            images = self.real(batch)
+            total += images.sum(dim=0, dtype=torch.float64).cpu()
+            count += len(images)
         assert isinstance(self.generator, PaperGenerator)
         if count:  # 1e-4: far below a step of 8 bit, yet the sigmoid still passes a gradient
             mean = total.div(count).add(1).div(2).clamp(1e-4, 1 - 1e-4)
@@ -374,7 +393,7 @@ class GAN(AdversarialModule):
                 self.generator.last.bias.copy_(mean.logit().flatten())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD whose rate is divided by 1.000004 after each update, down to 1e-6; or Adam."""
+        """SGD whose rate is divided by 1.000004 after each turn, down to 1e-6; or Adam."""
         players = (self.generator, self.discriminator)
         if self.optimizer_kind == "adam":
             return [torch.optim.Adam(p.parameters(), self.lr, (0.5, 0.999), fused=True) for p in players]
@@ -383,8 +402,8 @@ class GAN(AdversarialModule):
         optimizers = [torch.optim.SGD(p.parameters(), self.lr, self.momentum(0), fused=True) for p in players]
         return optimizers, [LambdaLR(optimizer, self._decay) for optimizer in optimizers]
 
-    def _decay(self, updates: int) -> float:
-        return max(1.000004**-updates, 1e-6 / self.lr)
+    def _decay(self, turns: int) -> float:
+        return max(1.000004**-turns, 1e-6 / self.lr)
 
     @staticmethod
     def momentum(epoch: int) -> float:
@@ -394,29 +413,17 @@ class GAN(AdversarialModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Bring momentum to this epoch, at each batch so that it holds wherever a run is resumed."""
         super().on_train_batch_start(batch, batch_idx)
-        if batch_idx == 0:
-            self._check(batch)
         if self.optimizer_kind == "sgd":
             momentum = self.momentum(self.current_epoch)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["momentum"] = momentum
 
-    def _check(self, batch: Batch) -> None:
-        if self.data_key not in batch:
-            raise UserError(
-                f"The data give {', '.join(batch)} but model.data_key is {self.data_key}; choose other data."
-            )
-        if (found := tuple(batch[self.data_key].shape[1:])) != self.shape:
-            raise UserError(
-                f"The data are of shape {list(found)}; set model.shape to that instead of {list(self.shape)}."
-            )
-
     # ---------------------------------------------------------------------------------------------------- use
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Real samples beside fakes."""
-        return {"real": batch[self.data_key], "fake": self.generate(batch)}
+        return {"real": self.real(batch), "fake": self.generate(batch)}
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Tensor:

@@ -94,7 +94,7 @@ class UNet(nn.Module):
             x = down(x)
             encoded.append(x)
         encoded.pop()
-        # Each level's leaky ReLU has changed the level above in place. That saves a copy and leaves no trace: the
+        # Each leaky ReLU has changed the level above in place. That saves a copy and leaves no trace: the
         # decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
         for up in self.up:
             x = up(x)
@@ -431,7 +431,7 @@ class Pix2Pix(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit: this generator wants multiples of {self.multiple}; "
+                f"Pictures of {height}x{width} do not fit: the generator wants multiples of {self.multiple}; "
                 "set data.size to such a side, or model.levels to fewer."
             )
         if self.training and self.adversarial and min(height, width) < self.smallest:

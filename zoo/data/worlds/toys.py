@@ -1,7 +1,7 @@
 """Toy worlds in the plane, drawn by code: a ring of Gaussians, a grid of Gaussians, a noisy sine curve.
 
-A point is a function of (world, sigma, seed, split, epoch, index) alone. The random numbers come from a hash of the
-counter (SplitMix64), so any set of points is drawn in a few array operations, in any order.
+A point is a function of (world, sigma, seed, split, epoch, index) alone. The random numbers come from a hash
+of the counter (SplitMix64), so any set of points is drawn in a few array operations, in any order.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def draw(
         x = 2 * where - 1
         return np.stack([x, 0.8 * np.sin(np.pi * x) + noise[:, 1]], axis=1).astype(np.float32)
     means = centres(world)
-    return (means[(where * len(means)).astype(np.int64)] + noise).astype(np.float32)
+    points: NDArray[np.float64] = means[(where * len(means)).astype(np.int64)] + noise
+    return points.astype(np.float32)
 
 
 def _uniform(counter: NDArray[np.uint64], part: int) -> NDArray[np.float64]:

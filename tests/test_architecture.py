@@ -1,0 +1,156 @@
+"""Who may depend on whom, read from the sources, and what must be neither loaded nor used."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(
+    p for p in (ROOT / "zoo").rglob("*.py") if "_recipes" not in p.parts and "_checkpoints" not in p.parts
+)
+
+# first matching line wins; a name stands for the module and what lies below it
+MAY_IMPORT: list[tuple[str, set[str]]] = [
+    ("zoo.models", {"adversarial", "losses", "blocks", "features", "errors", "guards"}),
+    ("zoo.data", {"data", "features", "files", "pictures", "errors", "guards"}),
+    ("zoo.metrics", {"metrics", "features", "data", "files", "pictures", "errors", "adversarial", "guards"}),
+    (
+        "zoo.callbacks",
+        {"callbacks", "metrics", "data", "files", "pictures", "losses", "errors", "adversarial", "guards"},
+    ),
+    ("zoo.features", {"features", "files", "errors"}),
+    ("zoo.files", {"errors"}),
+    ("zoo.pictures", {"errors"}),
+    ("zoo.losses", set()),
+    ("zoo.blocks", set()),
+    ("zoo.errors", set()),
+    ("zoo.recipes", {"errors"}),
+    ("zoo.guards", {"errors"}),
+    ("zoo.adversarial", {"guards", "errors"}),
+]
+TORCH_AND_FRIENDS = {"torch", "torchvision", "numpy", "PIL", "tifffile", "lightning", "imagecodecs"}
+BARE = {"zoo.files", "zoo.pictures", "zoo.losses", "zoo.blocks", "zoo.guards", "zoo.adversarial"}
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of all that a tree imports; ``from zoo import files`` gives ``zoo.files``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            assert node.module is not None
+            yield from (
+                (f"zoo.{alias.name}" for alias in node.names) if node.module == "zoo" else [node.module]
+            )
+
+
+def below(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_there_is_something_to_check() -> None:
+    names = {module_of(path) for path in FILES}
+    assert {"zoo.models.gan", "zoo.models.pix2pix", "zoo.data.base", "zoo.guards", "zoo.files"} <= names
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_obey_the_table(path: Path) -> None:
+    name = module_of(path)
+    allowed = next((may for package, may in MAY_IMPORT if below(name, package)), None)
+    for imported in imports(tree_of(path)):
+        assert not below(imported, "pytorch_lightning"), (
+            "import lightning.pytorch: the two classes of one name differ"
+        )
+        if allowed is None:
+            continue
+        if below(imported, "zoo"):
+            part = imported.split(".")[1]
+            assert part in allowed, f"{name} may not import {imported}"
+        elif name in BARE:
+            top = imported.split(".")[0]
+            assert top in sys.stdlib_module_names | TORCH_AND_FRIENDS, f"{name} may not import {imported}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parent.name == "models" and p.stem != "__init__"], ids=module_of
+)
+def test_no_paper_derives_from_another(path: Path) -> None:
+    assert not [name for name in imports(tree_of(path)) if below(name, "zoo.models")]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "commands"], ids=module_of)
+def test_commands_import_late(path: Path) -> None:
+    for node in tree_of(path).body:
+        for imported in imports(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            light = imported.split(".")[0] in sys.stdlib_module_names or imported in (
+                "zoo.errors",
+                "zoo.recipes",
+            )
+            assert light or below(imported, "zoo.commands"), (
+                f"import {imported} inside the function that needs it"
+            )
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nothing_unsafe_is_used(path: Path) -> None:
+    tree = tree_of(path)
+    assert not {"pickle", "dill", "cloudpickle", "joblib"} & {name.split(".")[0] for name in imports(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in ("weights_only", "shell"):
+            wanted = node.arg == "weights_only"
+            assert not isinstance(node.value, ast.Constant) or node.value.value is wanted, (
+                f"line {node.value.lineno}"
+            )
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("yaml.load", "eval", "exec", "os.system", "hasattr"), (
+                f"{called} in line {node.lineno}"
+            )
+            if called == "torch.load":
+                assert any(k.arg == "weights_only" for k in node.keywords), (
+                    f"torch.load in line {node.lineno}"
+                )
+
+
+HEAVY = ("torch", "lightning", "pytorch_lightning", "torchvision", "numpy", "wandb", "jsonargparse")
+
+
+def _loaded(code: str) -> set[str]:
+    report = "import sys, json; print('\\n' + json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    script = f"import atexit\ndef report():\n    {report}\natexit.register(report)\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(json.loads(done.stderr.strip().splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [None, ["--help"], ["list"], ["list", "recipes"], ["list", "models"]])
+def test_light_commands_load_nothing_heavy(words: list[str] | None) -> None:
+    code = "import zoo"
+    if words is not None:
+        code = f"import sys\nsys.argv = ['zoo', *{words}]\nfrom zoo.cli import main\nsys.exit(main())"
+    loaded = _loaded(code)
+    assert "zoo" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_the_probe_sees_a_heavy_import() -> None:
+    assert "numpy" in _loaded("import numpy")
