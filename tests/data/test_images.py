@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.data.base import DataModule
+from zoo.data.base import DataModule, Split
 from zoo.data.images import MNIST, Digits, ImageFolder, with_channels
 from zoo.errors import UserError
 from zoo.files import write_picture
@@ -23,7 +23,7 @@ def epoch(data: DataModule, split: str = "train") -> dict[str, Tensor]:
     return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
-# ------------------------------------------------------------------------------------------------------------ digits
+# ------------------------------------------------------------ digits
 
 
 def test_digits_are_all_there_and_split_without_overlap() -> None:
@@ -71,7 +71,7 @@ def test_digits_describe_themselves() -> None:
     assert said["contract"] == "images" and len(said["fingerprint"]) == 64
 
 
-# ------------------------------------------------------------------------------------------------------------- MNIST
+# ------------------------------------------------------------ MNIST
 
 
 def write_idx(root: Path, train: int, test: int, packed: bool) -> Tensor:
@@ -95,9 +95,9 @@ def write_idx(root: Path, train: int, test: int, packed: bool) -> Tensor:
 def test_idx_files_are_read_and_the_last_10000_held_out(tmp_path: Path, packed: bool) -> None:
     values = write_idx(tmp_path, 10_030, 7, packed)
     data = MNIST(str(tmp_path), batch_size=30)
-    assert [len(data.split(name) or ()) for name in ("train", "val", "test")] == [30, 10_000, 7]  # type: ignore[arg-type]
-    train, val = data.split("train"), data.split("val")
-    assert train is not None and val is not None
+    train, val, test = data.split("train"), data.split("val"), data.split("test")
+    assert train is not None and val is not None and test is not None
+    assert (len(train), len(val), len(test)) == (30, 10_000, 7)
     torch.testing.assert_close(train[3]["image"], values[3].float()[None] / 127.5 - 1)
     torch.testing.assert_close(val[0]["image"], values[30].float()[None] / 127.5 - 1)
     assert data.describe()["name"] == f"idx files of {tmp_path.name}"
@@ -105,7 +105,7 @@ def test_idx_files_are_read_and_the_last_10000_held_out(tmp_path: Path, packed: 
 
 def test_real_mnist(zoo_data: Path) -> None:
     data = MNIST(str(zoo_data / "mnist"))
-    train, val, test = (data.split(name) for name in ("train", "val", "test"))  # type: ignore[arg-type]
+    train, val, test = data.split("train"), data.split("val"), data.split("test")
     assert train is not None and val is not None and test is not None
     assert [len(part) for part in (train, val, test)] == [50_000, 10_000, 10_000]
     assert [int(train[i]["label"]) for i in range(5)] == [5, 0, 4, 1, 9]
@@ -131,7 +131,7 @@ def test_missing_and_damaged_idx_files_are_named(tmp_path: Path) -> None:
         MNIST(str(tmp_path)).split("test")
 
 
-# ------------------------------------------------------------------------------------------------------- any folder
+# ------------------------------------------------------------ any folder
 
 
 def picture(height: int, width: int, channels: int = 3, value: float | None = None) -> Tensor:
@@ -150,7 +150,8 @@ def test_a_flat_folder_holds_out_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / ".hidden.png").write_text("no picture")
     data = ImageFolder(str(tmp_path), batch_size=2)
-    names = {split: [path.name for path in data.files(split)[1]] for split in ("train", "val", "test")}  # type: ignore[arg-type]
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    names = {split: [path.name for path in data.files(split)[1]] for split in splits}
     assert names["test"] == ["00.png", "10.png"] and names["val"] == ["01.png", "11.png"]
     assert len(names["train"]) == 16 and not set(names["train"]) & {"00.png", "01.png", "10.png", "11.png"}
     whole = ImageFolder(str(tmp_path), batch_size=2, hold_out=0)

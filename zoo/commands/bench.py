@@ -8,6 +8,7 @@ batch to the start of the next: it holds all that Lightning, the guards and the 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import statistics
@@ -160,9 +161,9 @@ def measure(
         memory: Whether to measure peak memory, in a process of its own for each loop.
     """
     setup = Setup(arguments)
-    other = None if against == "none" else setup.plain(reference=against == "reference")
+    other = None if against == "none" else PlainLoop(setup, reference=against == "reference")
     times = setup.alternate(other, steps, warmup)
-    wait = setup.wait(other or setup.plain(reference=False), max(4, steps // 5))
+    wait = setup.wait(other or PlainLoop(setup), max(4, steps // 5))
     lines = []
     for name, measured in zip(("zoo", against), times, strict=False):
         lines.append(
@@ -223,35 +224,6 @@ class Setup:
         tensors = [*self.model.parameters(), *self.model.buffers()]
         self.model_megabytes = sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
-    def plain(self, reference: bool) -> Turn:
-        """A turn of a copy of the model in plain PyTorch: the paper's own ``training_step`` without the base.
-
-        Args:
-            reference: Step as the reference codes do, with optimizers that are neither fused nor foreach.
-        """
-        import copy
-
-        model = copy.deepcopy(self.model)
-        model.__class__ = type("Plain", (PlainTurn, type(model)), {})
-        configured: Any = model.configure_optimizers()
-        optimizers, schedulers = configured if isinstance(configured, tuple) else (configured, [])
-        if model.schedule_interval == "epoch":
-            schedulers = []
-        if reference:
-            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["fused"] = group["foreach"] = False
-        model.__dict__["plain_optimizers"] = dict(
-            zip(("generator", "discriminator"), optimizers, strict=True)
-        )
-
-        def turn(batch: Batch) -> None:
-            with self._autocast():
-                model.training_step(batch, 0)
-            for scheduler in schedulers:
-                scheduler.step()
-
-        return turn
-
     def alternate(self, other: Turn | None, steps: int, warmup: int) -> tuple[Times, Times]:
         """Times of a real Trainer's loop and of another, in alternating blocks."""
         import lightning.pytorch as pl
@@ -295,7 +267,8 @@ class Setup:
             waited, worked = waited + ready - before, worked + self._now() - ready
         return waited / (waited + worked)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
+        """What a step in mixed precision runs in."""
         import torch
 
         return (
@@ -331,6 +304,36 @@ class Rounds:
     def __iter__(self) -> Iterator[Batch]:
         """Give the batches."""
         return islice(cycle(self.batches), self.length)
+
+
+class PlainLoop:
+    """A turn of a copy of the model in plain PyTorch: the paper's own ``training_step`` without the base.
+
+    Args:
+        setup: Model and precision.
+        reference: Step as the reference codes do, with optimizers that are neither fused nor foreach.
+    """
+
+    def __init__(self, setup: Setup, reference: bool = False) -> None:
+        self.autocast = setup.autocast
+        self.model = copy.deepcopy(setup.model)
+        self.model.__class__ = type("Plain", (PlainTurn, type(setup.model)), {})
+        configured: Any = self.model.configure_optimizers()
+        optimizers, schedulers = configured if isinstance(configured, tuple) else (configured, [])
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            if reference:
+                group["fused"] = group["foreach"] = False
+        self.model.__dict__["plain_optimizers"] = dict(
+            zip(("generator", "discriminator"), optimizers, strict=True)
+        )
+        self.schedulers = schedulers if self.model.schedule_interval == "turn" else []
+
+    def __call__(self, batch: Batch) -> None:
+        """Play one turn."""
+        with self.autocast():
+            self.model.training_step(batch, 0)
+        for scheduler in self.schedulers:
+            scheduler.step()
 
 
 class PlainTurn:
@@ -445,7 +448,7 @@ def peak(loop: str, arguments: list[str]) -> float:
     if loop == "zoo":
         setup.alternate(None, steps=4, warmup=1)
     else:
-        turn = setup.plain(reference=loop == "reference")
+        turn = PlainLoop(setup, reference=loop == "reference")
         del setup.model  # the turn has a copy of its own
         for _ in range(5):
             turn(setup.batches[0])
