@@ -134,6 +134,16 @@ def test_truncated_files_are_refused_by_name(tmp_path, kind, share):
         read_picture(path)
 
 
+def test_a_tiff_that_lost_the_end_of_its_jpeg_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.asarray(smooth()), photometric="rgb", compression="jpeg")
+    (tmp_path / "x.tif").write_bytes(buffer.getvalue())
+    read_picture(tmp_path / "x.tif")
+    (tmp_path / "x.tif").write_bytes(buffer.getvalue()[:-20])  # still decodes, grey where pixels are lost
+    with pytest.raises(UserError, match=r"x\.tif is truncated"):
+        read_picture(tmp_path / "x.tif")
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
 def test_a_file_that_lost_only_its_end_is_refused(tmp_path, format):
     (tmp_path / "x.png").write_bytes(encoded(format)[:-14])

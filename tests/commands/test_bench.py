@@ -179,7 +179,7 @@ def test_bf16_runs_in_both_loops(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("--trainer.precision=64-true", "not trainer.precision 64-true"),
+        ("--trainer.precision=64-true", "64-true"),
         ("--data.cuont=3", "did you mean count"),
     ],
 )

@@ -103,7 +103,8 @@ def test_every_faulty_pair_of_halves_is_named(tmp_path, capsys):
     assert "31 pixels wide" in errors["odd.png"] and "4 channels where most have 3" in errors["alpha.png"]
     assert found["samples"]["train"] == 13
     assert call("check", tmp_path) == 1
-    assert all(name in capsys.readouterr().out for name in errors)
+    out = capsys.readouterr().out
+    assert all(name in out for name in errors)
 
 
 def test_every_faulty_pair_of_folders_is_named(tmp_path, capsys):
@@ -115,11 +116,7 @@ def test_every_faulty_pair_of_folders_is_named(tmp_path, capsys):
     picture(tmp_path / "B" / "train" / "2.png", 52, width=17)
     status, found = check(capsys, tmp_path)
     errors = named(found, "errors")
-    assert (status == 1 and set(errors) == {"alone.png", "orphan.png", "2.png"}) or set(errors) == {
-        "alone.png",
-        "orphan.png",
-        str(tmp_path / "B/train/2.png"),
-    }
+    assert status == 1 and set(errors) == {"alone.png", "orphan.png", "2.png"}
     assert "17 x 16" in "".join(errors.values()) and found["samples"] == {"train": 3, "val": 0, "test": 0}
 
 
@@ -136,17 +133,10 @@ def test_every_faulty_image_is_named(tmp_path, capsys):
     status, found = check(capsys, tmp_path)
     assert status == 1 and set(named(found, "errors")) == {"cut.jpg", "bands.tif"}
     notes = named(found, "notes")
-    assert set(notes) == {"wide.png", "again.png", "03.png", "white.png", "film.mp4"} - {"03.png"} or set(
-        notes
-    ) == {
-        "wide.png",
-        "03.png",
-        "white.png",
-        "film.mp4",
-    }
+    assert set(notes) == {"wide.png", "again.png", "white.png", "film.mp4"}
     assert "18 x 16 pixels where most are 16 x 16" in notes["wide.png"]
     assert "one value 255" in notes["white.png"]
-    assert "03.png" in "".join(notes.values()) and "again.png" in "".join(notes.values())
+    assert "03.png" in notes["again.png"]
 
 
 def test_a_copy_is_found_across_splits_and_formats(tmp_path, capsys):
@@ -260,7 +250,7 @@ def test_show_refuses_what_it_cannot_write(tmp_path, name, number):
 
 
 def test_importing_the_command_imports_nothing_heavy():
-    program = "import sys, zoo.commands.data; print([m for m in ('torch', 'numpy', 'PIL', 'yaml') if m in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
-    )
+    heavy = "('torch', 'numpy', 'PIL', 'yaml')"
+    program = f"import sys, zoo.commands.data; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

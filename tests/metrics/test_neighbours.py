@@ -82,10 +82,11 @@ def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) 
     assert rows["real"]["protocol"]["pictures"] == 40 and rows["real"]["protocol"]["train"] == len(train)
 
     picture = read_picture(tmp_path / "samples" / "neighbours.png")
-    left, right = picture[..., : picture.shape[2] // 2], picture[..., (picture.shape[2] + 1) // 2 :]
-    assert left.shape == right.shape
-    below = left.shape[1] // 8  # past the titles, which differ
-    assert (left[:, below:] - right.flip(2).flip(2)[:, below:]).abs().mean() < 0.35  # copies look the same
+    gap, side = 4, 96
+    assert picture.shape[2] == 2 * side + 3 * gap
+    below = picture[:, picture.shape[1] - 4 * (side + gap) :]  # without the titles, which differ
+    left, right = below[..., gap : gap + side], below[..., 2 * gap + side : 2 * (gap + side)]
+    assert torch.equal(left, right) and left.std() > 0.3  # copies, and not of nothing
 
 
 def test_data_without_a_training_split_is_refused(tmp_path: Path) -> None:

@@ -165,7 +165,8 @@ def measure(
     times = setup.alternate(other, steps, warmup)
     wait = setup.wait(other or PlainLoop(setup), max(4, steps // 5))
     lines = []
-    for name, measured in zip(("zoo", against), times, strict=False):
+    names = ("zoo", against) if other else ("zoo",)
+    for name, measured in zip(names, times, strict=False):
         lines.append(
             Line(
                 loop=name,
@@ -343,6 +344,8 @@ class PlainTurn:
 
     def update(self, player: str, *micro_batches: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Move one player: freeze the opponent, evaluate, descend."""
+        import torch
+
         optimizer = self.__dict__["plain_optimizers"][player]
         opponent: Any = getattr(self, "generator" if player == "discriminator" else "discriminator")
         for parameter in opponent.parameters():
@@ -354,6 +357,7 @@ class PlainTurn:
             loss = sum(terms.values()) / len(micro_batches)
             loss.backward()  # type: ignore[union-attr]
         optimizer.step()
+        torch.clear_autocast_cache()  # type: ignore[no-untyped-call]  # copies of the weights before the step
         for parameter in opponent.parameters():
             parameter.requires_grad = True
         return {f"{player[0]}_{name}": term.detach() for name, term in terms.items()}

@@ -16,6 +16,7 @@ from zoo import recipes
 from zoo.errors import UserError
 
 KINDS = ("models", "recipes", "data", "checkpoints")
+TERMS = {True: "research only", False: "", None: "terms unknown"}  # None: the source does not say
 Entry = dict[str, Any]
 
 
@@ -32,12 +33,15 @@ def run(args: argparse.Namespace) -> int:
     kinds = [args.kind] if args.kind else list(KINDS)
     found = {kind: collect[kind]() for kind in kinds}
     if args.commercial:
-        found = {kind: [e for e in entries if not e.get("research_only")] for kind, entries in found.items()}
+        found = {
+            kind: [e for e in entries if e.get("research_only", False) is False]
+            for kind, entries in found.items()
+        }
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
     for number, (kind, entries) in enumerate(found.items()):
-        rows = [(e["name"], "research only" if e.get("research_only") else "", e["title"]) for e in entries]
+        rows = [(e["name"], TERMS[e.get("research_only", False)], e["title"]) for e in entries]
         title = f"{kind[0].upper()}{kind[1:]}"
         print(("\n" if number else "") + f"{title} ({len(entries)})")
         print(aligned(rows, indent="  ") if rows else "  none")
@@ -125,12 +129,16 @@ def _restricted(node: ast.AST) -> bool | None:
     return None
 
 
-def _recipe_is_restricted(path: Path, restricted: dict[str, bool | None]) -> bool:
+def _recipe_is_restricted(path: Path, restricted: dict[str, bool | None]) -> bool | None:
     import yaml
 
-    block = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("data", {})
-    stated = block.get("init_args", {}).get("research_only")
-    return bool(restricted.get(block.get("class_path", "")) if stated is None else stated)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        block = content["data"]
+        stated = block.get("init_args", {}).get("research_only")
+        return restricted.get(block["class_path"]) if stated is None else bool(stated)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a recipe that can be read; mend it or take it away.") from error
 
 
 # ------------------------------------------------------------------------------- what `zoo show` uses as well

@@ -17,6 +17,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("name", metavar="NAME", help="a name that `zoo list` prints, or the path of a recipe")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="for a model: its players' layers at the paper's size, as Markdown",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,6 +29,11 @@ def run(args: argparse.Namespace) -> int:
     from zoo.commands.list import aligned
 
     entry = find(args.name)
+    if args.layers:
+        if entry["kind"] != "model":
+            raise UserError(f"--layers goes with a model, and {args.name} is a {entry['kind']}.")
+        print(layers(entry["class_path"]))
+        return 0
     if args.json:
         print(json.dumps(entry, indent=2))
         return 0
@@ -113,3 +123,52 @@ def _argument_texts(docstring: str) -> dict[str, str]:
         else:
             texts[current] += " " + line.strip()
     return texts
+
+
+def layers(class_path: str) -> str:
+    """Both players' layers that have parameters, with output shapes and counts, as Markdown tables.
+
+    Args:
+        class_path: Import path of a paper's class; it is built with the paper's values, for one sample.
+    """
+    import importlib
+
+    import torch
+    from torch import nn
+
+    module, _, name = class_path.rpartition(".")
+    model = getattr(importlib.import_module(module), name)()
+    model.eval()
+    with torch.no_grad():
+        picture = torch.zeros(1, getattr(model, "in_channels", 3), 256, 256)
+        texts = []
+        for player in ("generator", "discriminator"):
+            rows: list[tuple[str, str, str]] = []
+
+            def note(layer: nn.Module, inputs: object, output: torch.Tensor, rows: Any = rows) -> None:
+                count = sum(p.numel() for p in layer.parameters())
+                if count:
+                    rows.append((str(layer), "x".join(map(str, output.shape[1:])), f"{count:,}"))
+
+            leaves = [layer for layer in getattr(model, player).modules() if not list(layer.children())]
+            handles = [layer.register_forward_hook(note) for layer in leaves]
+            fake = model.sample(1) if model.takes == "noise" else model.generate({"input": picture})
+            if player == "discriminator":
+                model.discriminator_loss({"input": picture, "target": fake, "image": fake}, fake)
+            for handle in handles:
+                handle.remove()
+            unique = list(dict.fromkeys(rows)) if player == "discriminator" else rows
+            total = sum(p.numel() for p in getattr(model, player).parameters())
+            lines = [f"| {' | '.join(row)} |" for row in unique]
+            texts.append(
+                "\n".join(
+                    [
+                        f"**{player.capitalize()}**, {total:,} parameters",
+                        "",
+                        "| layer | output | parameters |",
+                        "|---|---|---|",
+                        *lines,
+                    ]
+                )
+            )
+    return "\n\n".join(texts)

@@ -149,7 +149,7 @@ class PairFolder(DataModule):
             swap=self.direction == "BtoA",
             size=self.size,
             load_size=self.load_size if training else self.size,
-            mirror=self.mirror and training,
+            mirror=self.mirror,
             channels=self.channels,
             cache=self.cache,
         )

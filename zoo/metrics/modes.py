@@ -235,6 +235,6 @@ class GaussianModes(Callback):
         record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
         print(table(rows))
         print(
-            f"The generator hits {rows[0].value:.0f} of the {len(means)} Gaussians; {hits[0]} of its points lie "
-            f"within three sigma of one (noise {hits[1]}, real points {hits[2]})."
+            f"The generator hits {rows[0].value:.0f} of the {len(means)} Gaussians; {hits[0]} of its points "
+            f"lie within three sigma of one (noise {hits[1]}, real points {hits[2]})."
         )

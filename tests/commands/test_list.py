@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo import recipes
+from zoo.cli import main
+from zoo.commands import list as command
+from zoo.errors import UserError
+
+PAPER = '''
+"""What the paper does.
+
+More of it.
+"""
+
+
+class Net(nn.Module):
+    """Not named in recipes."""
+
+
+class Paper(AdversarialModule):
+    """Translate."""
+
+    def __init__(self, width: int = 64, *, rate: float, **options: Unpack[GameOptions]) -> None:
+        pass
+'''
+
+DATA = '''
+"""Pictures."""
+
+
+class Faces(DataModule):
+    def describe(self):
+        return {"name": "faces", "research_only": True}
+
+
+class Own(DataModule):
+    """A folder.
+
+    Args:
+        root: Where.
+    """
+
+    def __init__(self, root: str, research_only: bool = False) -> None:
+        pass
+
+
+class Asked(DataModule):
+    def describe(self):
+        return {"research_only": self.research_only}
+'''
+
+SAID = "# Said.\ndata: {class_path: zoo.data.pictures.Own, init_args: {research_only: true}}\n"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo of one file a kind, two recipes and two checkpoints."""
+    files = {
+        "pyproject.toml": "",
+        "zoo/recipes.py": "",
+        "zoo/models/paper.py": PAPER,
+        "zoo/data/pictures.py": DATA,
+        "zoo/data/_hidden.py": DATA,
+        "recipes/paper/faces.yaml": "# Faces.\n# More.\ndata: {class_path: zoo.data.pictures.Faces}\n",
+        "recipes/paper/own.yaml": "# Own.\ndata: {class_path: zoo.data.pictures.Own, init_args: {root: x}}\n",
+        "recipes/paper/said.yaml": SAID,
+        "recipes/overlays/tiny.yaml": "# No recipe.\n",
+        "checkpoints/index.json": json.dumps(
+            {
+                "entries": [
+                    {"name": "a/free", "title": "Free", "research_only": False},
+                    {"name": "a/faces", "title": "Faces", "research_only": True},
+                ]
+            }
+        ),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(recipes, "__file__", str(tmp_path / "zoo" / "recipes.py"))
+    return tmp_path
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:
+    assert main(["list", "--json", *arguments]) == 0
+    return {
+        kind: [e["name"] for e in entries] for kind, entries in json.loads(capsys.readouterr().out).items()
+    }
+
+
+def test_lists_what_recipes_can_name(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert listed(capsys) == {
+        "models": ["Paper"],
+        "recipes": ["paper/faces", "paper/own", "paper/said"],
+        "data": ["Faces", "Own", "Asked"],
+        "checkpoints": ["a/free", "a/faces"],
+    }
+    assert listed(capsys, "recipes") == {"recipes": ["paper/faces", "paper/own", "paper/said"]}
+
+
+def test_commercial_leaves_out_what_is_for_research_only(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listed(capsys, "--commercial") == {
+        "models": ["Paper"],
+        "recipes": ["paper/own"],
+        "data": ["Own"],
+        "checkpoints": ["a/free"],
+    }
+
+
+def test_the_table_is_aligned_and_says_what_is_restricted(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "checkpoints"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Checkpoints (2)",
+        "  a/free                  Free",
+        "  a/faces  research only  Faces",
+    ]
+
+
+def test_a_broken_index_is_named(package: Path) -> None:
+    (package / "checkpoints" / "index.json").write_text("{}")
+    with pytest.raises(UserError, match=r"index\.json is no index"):
+        command.checkpoints()
+
+
+def test_a_broken_recipe_is_named(package: Path) -> None:
+    (package / "recipes" / "paper" / "own.yaml").write_text("data: [")
+    with pytest.raises(UserError, match=r"own\.yaml is not a recipe"):
+        command.recipe_entries()
+
+
+def test_arguments_of_a_signature() -> None:
+    function = ast.parse("def f(self, a: int, b=2, *, c: str = 'x', d, **rest): pass").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert command.arguments(function) == [
+        ("a", "int", ""),
+        ("b", "", "2"),
+        ("c", "str", "'x'"),
+        ("d", "", ""),
+    ]
+
+
+def test_the_real_zoo_has_its_papers_and_recipes() -> None:
+    assert {"GAN", "Pix2Pix"} <= {entry["name"] for entry in command.models()}
+    assert {"Digits", "MNIST", "Points", "PairFolder"} <= {entry["name"] for entry in command.data()}
+    entries = {entry["name"]: entry for entry in command.recipe_entries()}
+    assert all(entry["title"] for entry in entries.values())
+    assert entries["gan/digits"]["research_only"] is False
+    assert entries["pix2pix/facades"]["research_only"] is True
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["list", "--json", "--commercial"], ["show", "GAN"]]
+)
+def test_needs_neither_torch_nor_lightning(arguments: list[str]) -> None:
+    code = (
+        "import sys; from zoo.cli import main; assert main(sys.argv[1:]) == 0; "
+        "bad = {'torch', 'lightning', 'numpy'} & set(sys.modules); assert not bad, bad"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
