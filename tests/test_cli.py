@@ -110,7 +110,10 @@ def test_what_is_typed_wrong(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("model: {class_path: games.Game, init_args: {widht: 3}}", "model.init_args.widht; did you mean width"),
+        (
+            "model: {class_path: games.Game, init_args: {widht: 3}}",
+            "model.init_args.widht; did you mean width",
+        ),
         ("model: {class_path: games.Gam}", "did you mean Game"),
         ("model: {class_path: nowhere.Game}", "cannot be imported"),
         ("trainer: {max_epoch: 3}", "did you mean max_epochs"),
@@ -150,7 +153,9 @@ def test_a_run_leaves_its_folder_and_overwrites_nothing(recipe: Path) -> None:
         assert checkpoint["zoo"]["recipe"] == (folder / "config.yaml").read_text()
     resolved = yaml.safe_load((folders[0] / "config.yaml").read_text())
     assert resolved["model"]["init_args"]["lr"] == 0.01  # the whole recipe, defaults included
-    assert zoo("fit", "--config", folders[0] / "config.yaml", "--trainer.max_epochs", 1) == 0  # and it runs again
+    assert (
+        zoo("fit", "--config", folders[0] / "config.yaml", "--trainer.max_epochs", 1) == 0
+    )  # and it runs again
 
 
 def test_resume_auto_goes_on_bit_for_bit(recipe: Path) -> None:
@@ -158,7 +163,9 @@ def test_resume_auto_goes_on_bit_for_bit(recipe: Path) -> None:
     whole = read_checkpoint(newest_checkpoint(Path("runs/toy/points")))  # type: ignore[arg-type]
     half = recipe.with_name("half.yaml")
     half.write_text(recipe.read_text())
-    assert zoo("fit", "--config", half, "--resume", "auto", "--trainer.max_epochs", 2) == 0  # nothing yet: begins
+    assert (
+        zoo("fit", "--config", half, "--resume", "auto", "--trainer.max_epochs", 2) == 0
+    )  # nothing yet: begins
     assert zoo("fit", "--config", half, "--resume", "auto", "--trainer.max_epochs", 4) == 0
     resumed = read_checkpoint(newest_checkpoint(Path("runs/toy/half")))  # type: ignore[arg-type]
     assert all(torch.equal(whole["state_dict"][k], v) for k, v in resumed["state_dict"].items())

@@ -31,7 +31,14 @@ WORLDS: dict[str, list[str]] = {
 # widths at which a step takes milliseconds
 TINY: dict[str, dict[str, Any]] = {
     "GAN": {"hidden": 16, "maxout_units": 8, "latent_dim": 8},
-    "Pix2Pix": {"levels": 5, "width": 4, "discriminator_width": 4, "receptive_field": 16, "in_channels": 1, "out_channels": 3},
+    "Pix2Pix": {
+        "levels": 5,
+        "width": 4,
+        "discriminator_width": 4,
+        "receptive_field": 16,
+        "in_channels": 1,
+        "out_channels": 3,
+    },
 }
 
 
@@ -57,7 +64,10 @@ def tiny(name: str, *more: str) -> Any:
     """The recipe under the tiny overlay, on its contract's world."""
     os.environ.pop("ZOO_RUN_ID", None)
     model = content(name)["model"]["class_path"].rpartition(".")[2]
-    options = {**TINY[model], **({"shape": [1, 8, 8]} if model == "GAN" and contract(name) == "images" else {})}
+    options = {
+        **TINY[model],
+        **({"shape": [1, 8, 8]} if model == "GAN" and contract(name) == "images" else {}),
+    }
     overrides = [part for key, value in options.items() for part in (f"--model.{key}", str(value))]
     world = WORLDS[contract(name)]
     overlay = recipes.bundled("recipes") / "overlays" / "tiny.yaml"

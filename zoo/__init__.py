@@ -14,7 +14,7 @@ def load(name: str) -> Pretrained:
     """Load a pretrained model by its name in the index, a weights folder, or a training checkpoint.
 
     Args:
-        name: A name that ``zoo list checkpoints`` prints, or the path of an exported folder or ``.ckpt`` file.
+        name: A name that ``zoo list checkpoints`` prints, or the path of an exported folder or ``.ckpt``.
 
     Raises:
         UserError: Nothing of that name is found, its hash is wrong, or its format is newer than this version.

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 a mistake in what was given or found, 2 a mistake in how the command was typed.
+        The exit status: 0 done, 1 a mistake in what was given or found, 2 one in how it was typed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
@@ -104,8 +104,8 @@ def _sentence(error: Exception) -> str:
         return text.rsplit(marker, 1)[-1].strip() if "Original Traceback" in text else text
     if "DataLoader worker" in text and ("exited unexpectedly" in text or "killed by signal" in text):
         return (
-            "A process that prepares batches was killed, most likely for want of memory; lower data.num_workers or "
-            "data.batch_size and go on with --resume auto."
+            "A process that prepares batches was killed, most likely for want of memory; lower "
+            "data.num_workers or data.batch_size and go on with --resume auto."
         )
     if "Error(s) in loading state_dict" in text:
         detail = text.split("\n")[1].strip() if "\n" in text else text

@@ -1,4 +1,4 @@
-"""Where numbers go beside ``metrics.csv``: a folder for evaluations, and Weights & Biases that never ends a training."""
+"""Where numbers go beside ``metrics.csv``: a folder for evaluations, and W&B that never ends a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 WandbChoice = Literal["auto", "online", "offline", "off"]
 PROJECT = "gan-application-zoo"
@@ -44,7 +43,7 @@ class FolderLogger(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append the metrics to ``evaluations.jsonl``."""
-        if rank_zero_only.rank == 0:
+        if _rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **metrics}) + "\n")
@@ -96,7 +95,7 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
         recipe: ``paper/data``, the group that runs are compared within.
         config: The whole resolved recipe as YAML.
     """
-    if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or rank_zero_only.rank != 0:
+    if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or _rank() != 0:
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
     content = yaml.safe_load(config)
@@ -132,6 +131,11 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             file=sys.stderr,
         )
         return None
+
+
+def _rank() -> int:
+    """This process's number among those of a run, as launchers give it."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
 
 
 def _lacking(base_url: str) -> str | None:

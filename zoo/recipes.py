@@ -25,7 +25,7 @@ class Recipe:
 
 
 def bundled(folder: str) -> Path:
-    """The top-level folder ``recipes`` or ``checkpoints``: of the source tree, else of the installed package."""
+    """The top-level folder ``recipes`` or ``checkpoints``: of the source tree, else of the package."""
     package = Path(__file__).parent
     beside = package.parent / folder
     return (
@@ -53,7 +53,7 @@ def head_comment(path: Path) -> str:
 
 
 def find(name: str) -> Path:
-    """The YAML file of a recipe given by path or by name (``pix2pix/scenes``, ``recipes/pix2pix/scenes.yaml``).
+    """The YAML file of a recipe given by path or by name (``pix2pix/scenes``).
 
     Raises:
         UserError: There is none; suggests the nearest name.

@@ -19,10 +19,10 @@ from typing import Any, Literal, NoReturn
 
 import lightning.pytorch as pl
 import yaml
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from zoo import recipes
 from zoo.adversarial import GameOptions
@@ -49,7 +49,9 @@ class ShortErrorParser(LightningArgumentParser):
 def _condense(message: str) -> str:
     """Jsonargparse's account of a value that fits no type, in one sentence."""
     keys = re.findall(r'Parser key "([^"]+)"', message)
-    if inner := re.search(r"^\s*- (\S+ must be .+)$", message, re.M):  # a nested parser has condensed its part
+    if inner := re.search(
+        r"^\s*- (\S+ must be .+)$", message, re.M
+    ):  # a nested parser has condensed its part
         return f"{keys[0]}.{inner[1]}"
     expected = [
         re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", e)
@@ -102,7 +104,7 @@ class RecipeCLI(LightningCLI):
             "--resume",
             type=Literal["auto"] | None,
             default=None,
-            help="`auto`: go on from the newest whole checkpoint of this recipe, or begin where there is none.",
+            help="`auto`: go on from this recipe's newest whole checkpoint, or begin where there is none.",
         )
         parser.add_argument(
             "--wandb",
@@ -233,7 +235,7 @@ def run(verb: str, arguments: list[str]) -> int:
 
 
 def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
-    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named and passed."""
+    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named."""
     for path in sorted(
         recipe_folder.glob(f"{run}/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime, reverse=True
     ):
@@ -282,11 +284,11 @@ def _resolve_names(arguments: list[str]) -> list[str]:
     return resolved
 
 
-# ------------------------------------------------------------------------------------------------------ checking keys
+# -------------------------------------------------------------------------------------------- checking keys
 
 
 def _check_keys(arguments: list[str]) -> None:
-    """Refuse misspelt keys with a suggestion, before jsonargparse answers at length or takes a prefix for a key."""
+    """Refuse misspelt keys with a suggestion, before jsonargparse takes a prefix for a key."""
     classes: dict[str, str] = {}
     for path in _configs(arguments):
         content = _read_yaml(Path(path))
@@ -374,7 +376,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """A recipe's content.
 
     Raises:
-        UsageError: It is not YAML, not a mapping, or a key stands twice (YAML itself takes the last silently).
+        UsageError: It is not YAML, not a mapping, or a key stands twice (YAML itself takes the last).
     """
     text = path.read_text(encoding="utf-8")
     try:
@@ -403,7 +405,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-# ---------------------------------------------------------------------------------------------------------- one run
+# -------------------------------------------------------------------------------------------------- one run
 
 
 def _choose_strategy(config: dict[str, Any]) -> None:
@@ -418,7 +420,7 @@ def _choose_strategy(config: dict[str, Any]) -> None:
 
 
 def _agree(checkpoint: Path, model: pl.LightningModule) -> None:
-    """Refuse a checkpoint of another class; say where the recipe and the checkpoint differ (the recipe wins)."""
+    """Refuse a checkpoint of another class; say where the recipe, which wins, differs from it."""
     content = read_checkpoint(checkpoint)
     mine = f"{type(model).__module__}.{type(model).__qualname__}"
     its = content.get("zoo", {}).get("class", mine)
@@ -434,15 +436,14 @@ def _announce(cli: RecipeCLI) -> None:
     for name in ("generator", "discriminator"):
         player = getattr(cli.model, name, None)
         if player is not None:
-            _say(
-                f"{type(cli.model).__name__} {name}: {sum(p.numel() for p in player.parameters()):,} parameters"
-            )
+            count = sum(p.numel() for p in player.parameters())
+            _say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
     if cli.checkpoint:
         _say(f"From {cli.checkpoint}")
     _say(f"Run folder {cli.folder}")
 
 
-@rank_zero_only  # type: ignore[untyped-decorator]
+@rank_zero_only
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
 

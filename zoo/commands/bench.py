@@ -357,7 +357,7 @@ class PlainTurn:
             loss = sum(terms.values()) / len(micro_batches)
             loss.backward()  # type: ignore[union-attr]
         optimizer.step()
-        torch.clear_autocast_cache()  # type: ignore[no-untyped-call]  # copies of the weights before the step
+        torch.clear_autocast_cache()  # copies of the weights before the step
         for parameter in opponent.parameters():
             parameter.requires_grad = True
         return {f"{player[0]}_{name}": term.detach() for name, term in terms.items()}

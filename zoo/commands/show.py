@@ -160,15 +160,6 @@ def layers(class_path: str) -> str:
             unique = list(dict.fromkeys(rows)) if player == "discriminator" else rows
             total = sum(p.numel() for p in getattr(model, player).parameters())
             lines = [f"| {' | '.join(row)} |" for row in unique]
-            texts.append(
-                "\n".join(
-                    [
-                        f"**{player.capitalize()}**, {total:,} parameters",
-                        "",
-                        "| layer | output | parameters |",
-                        "|---|---|---|",
-                        *lines,
-                    ]
-                )
-            )
+            head = [f"**{player.capitalize()}**, {total:,} parameters", "", "| layer | output | parameters |"]
+            texts.append("\n".join([*head, "|---|---|---|", *lines]))
     return "\n\n".join(texts)

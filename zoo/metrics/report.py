@@ -1,7 +1,7 @@
 """Numbers with their protocol: how an evaluator prints them and where they are kept.
 
-``eval.json`` in the run folder is the one source of a run's numbers. It holds a list of rows; numbers of different
-protocols never share a column.
+``eval.json`` in the run folder is the one source of a run's numbers. It holds a list of rows; numbers of
+different protocols never share a column.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Row:
 
 
 def record(folder: Path, rows: Sequence[Row], step: int) -> None:
-    """Add rows to ``folder/eval.json``; a row of the same metric, subject, protocol and step replaces the old one."""
+    """Add rows to ``folder/eval.json``; one of the same metric, subject, protocol and step is replaced."""
     path = folder / "eval.json"
     old = json.loads(path.read_text()) if path.is_file() else []
     new = [{"step": step, **asdict(row)} for row in rows]
