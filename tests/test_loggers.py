@@ -30,7 +30,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def records(path: Path) -> Iterator[Any]:
-    """Records of a run file: a header of 7 bytes, then blocks of 32 KiB; (crc, length, type) before a piece."""
+    """Records of a run file: 7 bytes of header, then blocks of 32 KiB; (crc, length, type) before a piece."""
     data, position, whole = path.read_bytes(), 7, b""
     while position + 7 <= len(data):
         left = 32768 - position % 32768
