@@ -26,6 +26,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from zoo import recipes
 from zoo.adversarial import GameOptions
+from zoo.callbacks.predictions import PictureWriter
 from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import read_checkpoint
@@ -130,6 +131,8 @@ class RecipeCLI(LightningCLI):
             isinstance(c, ModelCheckpoint) for c in given
         ):
             given.append(ModelCheckpoint(filename="{step}", every_n_train_steps=1000))
+        if self.verb == "predict":
+            given.append(PictureWriter())
         for callback in given:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / "checkpoints")
@@ -227,6 +230,7 @@ def run(verb: str, arguments: list[str]) -> int:
         return 0
     if verb == "predict":
         cli.trainer.predict(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False)
+        _say(f"The pictures are in {cli.folder / 'predictions'}.")
     else:
         if cli.checkpoint is None:
             _say("No --ckpt_path was given: this evaluates untrained weights.")
@@ -462,5 +466,6 @@ def _quieten() -> None:
         ".*manual optimization.*every_n_train_steps.*",
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*but have no logger configured.*",
+        ".*Detected call of `lr_scheduler.step.*",  # it counts the optimizer's steps of this process only
     ):
         warnings.filterwarnings("ignore", message)

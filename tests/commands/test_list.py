@@ -68,7 +68,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "zoo/models/paper.py": PAPER,
         "zoo/data/pictures.py": DATA,
         "zoo/data/_hidden.py": DATA,
-        "recipes/paper/faces.yaml": "# Faces.\n# More.\ndata: {class_path: zoo.data.pictures.Faces}\n",
+        "recipes/paper/faces.yaml": "# Faces\n# of all. More.\ndata: {class_path: zoo.data.pictures.Faces}\n",
         "recipes/paper/own.yaml": "# Own.\ndata: {class_path: zoo.data.pictures.Own, init_args: {root: x}}\n",
         "recipes/paper/said.yaml": SAID,
         "recipes/overlays/tiny.yaml": "# No recipe.\n",
@@ -102,6 +102,7 @@ def test_lists_what_recipes_can_name(package: Path, capsys: pytest.CaptureFixtur
         "data": ["Faces", "Own", "Asked"],
         "checkpoints": ["a/free", "a/faces"],
     }
+    assert command.recipe_entries()[0]["title"] == "Faces of all"
     assert listed(capsys, "recipes") == {"recipes": ["paper/faces", "paper/own", "paper/said"]}
 
 

@@ -62,12 +62,12 @@ def data() -> list[Entry]:
 
 
 def recipe_entries() -> list[Entry]:
-    """Every bundled recipe, with the first line of its head comment."""
+    """Every bundled recipe, with the first sentence of its head comment."""
     restricted = {f"zoo.data.{e['module']}.{e['name']}": e["research_only"] for e in data()}
     return [
         {
             "name": recipe.name,
-            "title": recipe.head.partition("\n")[0],
+            "title": first_sentence(recipe.head),
             "path": str(recipe.path),
             "research_only": _recipe_is_restricted(recipe.path, restricted),
         }
@@ -142,6 +142,11 @@ def _recipe_is_restricted(path: Path, restricted: dict[str, bool | None]) -> boo
 
 
 # ------------------------------------------------------------------------------- what `zoo show` uses as well
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a head comment, on one line."""
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
 def first_line(node: ast.Module | ast.ClassDef) -> str:
