@@ -241,15 +241,14 @@ class DataModule(pl.LightningDataModule):
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
         return DataLoader(
             samples,
-            batch_size,
+            batch_size=batch_size,
             collate_fn=collate,
             num_workers=self.num_workers,
             worker_init_fn=_deaf_to_interrupt,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(
-                self._seed
-            ),  # worker seeds must not eat the global stream
+            # worker seeds must not eat the global stream
+            generator=torch.Generator().manual_seed(self._seed),
             **options,
         )
 
