@@ -8,7 +8,6 @@ the uniform one: 0 when all digits come equally often, log 10 = 2.30 when there 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
@@ -20,7 +19,7 @@ from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
 from zoo.features.digits import PLANS, Kind, card, classifier
-from zoo.metrics.report import Row, record, table, trained_steps
+from zoo.metrics.report import Row, publish
 
 CLASSES = 10
 
@@ -137,10 +136,8 @@ class ModeCoverage(Callback):
             self._row("modes-found", kind, found.found(self.share), found) for kind, found in counts.items()
         ]
         rows += [self._row("modes-kl", kind, found.kl_to_uniform(), found) for kind, found in counts.items()]
-        if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
-            print(table(rows))
-            print(sentence(*(counts[kind].found(self.share) for kind in ("generated", "noise", "real"))))
+        found = (counts[kind].found(self.share) for kind in ("generated", "noise", "real"))
+        publish(trainer, rows, sentence(*found))
 
     def _row(self, metric: str, subject: str, value: float, counts: Counts) -> Row:
         protocol = {
@@ -220,8 +217,6 @@ class GaussianModes(Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record and print modes hit and share of good points, generated beside noise and real."""
-        if not trainer.is_global_zero:
-            return
         made: Tensor = pl_module.sample(self.samples, self.seed)  # type: ignore[operator]
         random = torch.Generator().manual_seed(self.seed)
         noise = torch.rand(made.shape, generator=random) * 2 - 1
@@ -232,9 +227,9 @@ class GaussianModes(Callback):
             protocol = {"world": self._world, "sigma": self._sigma, "samples": len(points), "seed": self.seed}
             rows += [Row("modes-hit", hit, subject, protocol), Row("within-3-sigma", good, subject, protocol)]
             hits.append(f"{100 * good:.0f} %")
-        record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
-        print(table(rows))
-        print(
+        publish(
+            trainer,
+            rows,
             f"The generator hits {rows[0].value:.0f} of the {len(means)} Gaussians; {hits[0]} of its points "
-            f"lie within three sigma of one (noise {hits[1]}, real points {hits[2]})."
+            f"lie within three sigma of one (noise {hits[1]}, real points {hits[2]}).",
         )

@@ -6,7 +6,6 @@ set than real test pictures are.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,7 +16,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, SampleSet, collate
 from zoo.errors import UserError
 from zoo.files import write_picture
-from zoo.metrics.report import Row, record, table, trained_steps
+from zoo.metrics.report import Row, publish, run_folder
 from zoo.pictures import grid
 
 
@@ -90,8 +89,6 @@ class NearestNeighbours(Callback):
         Raises:
             UserError: The data has no training split.
         """
-        if not trainer.is_global_zero:
-            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         train = data.split("train") if isinstance(data, DataModule) else None
         if train is None:
@@ -102,23 +99,21 @@ class NearestNeighbours(Callback):
         real = torch.cat(self._real)
         distance, index = nearest(made, train)
         to_real, _ = nearest(real, train)
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
-        beside = pictures(train, index[: self.rows].tolist())
-        write_picture(
-            folder / "samples" / "neighbours.png",
-            grid({"sample": made[: self.rows].cpu(), "nearest training picture": beside}),
-        )
+        path = run_folder(trainer) / "samples" / "neighbours.png"
+        if trainer.is_global_zero:
+            beside = pictures(train, index[: self.rows].tolist())
+            write_picture(path, grid({"sample": made[: self.rows].cpu(), "nearest": beside}))
         rows = []
         for subject, found in (("generated", distance), ("real", to_real)):
             protocol = {"pictures": len(found), "train": len(train), "pixels": "[0, 1]", "norm": "Euclidean"}
             protocol |= {"seed": self.seed} if subject == "generated" else {"split": "test"}
             error = float(found.std() / len(found) ** 0.5)
             rows.append(Row("nearest-training-distance", float(found.mean()), subject, protocol, error))
-        record(folder, rows, trained_steps(trainer))
-        print(table(rows))
-        print(
+        publish(
+            trainer,
+            rows,
             f"Samples lie {rows[0].value:.2f} from their nearest training picture, real test pictures "
-            f"{rows[1].value:.2f}: see {folder / 'samples' / 'neighbours.png'}."
+            f"{rows[1].value:.2f}: see {path}.",
         )
 
 

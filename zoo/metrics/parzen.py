@@ -11,7 +11,6 @@ only.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -22,7 +21,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, collate
 from zoo.errors import UserError
 from zoo.guards import describe
-from zoo.metrics.report import Row, record, table, trained_steps
+from zoo.metrics.report import Row, publish
 
 PAPER_MNIST = "225 ± 2"  # table 1
 
@@ -134,9 +133,7 @@ class ParzenWindow(Callback):
             differs=self._differs(),
         )
         del self._window
-        if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), [row], trained_steps(trainer))
-            print(table([row]))
+        publish(trainer, [row])
 
     def _differs(self) -> str | None:
         asked, given = (10_000, 1_000), (self.samples, self._chosen_on)

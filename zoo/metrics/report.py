@@ -50,10 +50,19 @@ def record(folder: Path, rows: Sequence[Row], step: int) -> None:
     write_text(path, json.dumps([row for row in old if _identity(row) not in identities] + new, indent=2))
 
 
-def trained_steps(trainer: pl.Trainer) -> int:
-    """Turns that the weights under evaluation were trained for."""
-    module = trainer.lightning_module
-    return module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Where this run keeps what it leaves. All ranks must ask: Lightning agrees on it among them."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = None) -> None:
+    """Record and print an evaluation's rows, and one plain sentence; called on all ranks, done by one."""
+    folder = run_folder(trainer)
+    if trainer.is_global_zero:
+        module = trainer.lightning_module
+        step = module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
+        record(folder, rows, step)
+        print("\n" + table(rows) + (f"\n{sentence}" if sentence else ""))
 
 
 def table(rows: Sequence[Row]) -> str:

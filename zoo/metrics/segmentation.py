@@ -24,7 +24,7 @@ from zoo.data.base import Batch, DataModule, collate
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.files import write_bytes
-from zoo.metrics.report import Row, record, table, trained_steps
+from zoo.metrics.report import Row, publish
 
 PALETTES = {"facades": tuple(FACADES.values())}
 FORMAT = 1  # of the cached segmenter; counts up when the network or its training changes
@@ -203,9 +203,7 @@ class SegmentationScore(Callback):
             for name, a, b in zip(Scores._fields, real, generated, strict=True)
             for subject, value in (("real", a), ("generated", b), ("generated / real", b / a if a else 0.0))
         ]
-        if trainer.is_global_zero:
-            record(Path(trainer.log_dir or trainer.default_root_dir), rows, trained_steps(trainer))
-            print(table(rows))
+        publish(trainer, rows)
 
 
 def _as_floats(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
