@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
@@ -270,7 +270,7 @@ class Pix2Pix(AdversarialModule):
         betas: Of Adam.
         epochs_constant: Epochs at the full learning rate before it decays; without ``epochs_decay`` all are.
         epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate (PyTorch code: 100).
-        inference: ``paper``: dropout and the statistics of the test batch, as in training (section 3.3);
+        inference: ``paper``: dropout and the statistics of the picture at hand, a test batch of one (section 3.3);
             ``running``: no dropout, statistics gathered in training.
     """
 
@@ -328,14 +328,17 @@ class Pix2Pix(AdversarialModule):
     def generate(self, batch: Batch) -> Tensor:
         """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
 
+        In use as the paper has it, each picture is a test batch of its own: none depends on its neighbours.
+
         Raises:
             UserError: Channels or sides of the batch do not fit the networks.
         """
         self._check(batch)
-        as_it_is = self.training or self.inference == "running"
-        with nullcontext() if as_it_is else as_in_training(self.generator):
+        if self.training or self.inference == "running":
             fake: Tensor = self.generator(batch["input"])
-        return fake
+            return fake
+        with as_in_training(self.generator):
+            return torch.cat([self.generator(x) for x in batch["input"].split(1)])
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
         """Half of the objective (section 3.3); fakes and reals are normalised each on their own."""
