@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DIGITS := recipes/gan/digits.yaml
 
-.PHONY: quickstart test lint type clean
+.PHONY: quickstart test lint type tables clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-test
 
 type: $(VENV)/.installed-test
 	$(BIN)/mypy
+
+tables: $(VENV)/.installed
+	$(BIN)/python docs/tables.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -7,6 +7,7 @@ under manual optimization, where Lightning leaves all of it to the module.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -184,6 +185,8 @@ class AdversarialModule(GuardedModule):
 
     def on_fit_start(self) -> None:
         """Know who opposes whom; compile when asked."""
+        # torch counts the optimizer's steps of this process only, and is wrong after a resume
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
         own = [
             {id(p) for group in optimizer.param_groups for p in group["params"]}
             for optimizer in self.trainer.optimizers

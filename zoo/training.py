@@ -466,6 +466,5 @@ def _quieten() -> None:
         ".*manual optimization.*every_n_train_steps.*",
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*but have no logger configured.*",
-        ".*Detected call of `lr_scheduler.step.*",  # it counts the optimizer's steps of this process only
     ):
         warnings.filterwarnings("ignore", message)

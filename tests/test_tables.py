@@ -1,0 +1,19 @@
+"""README's results are those that the published checkpoints carry."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_results_in_the_readme_are_the_checkpoints() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.partition(tables["BEGIN"])[2].partition(tables["END"])[0].strip() == tables["table"]()
+
+
+def test_cards_have_no_gaps() -> None:
+    for card in (ROOT / "docs" / "cards").glob("*.md"):
+        assert not [w for w in ("LAYERS", "RESULTS", "_RUN") if w in card.read_text(encoding="utf-8")], card
