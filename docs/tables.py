@@ -1,4 +1,4 @@
-"""Write the results table of README.md from the numbers that each published checkpoint carries (``make tables``)."""
+"""Write README.md's results table from the numbers that published checkpoints carry (``make tables``)."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ class Pix2Pix(AdversarialModule):
         betas: Of Adam.
         epochs_constant: Epochs at the full learning rate before it decays; without ``epochs_decay`` all are.
         epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate (PyTorch code: 100).
-        inference: ``paper``: dropout and the statistics of the picture at hand, as a batch of one (section 3.3);
+        inference: ``paper``: dropout and the statistics of the picture at hand, a batch of one (section 3.3);
             ``running``: no dropout, statistics gathered in training.
     """
 
