@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DIGITS := recipes/gan/digits.yaml
 
-.PHONY: quickstart test lint type tables clean
+.PHONY: quickstart test learn lint type tables clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+learn: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow tests/test_learn.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
