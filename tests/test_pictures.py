@@ -98,3 +98,10 @@ def test_scatter_puts_points_where_they_belong_and_counts_those_outside():
 
 def test_scatter_of_one_point_and_empty_clouds():
     assert in_range(scatter({"real": torch.zeros(1, 2), "none": torch.zeros(0, 2)}))
+
+
+def test_mosaic_enlarges_small_pictures_by_whole_factors() -> None:
+    pictures = torch.tensor([[-1.0, 1.0], [1.0, -1.0]]).expand(1, 1, 2, 2)
+    sheet = mosaic(pictures, gap=1, least=3)
+    assert sheet.shape == (3, 6, 6)
+    assert torch.equal(sheet[0, 1:5, 1:5], pictures[0, 0].repeat_interleave(2, 0).repeat_interleave(2, 1))

@@ -243,7 +243,7 @@ class Record(Callback):
         self._record: dict[str, Any] = {
             "format": CHECKPOINT_FORMAT,
             "class": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
-            "command": " ".join(sys.argv),
+            "command": _command(),
             "seed": global_seed(),
             "environment": environment(),
             "data": describe(trainer),
@@ -260,6 +260,12 @@ class Record(Callback):
     ) -> None:
         """Add the record."""
         checkpoint["zoo"] = self._record
+
+
+def _command() -> str:
+    """What was typed, in the form in which it can be typed again."""
+    program = Path(sys.argv[0]).name
+    return " ".join(["zoo" if program in ("zoo", "cli.py") else program, *sys.argv[1:]])
 
 
 def describe(trainer: pl.Trainer) -> dict[str, Any]:

@@ -52,15 +52,18 @@ def label_colours(index_map: Tensor, classes: int) -> Tensor:
     return table[torch.where(inside, index_map + 1, 0)].movedim(-1, -3).contiguous()
 
 
-def mosaic(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+def mosaic(images: Tensor, columns: int | None = None, gap: int = 2, least: int = 1) -> Tensor:
     """Lay pictures (N, C, H, W) out row by row on white.
 
     Args:
         images: At least one picture of any channels.
         columns: Pictures a row; as near to a square as can be when not given.
         gap: White pixels around each picture.
+        least: Smaller pictures are enlarged by a whole factor, repeating pixels, until they are this wide.
     """
     pictures = to_rgb(images)
+    factor = math.ceil(least / pictures.shape[-1])
+    pictures = pictures.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
     count, _, height, width = pictures.shape
     columns = min(count, columns or math.ceil(math.sqrt(count * height / width)))
     rows = math.ceil(count / columns)

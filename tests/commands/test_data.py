@@ -214,7 +214,7 @@ def test_show_knows_recipes_classes_and_another_root(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         call("show", recipe, "-o", tmp_path / "a.png")
     call("show", recipe, "--root", root, "-o", tmp_path / "a.png", "-n", 4)
-    assert read_picture(tmp_path / "a.png").shape == (3, 2 * 18 + 2, 2 * 18 + 2)
+    assert read_picture(tmp_path / "a.png").shape == (3, 2 * 50 + 2, 2 * 50 + 2)
     call("show", "Digits", "-o", tmp_path / "b.png", "-n", 4)
     call("show", "zoo.data.images.Digits", "-o", tmp_path / "c.png", "-n", 4)
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()

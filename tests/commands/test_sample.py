@@ -70,7 +70,7 @@ def test_sheet_and_seed(noise: Pretrained) -> None:
         assert main(["sample", noise.origin, "-o", out, "-n", "4", "--seed", seed]) == 0
     a, b, c = (Path(p).read_bytes() for p in ("a.png", "b.png", "c.png"))
     assert a == b != c
-    assert read_array("a.png").shape == (22, 22, 3)  # two by two of 8 pixels, white between
+    assert read_array("a.png").shape == (102, 102, 3)  # two by two of 8 pixels enlarged to 48, white between
 
 
 def test_many_samples_are_all_different(noise: Pretrained) -> None:

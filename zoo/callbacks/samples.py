@@ -19,6 +19,7 @@ from zoo.errors import UserError
 from zoo.files import write_bytes, write_picture
 from zoo.pictures import grid, mosaic, scatter
 
+SMALLEST = 48  # pixels of a tile in a mosaic: 8x8 digits would be specks
 POINTS = 1000  # samples of a scatter plot: fewer do not show a density
 
 
@@ -104,7 +105,7 @@ def layout(columns: dict[str, Tensor], rows: int) -> Tensor:
     if first.ndim == 2:
         return scatter(columns)
     if len(columns) == 1:
-        return mosaic(first[: rows**2], rows)
+        return mosaic(first[: rows**2], rows, least=SMALLEST)
     return grid({title: kind[:rows] for title, kind in columns.items()})
 
 

@@ -447,7 +447,7 @@ def _sheet(samples: dict[str, list[Tensor]], source: str) -> Tensor:
         blocks = [torch.nn.functional.pad(b, (0, 8, 0, height - b.shape[1]), value=1.0) for b in blocks]
         return torch.cat(blocks, dim=2)
     if "image" in samples:
-        return mosaic(torch.stack(samples["image"]))
+        return mosaic(torch.stack(samples["image"]), least=48)
     raise UserError(
         f"Cannot draw {source}, whose samples hold {', '.join(samples)}; give images, pairs or points."
     )

@@ -82,7 +82,7 @@ def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
         write_picture(args.out, scatter({"samples": samples}))
         return 1
     if as_sheet:
-        write_picture(args.out, mosaic(samples))
+        write_picture(args.out, mosaic(samples, least=48))
         return 1
     suffix = _suffix(samples.shape[1])
     targets = [target.with_suffix(suffix) for target in targets]
