@@ -117,7 +117,7 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             group=recipe,
             job_type="fit",
             name=f"{recipe} seed {content.get('seed_everything')}",
-            dir=str(folder),
+            dir=str(folder.resolve()),  # its service may live in another folder
             mode="online" if online else "offline",
             config={"recipe": recipe, **content},
             settings=wandb.Settings(init_timeout=20),
