@@ -121,6 +121,7 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             mode="online" if online else "offline",
             config={"recipe": recipe, **content},
             settings=wandb.Settings(init_timeout=20),
+            reinit="finish_previous",  # else a second run in one process is written into the first
         )
         for pattern in ("train/*", "val/*", "health/*"):
             run.define_metric(pattern, step_metric="trainer/global_step", summary="last")
