@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def records(path: Path) -> Iterator[Any]:
         position += 7 + length
         if kind in (1, 4):  # a full record, or the last piece of one
             record = wandb_internal_pb2.Record()
+            if position > len(data):  # still being written
+                return
             record.ParseFromString(whole)
             whole = b""
             yield record
@@ -51,7 +54,11 @@ def test_offline_run_holds_recipe_metrics_and_steps(recipe: Path, capsys: pytest
     assert zoo("fit", "--config", recipe) == 0
     assert "W&B: offline, there is no API key" in capsys.readouterr().err
     (path,) = Path("runs/toy/points").glob("*/wandb/offline-run-*/run-*.wandb")
-    seen = list(records(path))
+    for _ in range(100):  # W&B's service writes on for a moment after the run has finished
+        seen = list(records(path))
+        if any(record.HasField("exit") for record in seen):
+            break
+        time.sleep(0.1)
     (run,) = [r.run for r in seen if r.HasField("run")][:1]
     assert (run.project, run.run_group, run.job_type) == ("gan-application-zoo", "toy/points", "fit")
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
