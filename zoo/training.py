@@ -457,10 +457,13 @@ def _quieten() -> None:
     import logging
 
     noise = ("💡", "`weights_only` was not set", "TPU available", "GPU available")
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    logger.addFilter(lambda record: not any(text in record.getMessage() for text in noise))
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{name}").addFilter(
+            lambda record: not any(text in record.getMessage() for text in noise)
+        )
     for message in (
         ".*does not have many workers.*",
+        ".*is smaller than the logging interval.*",
         ".*Experiment logs directory.*exists and is not empty.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*manual optimization.*every_n_train_steps.*",
