@@ -7,6 +7,7 @@ thresholds are far from what a sound run shows: a verdict that cries wolf is wor
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from zoo.adversarial import AdversarialModule, Batch
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
 from zoo.files import write_text
 
-WEIGHT = 0.1  # of the newest look in the exponential averages: they remember about ten looks
-LOOKS = 10  # looks before the first verdict: an average of fewer says nothing
+LOOKS = 10  # the median of so many decides: one odd batch is not heard, and a run's beginning is forgotten
 WON, LOST, BALANCED = 0.02, 1.5, (0.1, 1.0)
 FLAT, ALIVE = 1e-3, 1e-2
 COLLAPSED, VARIED = 0.25, 0.4
@@ -35,13 +35,13 @@ class Health(Callback):
     Looks are taken on logged steps only, so other steps cost nothing. The verdicts and the reasons for their
     limits:
 
-    - **players**: the mean of the discriminator's averaged terms ``d_real`` and ``d_fake``. For cross-entropy
-      a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both kinds (for least squares:
+    - **players**: the mean of the discriminator's terms ``d_real`` and ``d_fake``, each the median of ten
+      looks. For cross-entropy a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both kinds (for least squares:
       within 0.14 of its target), where little gradient is left; above 1.5 it is surely wrong more often than
       right. From 0.1 to 1.0 the two are in balance. Papers without these two terms, or with a critic, get no
       such verdict.
-    - **gradient**: the averaged norm of the generator's gradient, beside the largest average of this run,
-      because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts as alive
+    - **gradient**: the norm of the generator's gradient, beside the largest of this run (medians of ten
+      looks), because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts as alive
       again.
     - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a
       quarter the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes
@@ -65,7 +65,7 @@ class Health(Callback):
         self.seed = seed
         self.modes = modes
         self.history: list[dict[str, Any]] = []
-        self._averages: dict[str, tuple[float, int]] = {}  # value and number of looks
+        self._looks: dict[str, list[float]] = {}  # the last looks at each quantity
         self._peak = 0.0
         self._last: dict[str, str] = {}  # the verdict that stands, by topic
         self._most, self._rose = 0, 0  # most modes found so far, and the step where they were
@@ -93,9 +93,9 @@ class Health(Callback):
             return
         for name in ("d_real", "d_fake"):
             if name in outputs:
-                self._average(name, float(outputs[name]))
+                self._look(name, float(outputs[name]))
         if (norm := trainer.callback_metrics.get("train/g_grad_norm")) is not None:
-            self._average("g_grad", float(norm))
+            self._look("g_grad", float(norm))
         self._judge_players(trainer, pl_module)
         self._judge_gradient(trainer)
         if (found := trainer.callback_metrics.get("val/modes_found")) is not None:
@@ -116,10 +116,10 @@ class Health(Callback):
             self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Averages and verdicts, so that a resumed run goes on with them."""
+        """Looks and verdicts, so that a resumed run goes on with them."""
         return {
             "history": self.history,
-            "averages": {name: list(value) for name, value in self._averages.items()},
+            "looks": self._looks,
             "peak": self._peak,
             "last": self._last,
             "looked": self._looked,
@@ -130,19 +130,18 @@ class Health(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore them."""
         self.history = state_dict["history"]
-        self._averages = {name: (value, looks) for name, (value, looks) in state_dict["averages"].items()}
+        self._looks = state_dict["looks"]
         self._peak, self._last, self._looked = state_dict["peak"], state_dict["last"], state_dict["looked"]
         self._most, self._rose = state_dict["most"], state_dict["rose"]
 
     # ----------------------------------------------------------------------------------------- the verdicts
 
-    def _average(self, name: str, value: float) -> None:
-        old, looks = self._averages.get(name, (value, 0))
-        self._averages[name] = (old + WEIGHT * (value - old), looks + 1)
+    def _look(self, name: str, value: float) -> None:
+        self._looks[name] = [*self._looks.get(name, []), value][-LOOKS:]
 
     def _known(self, name: str) -> float | None:
-        value, looks = self._averages.get(name, (0.0, 0))
-        return value if looks >= LOOKS else None
+        looks = self._looks.get(name, [])
+        return statistics.median(looks) if len(looks) == LOOKS else None
 
     def _judge_players(self, trainer: pl.Trainer, module: AdversarialModule) -> None:
         real, fake = self._known("d_real"), self._known("d_fake")
