@@ -36,13 +36,13 @@ class Health(Callback):
     limits:
 
     - **players**: the mean of the discriminator's terms ``d_real`` and ``d_fake``, each the median of ten
-      looks. For cross-entropy a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both kinds (for least squares:
-      within 0.14 of its target), where little gradient is left; above 1.5 it is surely wrong more often than
-      right. From 0.1 to 1.0 the two are in balance. Papers without these two terms, or with a critic, get no
-      such verdict.
+      looks. For cross-entropy a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both
+      kinds (for least squares: within 0.14 of its target), where little gradient is left; above 1.5 it is
+      surely wrong more often than right. From 0.1 to 1.0 the two are in balance. Papers without these two
+      terms, or with a critic, get no such verdict.
     - **gradient**: the norm of the generator's gradient, beside the largest of this run (medians of ten
-      looks), because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts as alive
-      again.
+      looks), because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts
+      as alive again.
     - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a
       quarter the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes
       passes this test: the next one is for those.
