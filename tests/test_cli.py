@@ -66,7 +66,6 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny recipe in an empty folder, which is also the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.delenv("ZOO_RUN_ID", raising=False)
     path = tmp_path / "toy" / "points.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(RECIPE))
@@ -74,7 +73,6 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def zoo(*arguments: object) -> int:
-    os.environ.pop("ZOO_RUN_ID", None)  # each command line is a process of its own
     return cli.main([str(a) for a in arguments])
 
 

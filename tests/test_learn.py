@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from zoo.training import build
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.delenv("ZOO_RUN_ID", raising=False)
 
 
 def trained(recipe: str, steps: int) -> Any:
@@ -49,7 +47,6 @@ def test_pix2pix_paints_scenes_early() -> None:
 def whole(recipe: str) -> dict[tuple[str, str], float]:
     """Fit and test as a user does; the numbers by metric and subject."""
     for verb, more in (("fit", []), ("test", ["--ckpt_path", "last"])):
-        os.environ.pop("ZOO_RUN_ID", None)
         assert cli.main([verb, "--config", recipe, *more, "--trainer.enable_progress_bar", "false"]) == 0
     (path,) = Path("runs").glob(f"{recipe}/*/eval.json")
     return {(row["metric"], row["subject"]): row["value"] for row in json.loads(path.read_text())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,10 @@ def contract(name: str) -> str:
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    monkeypatch.delenv("ZOO_RUN_ID", raising=False)
 
 
 def tiny(name: str, *more: str) -> Any:
     """The recipe under the tiny overlay, on its contract's world."""
-    os.environ.pop("ZOO_RUN_ID", None)
     model = content(name)["model"]["class_path"].rpartition(".")[2]
     options = {
         **TINY[model],

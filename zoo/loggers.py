@@ -43,7 +43,7 @@ class FolderLogger(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append the metrics to ``evaluations.jsonl``."""
-        if _rank() == 0:
+        if process_rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **metrics}) + "\n")
@@ -95,7 +95,7 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
         recipe: ``paper/data``, the group that runs are compared within.
         config: The whole resolved recipe as YAML.
     """
-    if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or _rank() != 0:
+    if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or process_rank() != 0:
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
     content = yaml.safe_load(config)
@@ -134,7 +134,7 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
         return None
 
 
-def _rank() -> int:
+def process_rank() -> int:
     """This process's number among those of a run, as launchers give it."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
 

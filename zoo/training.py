@@ -30,7 +30,7 @@ from zoo.callbacks.predictions import PictureWriter
 from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import read_checkpoint
-from zoo.loggers import FolderLogger, WandbChoice, wandb_logger
+from zoo.loggers import FolderLogger, WandbChoice, process_rank, wandb_logger
 
 Verb = Literal["fit", "validate", "test", "predict"]
 
@@ -153,8 +153,9 @@ class RecipeCLI(LightningCLI):
             run = self.checkpoint.parent.parent
             if (run / "config.yaml").is_file():
                 return run
-        name = os.environ.get("ZOO_RUN_ID") or _new_id(root / self.recipe)
-        os.environ["ZOO_RUN_ID"] = name  # other processes of this run are started with our environment
+        if process_rank() and "ZOO_RUN_ID" in os.environ:  # set by the process that started this one
+            return root / self.recipe / os.environ["ZOO_RUN_ID"]
+        name = os.environ["ZOO_RUN_ID"] = _new_id()
         return root / self.recipe / name
 
     def _resolve_checkpoint(self, root: Path) -> Path | None:
@@ -260,13 +261,9 @@ def recipe_name(arguments: list[str]) -> str:
     return "unnamed/run"
 
 
-def _new_id(folder: Path) -> str:
-    stem = time.strftime("%Y%m%d-%H%M%S")
-    name, count = stem, 1
-    while (folder / name).exists():
-        count += 1
-        name = f"{stem}-{count}"
-    return name
+def _new_id() -> str:
+    """A name that sorts by time and that no other run has, begun in the same second or not."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
 
 
 def _configs(arguments: list[str]) -> Iterator[str]:

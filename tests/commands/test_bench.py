@@ -28,7 +28,6 @@ trainer: {max_steps: 1, accelerator: cpu, log_every_n_steps: 2}
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOO_RUN_ID", "bench")
     (tmp_path / "game.yaml").write_text(RECIPE)
     return ["--config", "game.yaml", "--wandb", "off"]
 
@@ -159,7 +158,6 @@ def test_the_command_prints_json_with_peak_memory_of_a_process_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ZOO_RUN_ID", "bench")
     options = ["--steps", "5", "--warmup", "1", "--batch", "8", "--against", "none", "--json"]
     assert main(["bench", "gan/ring", *options, "--set", "trainer.accelerator=cpu"]) == 0
     (line,) = json.loads(capsys.readouterr().out)
