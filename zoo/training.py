@@ -20,13 +20,14 @@ from typing import Any, Literal, NoReturn
 import lightning.pytorch as pl
 import yaml
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from zoo import recipes
 from zoo.adversarial import GameOptions
 from zoo.callbacks.predictions import PictureWriter
+from zoo.callbacks.progress import RunProgress
 from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import read_checkpoint
@@ -84,6 +85,7 @@ class RecipeCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
             },
             seed_everything_default=0,
+            parser_kwargs={"prog": f"zoo {verb}"},
             parser_class=ShortErrorParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -126,7 +128,7 @@ class RecipeCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False and not any(
             isinstance(c, ProgressBar) for c in given
         ):
-            given.append(TQDMProgressBar(refresh_rate=20))
+            given.append(RunProgress())
         if config.get("enable_checkpointing") is not False and not any(
             isinstance(c, ModelCheckpoint) for c in given
         ):

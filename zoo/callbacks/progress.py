@@ -1,0 +1,39 @@
+"""One bar for the whole run, with the time left; Lightning's own begins anew at each epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+
+class RunProgress(TQDMProgressBar):
+    """Count the run's steps on one bar, from where a resumed run stands to its end.
+
+    Args:
+        refresh_rate: Steps from one look of the bar to the next.
+    """
+
+    def __init__(self, refresh_rate: int = 20) -> None:
+        super().__init__(refresh_rate)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Name the epoch; at the run's first, set what lies ahead."""
+        steps = trainer.estimated_stepping_batches
+        bar = self.train_progress_bar
+        if bar.total is None and not math.isinf(steps):
+            bar.reset(int(steps))
+            bar.initial = bar.n = trainer.global_step
+        bar.set_description(f"Epoch {trainer.current_epoch}", refresh=False)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Move on."""
+        step = trainer.global_step
+        if self.is_enabled and (step % self.refresh_rate == 0 or step == self.train_progress_bar.total):
+            self.train_progress_bar.n = step
+            self.train_progress_bar.refresh()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing: the bar goes on."""
