@@ -1,4 +1,7 @@
-"""Write README.md's results table from the numbers that published checkpoints carry (``make tables``)."""
+"""Write the tables of the documents from what the code and the published checkpoints say (``make tables``).
+
+README.md: the numbers that checkpoints carry. docs/data/README.md: the public data sets.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
+SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
 SHOWN = {  # keys of a protocol that a reader must see beside the number
     "samples": "{} samples",
     "test_pictures": "{} test pictures",
@@ -49,13 +53,47 @@ def protocol(row: dict[str, Any]) -> str:
     return ", ".join(found)
 
 
+def sets() -> str:
+    """A row for each public data set, by contract, with what it may be used for and how to come by it."""
+    from zoo.data.sources import SOURCES, terms
+    from zoo.downloads import readable
+
+    lines = []
+    for contract in dict.fromkeys(source.contract for source in SOURCES.values()):
+        lines += [f"### {contract[0].upper()}{contract[1:]}", ""]
+        lines += [
+            "| name | what | how much | licence | terms | download | reader |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for source in SOURCES.values():
+            if source.contract == contract:
+                ways = ["`zoo data get`"] * bool(source.files) + ["by hand"] * bool(source.by_hand)
+                size = f", {readable(source.size_bytes)}" if source.size_bytes and source.files else ""
+                cells = [
+                    f"[{source.name}]({source.licence_url})",
+                    source.title,
+                    source.count,
+                    source.licence,
+                    terms(source),
+                    " and ".join(ways) + size,
+                    f"`{source.reader.removeprefix('zoo.data.')}`" if source.reader else "",
+                ]
+                lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines).strip()
+
+
+def replace(path: Path, begin: str, end: str, table: str) -> None:
+    """Put a table between two marks of a file."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
-    """Replace what stands between the two marks of README.md."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+    """Write all tables."""
+    replace(ROOT / "README.md", BEGIN, END, table())
+    replace(ROOT / "docs" / "data" / "README.md", SETS_BEGIN, SETS_END, sets())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ FILES = sorted(
 # first matching line wins; a name stands for the module and what lies below it
 MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.models", {"adversarial", "losses", "blocks", "features", "errors", "guards"}),
-    ("zoo.data", {"data", "features", "files", "pictures", "errors", "guards"}),
+    ("zoo.data.sources", {"errors"}),
+    ("zoo.data", {"data", "features", "files", "pictures", "voxel_pictures", "errors", "guards"}),
     ("zoo.metrics", {"metrics", "features", "data", "files", "pictures", "errors", "adversarial", "guards"}),
     (
         "zoo.callbacks",
@@ -27,7 +28,9 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ),
     ("zoo.features", {"features", "files", "errors"}),
     ("zoo.files", {"errors"}),
+    ("zoo.downloads", {"files", "errors"}),
     ("zoo.pictures", {"errors"}),
+    ("zoo.voxel_pictures", {"pictures"}),
     ("zoo.losses", set()),
     ("zoo.blocks", set()),
     ("zoo.errors", set()),
@@ -35,8 +38,17 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.guards", {"errors"}),
     ("zoo.adversarial", {"guards", "errors"}),
 ]
-TORCH_AND_FRIENDS = {"torch", "torchvision", "numpy", "PIL", "tifffile", "lightning", "imagecodecs"}
-BARE = {"zoo.files", "zoo.pictures", "zoo.losses", "zoo.blocks", "zoo.guards", "zoo.adversarial"}
+TORCH_AND_FRIENDS = {"tqdm", "torch", "torchvision", "numpy", "PIL", "tifffile", "lightning", "imagecodecs"}
+BARE = {
+    "zoo.files",
+    "zoo.pictures",
+    "zoo.voxel_pictures",
+    "zoo.downloads",
+    "zoo.losses",
+    "zoo.blocks",
+    "zoo.guards",
+    "zoo.adversarial",
+}
 
 
 def module_of(path: Path) -> str:
@@ -95,13 +107,14 @@ def test_no_paper_derives_from_another(path: Path) -> None:
     assert not [name for name in imports(tree_of(path)) if below(name, "zoo.models")]
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "commands"], ids=module_of)
+@pytest.mark.parametrize("path", [p for p in FILES if "commands" in p.parts], ids=module_of)
 def test_commands_import_late(path: Path) -> None:
     for node in tree_of(path).body:
         for imported in imports(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
             light = imported.split(".")[0] in sys.stdlib_module_names or imported in (
                 "zoo.errors",
                 "zoo.recipes",
+                "zoo.data.sources",  # facts only
             )
             assert light or below(imported, "zoo.commands"), (
                 f"import {imported} inside the function that needs it"
@@ -142,7 +155,9 @@ def _loaded(code: str) -> set[str]:
     return set(json.loads(done.stderr.strip().splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [None, ["--help"], ["list"], ["list", "recipes"], ["list", "models"]])
+@pytest.mark.parametrize(
+    "words", [None, ["--help"], ["list"], ["list", "recipes"], ["list", "models"], ["data", "list"]]
+)
 def test_light_commands_load_nothing_heavy(words: list[str] | None) -> None:
     code = "import zoo"
     if words is not None:

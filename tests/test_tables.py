@@ -1,4 +1,4 @@
-"""README's results are those that the published checkpoints carry."""
+"""The tables of the documents say what the code and the published checkpoints say."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ def test_results_in_the_readme_are_the_checkpoints() -> None:
     tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.partition(tables["BEGIN"])[2].partition(tables["END"])[0].strip() == tables["table"]()
+
+
+def test_the_table_of_data_sets_is_the_catalogue() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    text = (ROOT / "docs" / "data" / "README.md").read_text(encoding="utf-8")
+    found = text.partition(tables["SETS_BEGIN"])[2].partition(tables["SETS_END"])[0].strip()
+    assert found == tables["sets"]() and found.count("\n| [") > 50
 
 
 def test_cards_have_no_gaps() -> None:

@@ -1,4 +1,4 @@
-"""The ``zoo`` command: Lightning's verbs run recipes, the other verbs are one file each in ``zoo/commands``.
+"""The ``zoo`` command: Lightning's verbs run recipes, the others are files in ``zoo/commands``.
 
 Verbs that need neither torch nor lightning are dispatched before anything heavy is imported.
 """
@@ -76,10 +76,12 @@ def _dispatch(arguments: list[str]) -> int:
 def _commands() -> dict[str, str]:
     """The verbs of ``zoo/commands`` with the first line of their docstrings, without importing them."""
     found = {}
-    for path in sorted((Path(__file__).parent / "commands").glob("[a-z]*.py")):
+    folder = Path(__file__).parent / "commands"
+    for path in sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")]):
+        verb = path.parent.name if path.stem == "__init__" else path.stem
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        found[path.stem] = doc.split("\n")[0]
-    return found
+        found[verb] = doc.split("\n")[0]
+    return dict(sorted(found.items()))
 
 
 def _help() -> str:

@@ -271,7 +271,7 @@ def _command() -> str:
 def describe(trainer: pl.Trainer) -> dict[str, Any]:
     """The data module's description (name, licence, preprocessing, fingerprint); empty for foreign data."""
     data = trainer.datamodule  # type: ignore[attr-defined]
-    return data.describe() if data is not None and callable(getattr(data, "describe", None)) else {}
+    return data.description() if data is not None and callable(getattr(data, "description", None)) else {}
 
 
 def environment() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,6 +111,41 @@ def grid(columns: dict[str, Tensor], gap: int = 4, least: int = 96) -> Tensor:
     return sheet.clamp_(-1, 1)
 
 
+def strip(clips: dict[str, Tensor], most: int = 16, gap: int = 2, least: int = 64) -> Tensor:
+    """Lay films out as rows of frames with their titles at the left; the rows of one sample stand together.
+
+    Args:
+        clips: Title to films (N, T, C, H, W), all of one frame size; lengths and channels may differ.
+        most: Of a longer film so many frames are shown, the first and the last among them.
+        gap: White pixels around each frame.
+        least: Smaller frames are enlarged by a whole factor, repeating pixels, until they are this wide.
+    """
+    rows: list[tuple[str, Tensor]] = []
+    tops: list[int] = []
+    top = high = 0
+    for sample in range(max(len(films) for films in clips.values())):
+        for title, films in clips.items():
+            if sample < len(films):
+                film = films[sample]
+                places = torch.linspace(0, len(film) - 1, min(most, len(film))).round().long()
+                rows.append((title, mosaic(film[places], len(places), gap, least)))
+                tops.append(top)
+                high = rows[-1][1].shape[1]
+                top += high
+        top += 3 * gap if len(clips) > 1 else 0
+    font = ImageFont.load_default(14)
+    left = math.ceil(max(font.getlength(title) for title in clips)) + 12
+    width = left + max(row.shape[2] for _, row in rows)
+    image = Image.new("RGB", (width, tops[-1] + high), "white")
+    draw = ImageDraw.Draw(image)
+    for top, (title, _) in zip(tops, rows, strict=True):
+        draw.text((left - 6, top + high / 2), title, INK, font, anchor="rm")
+    sheet = _from_image(image)
+    for top, (_, row) in zip(tops, rows, strict=True):
+        sheet[:, top : top + high, left : left + row.shape[2]] = row
+    return sheet
+
+
 def scatter(points: dict[str, Tensor], size: int = 512) -> Tensor:
     """Plot clouds of points (N, 2) on one square with equal axes and a legend.
 
@@ -160,6 +196,37 @@ def scatter(points: dict[str, Tensor], size: int = 512) -> Tensor:
     return _from_image(image)
 
 
+def captioned(images: Tensor, captions: list[str], columns: int | None = None, least: int = 128) -> Tensor:
+    """Lay pictures (N, C, H, W) out row by row, each above its caption; a caption of over six lines is cut.
+
+    Args:
+        images: At least one picture of any channels.
+        captions: One for each picture.
+        columns: Pictures a row; as near to a square as can be when not given.
+        least: Smaller pictures are enlarged by a whole factor, repeating pixels, until they are this wide.
+    """
+    gap, line = 12, 14
+    pictures = to_rgb(images)
+    factor = math.ceil(least / pictures.shape[-1])
+    pictures = pictures.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    count, _, height, width = pictures.shape
+    font = ImageFont.load_default(11)
+    texts = [_wrapped(caption, font, width, lines=6) for caption in captions]
+    cell = height + 6 + line * max(text.count("\n") + 1 for text in texts)
+    columns = min(count, columns or math.ceil(math.sqrt(count * cell / width)))
+    rows = math.ceil(count / columns)
+    image = Image.new("RGB", (columns * (width + gap) + gap, rows * (cell + gap) + gap), "white")
+    draw = ImageDraw.Draw(image)
+    places = [(gap + i // columns * (cell + gap), gap + i % columns * (width + gap)) for i in range(count)]
+    for (top, left), text in zip(places, texts, strict=True):
+        for number, words in enumerate(text.split("\n")):
+            draw.text((left, top + height + 5 + line * number), words, INK, font)
+    sheet = _from_image(image)
+    for (top, left), picture in zip(places, pictures, strict=True):
+        sheet[:, top : top + height, left : left + width] = picture
+    return sheet.clamp_(-1, 1)
+
+
 def _class_colour(index: int) -> tuple[int, int, int]:
     if index < len(PALETTE):
         return PALETTE[index]
@@ -185,6 +252,24 @@ def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int,
     while draw.textlength(text, font) > width and len(text) > 1:
         text = text.removesuffix("…")[:-1] + "…"
     draw.text((x, y), text, INK, font, anchor="mm")
+
+
+def _wrapped(text: str, font: Any, width: int, lines: int) -> str:
+    """Text broken into lines of at most ``width`` pixels; what does not fit ends in an ellipsis."""
+    rows = [""]
+    for word in text.split():
+        longer = f"{rows[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not rows[-1]:
+            rows[-1] = longer
+        else:
+            rows.append(word)
+    if len(rows) > lines:
+        rows = [*rows[: lines - 1], f"{rows[lines - 1]} …"]
+    for i, row in enumerate(rows):
+        while font.getlength(rows[i]) > width and len(row) > 1:
+            row = row.removesuffix("…").rstrip()[:-1]
+            rows[i] = f"{row}…"
+    return "\n".join(rows)
 
 
 def _from_image(image: Image.Image) -> Tensor:

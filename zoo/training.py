@@ -28,6 +28,7 @@ from zoo import recipes
 from zoo.adversarial import GameOptions
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
+from zoo.data.base import LoaderOptions
 from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import read_checkpoint
@@ -350,8 +351,9 @@ def _parameters(of: type) -> list[str]:
             p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != "self"
         ]
         rest = [p for p in parameters if p.kind == p.VAR_KEYWORD]
-        if any("GameOptions" in str(p.annotation) for p in rest):
-            names += list(GameOptions.__annotations__)
+        for shared in (GameOptions, LoaderOptions):
+            if any(shared.__name__ in str(p.annotation) for p in rest):
+                names += list(shared.__annotations__)
         if not rest:
             break
     return names

@@ -201,12 +201,12 @@ def test_augmentation_is_a_function_of_seed_epoch_and_index(tmp_path: Path) -> N
 
 
 def test_channels_are_brought_together(tmp_path: Path) -> None:
-    colour = torch.stack([picture(2, 2, 1, v)[0] for v in (1.0, 0.0, -1.0)])
+    colour = torch.tensor([255, 127, 0], dtype=torch.uint8)[:, None, None].expand(3, 2, 2)
     grey = with_channels(colour, 1, tmp_path)
-    torch.testing.assert_close(grey, torch.full((1, 2, 2), 0.299 - 0.114))
-    alpha = torch.cat([colour, torch.ones(1, 2, 2)])
+    assert torch.equal(grey, torch.full((1, 2, 2), round(0.299 * 255 + 0.587 * 127), dtype=torch.uint8))
+    alpha = torch.cat([colour, torch.full((1, 2, 2), 9, dtype=torch.uint8)])
     assert torch.equal(with_channels(alpha, 3, tmp_path), colour)
-    assert torch.equal(with_channels(alpha[3:], 3, tmp_path), torch.ones(3, 2, 2))
+    assert torch.equal(with_channels(alpha[3:], 3, tmp_path), alpha[3:].expand(3, 2, 2))
     assert with_channels(alpha, None, tmp_path) is alpha
     with pytest.raises(UserError, match="5 channels"):
         with_channels(torch.zeros(5, 2, 2), 3, Path("a.tif"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data import pairs
+from zoo.data import base, pair_files
 from zoo.data.pairs import PUBLIC_PAIRS, PairFolder
 from zoo.errors import UserError
 from zoo.files import to_tensor, write_picture
@@ -177,14 +177,14 @@ def test_the_cache_reads_each_file_once_and_changes_nothing(tmp_path, monkeypatc
     def gone(path: Path) -> np.ndarray:
         raise AssertionError(f"{path} was read again")
 
-    monkeypatch.setattr(pairs, "read_array", gone)
+    monkeypatch.setattr(pair_files, "read_array", gone)
     assert all(kept[5, i] for i in range(3))
     with pytest.raises(AssertionError, match="read again"):
         fresh[5, 0]
 
 
 def test_the_cache_stops_at_its_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(pairs, "CACHE_BYTES", 2 * 2 * 3 * 14 * 14)  # two pairs
+    monkeypatch.setattr(base, "CACHE_BYTES", 2 * 2 * 3 * 14 * 14)  # two pairs
     samples = PairFolder(str(halves(tmp_path)), size=14, load_size=14).split("train")
     assert samples is not None
     for i in (0, 1, 2, 0, 1, 2):

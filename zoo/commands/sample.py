@@ -132,7 +132,7 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
 
 def _sources(inputs: list[Path], name: str) -> list[Path]:
     """The picture files that are meant, folders opened."""
-    from zoo.data.pairs import pictures_in
+    from zoo.data.pair_files import pictures_in
 
     if not inputs:
         raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")

@@ -1,42 +1,95 @@
 """Order, augmentation and resume for every data set: a sample is a function of (seed, epoch, index).
 
-So it depends neither on the number of workers nor on how often a run was stopped.
+So it depends neither on the number of workers nor on how often a run was stopped. What costs time and holds
+no chance (:meth:`SampleSet.load`) is kept apart from augmentation (:meth:`SampleSet.finish`), so that it can
+be kept in memory or in a pack.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
+import os
 import signal
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypedDict
 
 import lightning.pytorch as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
+from zoo.data.checks import Findings
+from zoo.data.packs import Pack, PackKey
 from zoo.errors import UserError
 from zoo.guards import global_seed, mix
+from zoo.pictures import grid, mosaic
 
 Batch = dict[str, Any]
+Sample = dict[str, Any]
 Split = Literal["train", "val", "test"]
 Key = int | tuple[int, int]
+
+CACHE_BYTES = 2 * 2**30  # all workers of a loader together keep no more of a split
 
 
 class SampleSet(Dataset[Batch]):
     """A set of samples that all obey one batch contract.
 
-    A subclass writes ``__len__`` and ``sample``; one that holds all in memory writes ``__getitems__`` too.
+    A subclass writes ``__len__``, ``load`` and, where something is left to do, ``finish``; one that holds all
+    in memory may write ``__getitems__`` too.
     """
 
-    seed: int = 0  # set by the data module before use
+    seed: int = 0  # this and what follows is set by the data module before use
+    pack: Pack | None = None
+    cache_bytes: int = 0
+    _kept: dict[int, Sample] | None = None
+    _bytes = 0
 
     def __len__(self) -> int:
         """Number of samples in an epoch."""
         raise NotImplementedError
 
-    def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """Sample ``index``; ``random`` decides augmentation and is None where none is wanted (evaluation)."""
+    def load(self, index: int) -> Sample:
+        """All of sample ``index`` that costs time and holds no chance: decoded, resized, drawn.
+
+        Tensors of any type (pictures as uint8 or uint16) and strings; this is what a pack stores.
+        """
         raise NotImplementedError
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The sample in its contract's values, from what :meth:`load` gave, which stays as it is.
+
+        Args:
+            loaded: Of one sample.
+            random: Decides augmentation; None where none is wanted (evaluation).
+        """
+        return loaded
+
+    def files(self) -> list[Path]:
+        """Every file that the samples are read from; none where they are drawn."""
+        return []
+
+    def sample(self, index: int, random: torch.Generator | None) -> Sample:
+        """Sample ``index``; ``random`` decides augmentation and is None where none is wanted (evaluation)."""
+        return self.finish(self._loaded(index), random)
+
+    def _loaded(self, index: int) -> Sample:
+        if self.pack is not None:
+            return self.pack[index]
+        if self._kept is None:
+            self._kept = {}
+        if index in self._kept:
+            return self._kept[index]
+        loaded = self.load(index)
+        size = sum(value.nbytes for value in loaded.values() if isinstance(value, Tensor))
+        if self._bytes + size <= self.cache_bytes:
+            self._kept[index] = loaded
+            self._bytes += size
+        return loaded
 
     def __getitem__(self, key: Key) -> Batch:
         """The sample of a plain index (evaluation) or of (epoch, index) (training)."""
@@ -48,6 +101,12 @@ class SampleSet(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> list[Batch] | Batch:
         """Samples of one batch; a set in memory may give the collated batch at once."""
         return [self[key] for key in keys]
+
+
+def to_floats(values: Tensor) -> Tensor:
+    """Picture values of uint8 or uint16, of any shape, as float32 in [-1, 1]."""
+    highest = torch.iinfo(values.dtype).max
+    return values.float().mul_(2 / highest).sub_(1)
 
 
 def collate(samples: list[Batch] | Batch) -> Batch:
@@ -63,7 +122,8 @@ def collate(samples: list[Batch] | Batch) -> Batch:
             if isinstance(first, Tensor) and first.shape != other[key].shape:
                 raise UserError(
                     f"Samples of one batch differ in size ({key}: {tuple(first.shape)} and "
-                    f"{tuple(other[key].shape)}); set data.size so that all are brought to one size."
+                    f"{tuple(other[key].shape)}); set data.size so that all are brought to "
+                    "one size, or data.eval_batch_size to 1."
                 )
     batch: Batch = default_collate(samples)
     return batch
@@ -116,6 +176,17 @@ class EvalSampler(DistributedSampler[Any]):
         return iter(self.indices)
 
 
+class LoaderOptions(TypedDict, total=False):
+    """What every data module takes; the meaning and the defaults stand at :class:`DataModule`."""
+
+    batch_size: int
+    eval_batch_size: int | None
+    num_workers: int
+    seed: int | None
+    packed: bool
+    cache: bool | None
+
+
 class DataModule(pl.LightningDataModule):
     """Loaders over one contract's splits, with an order that a resumed run continues exactly.
 
@@ -126,16 +197,22 @@ class DataModule(pl.LightningDataModule):
         eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
         num_workers: Processes that prepare batches beside training; 0 prepares in the training process.
         seed: Of order and augmentation; the run's seed when not given.
+        packed: Read samples from the pack that ``zoo data pack`` wrote; a missing or stale one is refused.
+        cache: Keep what was loaded in memory, at most 2 GiB a split; not given, files are kept and drawn
+            worlds are not.
     """
 
     contract: ClassVar[str]
+    worth_keeping: ClassVar[bool] = True  # whether ``cache`` is on when it is not given
 
     def __init__(
         self,
-        batch_size: int = 1,
+        batch_size: int = 16,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        packed: bool = False,
+        cache: bool | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -144,6 +221,8 @@ class DataModule(pl.LightningDataModule):
         self.eval_batch_size = eval_batch_size or batch_size
         self.num_workers = num_workers
         self.seed = seed
+        self.packed = packed
+        self.cache = self.worth_keeping if cache is None else cache
         self._sets: dict[str, SampleSet] = {}
 
     def dataset(self, split: Split) -> SampleSet | None:
@@ -154,15 +233,66 @@ class DataModule(pl.LightningDataModule):
         """What a checkpoint must know of its data, as plain values: name, licence, preprocessing."""
         return {"contract": self.contract}
 
+    def description(self) -> dict[str, Any]:
+        """:meth:`describe`, and the hash of the training pack where one is used."""
+        train = self._sets.get("train")
+        return self.describe() | ({"pack": train.pack.key} if train and train.pack else {})
+
     def split(self, name: Split) -> SampleSet | None:
-        """The split's samples, built once."""
+        """The split's samples, built once.
+
+        Raises:
+            UserError: ``packed`` is asked for, and there is no pack of these files and settings.
+        """
         if name not in self._sets:
             built = self.dataset(name)
             if built is None:
                 return None
             built.seed = self._seed
+            if self.cache:
+                built.cache_bytes = CACHE_BYTES // max(1, self.num_workers)
             self._sets[name] = built
+            if self.packed:
+                built.pack = Pack.open(self.pack_key(name))
         return self._sets[name]
+
+    def pack_key(self, name: Split) -> PackKey:
+        """What a pack of this split is made from: sources and settings; another key means another pack."""
+        built = self._sets.get(name) or self.dataset(name)
+        if built is None:
+            raise UserError(f"{type(self).__name__} has no {name} split to pack; leave it out.")
+        here = f"{type(self).__module__}.{type(self).__qualname__}"
+        return PackKey.of(here, name, len(built), self.describe(), built.files())
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """A contact sheet (3, H, W) in [-1, 1] of finished samples: what ``zoo data show`` draws.
+
+        Raises:
+            UserError: The samples hold no picture.
+        """
+        if {"input", "target"} <= set(samples[0]):
+            return _beside([{key: sample[key] for key in ("input", "target")} for sample in samples])
+        if "image" in samples[0]:
+            return mosaic(torch.stack([sample["image"] for sample in samples]), least=48)
+        raise UserError(f"Cannot draw samples that hold {', '.join(samples[0])}; they have no picture.")
+
+    def film(self, samples: list[Sample]) -> Tensor:
+        """A moving picture (T, 3, H, W) in [-1, 1] of finished samples, for a GIF.
+
+        Raises:
+            UserError: Nothing in them moves.
+        """
+        raise UserError(f"Nothing moves in {type(self).__name__}; write a .png.")
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder looks like this class's format, judged quickly by names."""
+        return False
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every file of a folder in this class's format; ``zoo data check`` prints what was found."""
+        raise UserError(f"{cls.__name__} reads no folder that could be checked.")
 
     @property
     def _seed(self) -> int:
@@ -251,6 +381,37 @@ class DataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self._seed),
             **options,
         )
+
+
+def find_root(root: str | Path) -> Path:
+    """The folder of a data set; a relative one that does not exist is looked for below ``$ZOO_DATA``."""
+    root = Path(root)
+    common = os.environ.get("ZOO_DATA")
+    if common and not root.is_absolute() and not root.exists():
+        for below in (Path(common) / root, Path(common) / root.name):
+            if below.exists():
+                return below
+    return root
+
+
+def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
+    """SHA-256 over names (relative to ``root``) and sizes; the same wherever the folder lies."""
+    lines = sorted(f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _beside(samples: list[dict[str, Tensor]]) -> Tensor:
+    """Blocks of rows of samples, each with its pictures side by side, on a sheet that is about square."""
+    number = len(samples)
+    near_square = range(math.ceil(math.sqrt(number)), math.ceil(math.sqrt(2 * number)) + 1)
+    rows = min(near_square, key=lambda rows: -number % rows)  # the fewest empty places
+    blocks = [
+        grid({key: torch.stack([s[key] for s in samples[start : start + rows]]) for key in samples[0]})
+        for start in range(0, number, rows)
+    ]
+    height = blocks[0].shape[1]
+    blocks = [F.pad(block, (0, 8, 0, height - block.shape[1]), value=1.0) for block in blocks]
+    return torch.cat(blocks, dim=2)
 
 
 def _deaf_to_interrupt(worker: int) -> None:

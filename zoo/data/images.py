@@ -1,25 +1,43 @@
 """Pictures for unconditional generation: ``image`` (C, H, W) in [-1, 1] and ``label`` when there is one.
 
-Scikit-learn's handwritten digits (no download), MNIST from its idx files, and any folder of pictures.
+Scikit-learn's handwritten digits (no download), MNIST from its idx files, and any folder of pictures::
+
+    root/                      root/train/                  root/train/cats/
+      a.png                      a.png                        a.png      folders below a split
+      b.jpg    some are          b.jpg                      root/train/dogs/    are classes
+      c.webp   held out        root/val/, root/test/          b.png
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 import torch.nn.functional as F
+import torchvision.transforms.v2.functional as TF
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from zoo.data.base import Batch, DataModule, Key, SampleSet, Split
+from zoo.data.base import (
+    Batch,
+    DataModule,
+    Key,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+    to_floats,
+)
+from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.errors import UserError
-from zoo.files import PICTURE_SUFFIXES, read_picture
+from zoo.files import PICTURE_SUFFIXES, read_array, read_jpeg_reduced
 
 
 class MemorySet(SampleSet):
@@ -38,9 +56,13 @@ class MemorySet(SampleSet):
         """Number of pictures."""
         return len(self.values)
 
-    def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """Picture ``index``; nothing is random."""
-        return {"image": self.to_image(self.values[index]), "label": self.labels[index]}
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` in the values of its file."""
+        return {"image": self.values[index], "label": self.labels[index]}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The picture in [-1, 1]; nothing is random."""
+        return {"image": self.to_image(loaded["image"]), "label": loaded["label"]}
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         """The collated batch of these keys."""
@@ -130,7 +152,7 @@ class MNIST(DataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
-        self.root = Path(root)
+        self.root = find_root(root)
         self._hashes: dict[str, str] = {}  # of the files read so far
 
     def dataset(self, split: Split) -> MemorySet:
@@ -209,6 +231,7 @@ class PictureSet(SampleSet):
         random_crop: Cut at a random place in training instead of the centre.
         mirror: Mirror half of the training pictures.
         channels: Channels of every picture; None keeps the file's.
+        reduced: Decode a JPEG at the smallest of 1/1, 1/2, 1/4, 1/8 that is not below ``load_size``.
     """
 
     def __init__(
@@ -220,42 +243,49 @@ class PictureSet(SampleSet):
         random_crop: bool,
         mirror: bool,
         channels: int | None,
+        reduced: bool = False,
     ) -> None:
         self.paths, self.labels = paths, labels
         self.size, self.load_size = size, load_size or size
-        self.random_crop, self.mirror, self.channels = random_crop, mirror, channels
-        self.first = self._fitted(0).shape  # what all others must match
+        self.random_crop, self.mirror, self.channels, self.reduced = random_crop, mirror, channels, reduced
+        self.first = self.load(0)["image"].shape  # what all others must match
 
     def __len__(self) -> int:
         """Number of pictures."""
         return len(self.paths)
 
-    def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """Picture ``index``, cut and mirrored.
+    def files(self) -> list[Path]:
+        """The picture files."""
+        return self.paths
+
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` resized, in the values of its file; cut already where the place is no chance.
 
         Raises:
             UserError: The file is unreadable, or of another size or channel count than the first.
         """
-        image = self._fitted(index)
-        self._check(index, image)
-        if self.size is not None:
-            image = self._crop(image, self.size, random if self.random_crop else None)
+        path = self.paths[index]
+        array = (
+            read_jpeg_reduced(path, self.load_size) if self.reduced and self.load_size else read_array(path)
+        )
+        image = with_channels(torch.from_numpy(array).permute(2, 0, 1), self.channels, path)
+        if self.load_size is not None:
+            image = shorter_side(image, self.load_size)
+        if self.size is not None and not self.random_crop:
+            image = self._crop(image, self.size, None)
+        if index:
+            self._check(index, image)
+        loaded: Sample = {"image": image.contiguous()}
+        return loaded if self.labels is None else loaded | {"label": torch.tensor(self.labels[index])}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The picture cut and mirrored, in [-1, 1]."""
+        image = loaded["image"]
+        if self.size is not None and self.random_crop:
+            image = self._crop(image, self.size, random)
         if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
             image = image.flip(-1)
-        batch: Batch = {"image": image.contiguous()}
-        return batch if self.labels is None else batch | {"label": torch.tensor(self.labels[index])}
-
-    def _fitted(self, index: int) -> Tensor:
-        image = with_channels(read_picture(self.paths[index]), self.channels, self.paths[index])
-        if self.load_size is None:
-            return image
-        height, width = image.shape[1:]
-        scale = self.load_size / min(height, width)
-        to = (max(self.load_size, round(height * scale)), max(self.load_size, round(width * scale)))
-        if to == (height, width):
-            return image
-        resized = F.interpolate(image[None], to, mode="bilinear", antialias=True, align_corners=False)
-        return resized[0].clamp_(-1, 1)
+        return loaded | {"image": to_floats(image)}
 
     def _check(self, index: int, image: Tensor) -> None:
         if self.size is None and image.shape[1:] != self.first[1:]:
@@ -297,10 +327,14 @@ class ImageFolder(DataModule):
             validation; 0 keeps none.
         licence: Of the pictures, as it shall stand in checkpoints.
         research_only: Whether the licence allows research only.
+        reduced_decoding: Decode training JPEGs at a fraction of their size where that is enough: quicker, and
+            other pixels; evaluation always decodes whole.
         batch_size: Samples a training batch, on each process.
         eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
         num_workers: Processes that prepare batches beside training.
         seed: Of order and augmentation; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep the resized pictures in memory, at most 2 GiB a split.
     """
 
     contract = "images"
@@ -316,12 +350,15 @@ class ImageFolder(DataModule):
         hold_out: int = 10,
         licence: str = "not stated",
         research_only: bool = False,
+        reduced_decoding: bool = False,
         batch_size: int = 64,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        packed: bool = False,
+        cache: bool = True,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
         if size is not None and size < 1:
             raise UserError(f"data.size must be at least 1, got {size}; give the pictures' side in pixels.")
         if load_size is not None and (size is None or load_size < size):
@@ -334,10 +371,11 @@ class ImageFolder(DataModule):
             raise UserError(f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; or leave it out.")
         if hold_out < 3 and hold_out != 0:
             raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
-        self.root, self.hold_out = Path(root), hold_out
+        self.root, self.hold_out = find_root(root), hold_out
         self.size, self.load_size, self.random_crop = size, load_size, random_crop
         self.mirror, self.channels = mirror, channels
         self.licence, self.research_only = licence, research_only
+        self.reduced_decoding = reduced_decoding
 
     def files(self, split: Split) -> tuple[Path, list[Path]]:
         """The split's folder and its pictures, sorted by name.
@@ -377,6 +415,7 @@ class ImageFolder(DataModule):
             self.random_crop,
             self.mirror,
             self.channels,
+            self.reduced_decoding and split == "train",
         )
 
     def _labels(self, folder: Path, paths: list[Path]) -> list[int] | None:
@@ -391,9 +430,6 @@ class ImageFolder(DataModule):
         """What a checkpoint must know of the pictures."""
         first = self.split("train")
         assert isinstance(first, PictureSet)
-        digest = hashlib.sha256()
-        for path in first.paths:
-            digest.update(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size}\n".encode())
         size = [self.size, self.size] if self.size else list(first.first[1:])
         return {
             "contract": self.contract,
@@ -406,13 +442,60 @@ class ImageFolder(DataModule):
                 "random_crop": self.random_crop,
                 "mirror": self.mirror,
                 "channels": first.first[0],
+                "reduced_decoding": self.reduced_decoding,
             },
-            "fingerprint": digest.hexdigest(),
+            "fingerprint": folder_fingerprint(first.paths, self.root),
         }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Every folder may be one of pictures."""
+        return True
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture of a folder."""
+        split_folders = (root / "train").is_dir()
+        layout = "train, val and test" if split_folders else "one folder, some held out for test"
+        found = Findings("images", layout, "zoo.data.images.ImageFolder")
+        data = cls(str(root), hold_out=0)
+        for split in get_args(Split) if split_folders else ("train",):
+            examine(found, split, data.files(split)[1], _look)
+        folders = [folder for folder in [root, *root.rglob("*")] if folder.is_dir()]
+        found.notes += left_out(folders, PICTURE_SUFFIXES)
+        require_training(found, root, "put pictures in it, or in train/, val/ and test/ below it")
+        if found.facts:
+            shortest = min(min(fact.size) for fact in found.facts)
+            found.arguments["size"] = min(256, 2 ** int(math.log2(shortest)))
+            if len({fact.channels for fact in found.facts}) > 1:
+                found.arguments["channels"] = 3
+            found.arguments["batch_size"] = max(1, min(64, found.samples["train"] // 2))
+        return found
+
+
+def _look(path: Path) -> list[Facts] | Fault:
+    try:
+        return [picture_facts(path, "image", read_array(path))]
+    except UserError as error:
+        return Fault(str(path), str(error))
+
+
+def shorter_side(image: Tensor, side: int) -> Tensor:
+    """Values (C, H, W) of uint8 or uint16, the shorter side resized to ``side``: bilinear, antialiased."""
+    height, width = image.shape[1:]
+    scale = side / min(height, width)
+    to = [max(side, round(height * scale)), max(side, round(width * scale))]
+    if to == [height, width]:
+        return image
+    if image.dtype == torch.uint8:
+        resized: Tensor = TF.resize_image(image, to, antialias=True)
+        return resized
+    floats = F.interpolate(image[None].float(), to, mode="bilinear", antialias=True, align_corners=False)[0]
+    return floats.round_().to(image.dtype)
 
 
 def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
-    """Bring a picture (C, H, W) to grey (1) or RGB (3); alpha is dropped, None changes nothing.
+    """Bring values (C, H, W) to grey (1) or RGB (3); alpha is dropped, None changes nothing.
 
     Raises:
         UserError: The file has more channels than a colour picture.
@@ -429,9 +512,9 @@ def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
         return colour.expand(3, -1, -1)
     if len(colour) == 1:
         return colour
-    red, green, blue = colour
+    red, green, blue = colour.float()
     grey: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
-    return grey[None]
+    return grey.round_().to(picture.dtype)[None]
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ same for both pictures of a pair.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -16,22 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import Batch, DataModule, Key, SampleSet, Split
+from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.checks import Findings
+from zoo.data.pair_files import (
+    EXPECTED,
+    Layout,
+    Pixels,
+    check_pairs,
+    find_layout,
+    find_pairs,
+    looks_like_pairs,
+    pictures_in,
+    read_pair,
+    sides,
+)
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
-from zoo.files import PICTURE_SUFFIXES, read_array
 
 Direction = Literal["AtoB", "BtoA"]
-Layout = Literal["halves", "folders", "suffixes"]
-Pixels = np.ndarray[Any, Any]
-
-LAYOUTS: dict[Layout, str] = {
-    "halves": "train/x.jpg with A in the left half and B in the right",
-    "folders": "A/train/x.png with B/train/x.png of the same name",
-    "suffixes": "trainA/x.png with trainB/x.png of the same name",
-}
-EXPECTED = f"expected {'; or '.join(LAYOUTS.values())} (and the same for val and test)"
-CACHE_BYTES = 2 * 2**30  # a process keeps no more than this of a split
 
 
 class PublicPairs(NamedTuple):
@@ -78,7 +80,6 @@ class PairFolder(DataModule):
         mirror: Mirror each pair with probability 1/2 in training.
         input_channels: Of the input; as in the files when not given, 3 brings grey to RGB.
         target_channels: Of the target, likewise.
-        cache: Keep the resized pictures in memory, at most 2 GiB for each split and process.
         name: What the data is called; one of ``PUBLIC_PAIRS`` brings its licence and tells where to get it.
         licence: What the data may be used for; of the known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use.
@@ -86,6 +87,8 @@ class PairFolder(DataModule):
         eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
         num_workers: Processes that prepare batches beside training; with the cache, 0 is soon the fastest.
         seed: Of order and augmentation; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep the resized pictures in memory, at most 2 GiB a split.
     """
 
     contract: ClassVar[str] = "pairs"
@@ -99,7 +102,6 @@ class PairFolder(DataModule):
         mirror: bool = True,
         input_channels: int | None = None,
         target_channels: int | None = None,
-        cache: bool = True,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
@@ -107,8 +109,10 @@ class PairFolder(DataModule):
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        packed: bool = False,
+        cache: bool = True,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
         if direction not in get_args(Direction):
             raise UserError(f"data.direction is {direction!r}; give AtoB or BtoA.")
         if size < 1:
@@ -118,12 +122,11 @@ class PairFolder(DataModule):
             raise UserError(
                 f"data.load_size ({self.load_size}) is less than data.size ({size}); give at least that."
             )
-        self.root = Path(root)
+        self.root = find_root(root)
         self.direction = direction
         self.size = size
         self.mirror = mirror
         self.channels = (input_channels, target_channels)
-        self.cache = cache
         self.name = name or self.root.resolve().name
         known = PUBLIC_PAIRS.get(name or "")
         self.licence = licence or (known.licence if known else "unknown: research use only")
@@ -151,7 +154,6 @@ class PairFolder(DataModule):
             load_size=self.load_size if training else self.size,
             mirror=self.mirror,
             channels=self.channels,
-            cache=self.cache,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -186,15 +188,27 @@ class PairFolder(DataModule):
         return layout
 
     def _fingerprint(self, layout: Layout) -> str:
-        files = {
-            path
-            for split in get_args(Split)
-            for side in sides(self.root, layout, split)
-            if side.is_dir()
-            for path in pictures_in(side)
+        folders = {
+            side for split in get_args(Split) for side in sides(self.root, layout, split) if side.is_dir()
         }
-        lines = sorted(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size}" for path in files)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return folder_fingerprint([path for folder in folders for path in pictures_in(folder)], self.root)
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether two folders match by their names, or pictures are twice as wide as high."""
+        return looks_like_pairs(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every pair of a folder."""
+        found = check_pairs(root)
+        found.class_path = "zoo.data.pairs.PairFolder"
+        shortest = min((min(fact.size) for fact in found.facts), default=1)
+        found.arguments = {"size": min(256, 2 ** int(math.log2(shortest))), "direction": "AtoB"}
+        for key, side in (("input_channels", "A"), ("target_channels", "B")):
+            if {fact.channels for fact in found.facts if fact.side == side} == {1, 3}:
+                found.arguments[key] = 3
+        return found
 
 
 class PairSet(SampleSet):
@@ -207,7 +221,6 @@ class PairSet(SampleSet):
         load_size: Pixels of each side before the crop.
         mirror: Mirror at random.
         channels: Wanted of input and target; None takes what the first file has.
-        cache: Keep what was resized.
     """
 
     def __init__(
@@ -218,16 +231,12 @@ class PairSet(SampleSet):
         load_size: int,
         mirror: bool,
         channels: tuple[int | None, int | None],
-        cache: bool,
     ) -> None:
         self.pairs = pairs
         self.swap = swap
         self.size = size
         self.load_size = load_size
         self.mirror = mirror
-        self.cache = cache
-        self._kept: dict[int, tuple[Pixels, Pixels]] = {}
-        self._bytes = 0
         first = self._read(0)
         self.channels = (channels[0] or first[0].shape[2], channels[1] or first[1].shape[2])
 
@@ -235,7 +244,20 @@ class PairSet(SampleSet):
         """Number of pairs."""
         return len(self.pairs)
 
-    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+    def files(self) -> list[Path]:
+        """The files of all pairs."""
+        return [path for files in self.pairs for path in files]
+
+    def load(self, index: int) -> Sample:
+        """``input`` and ``target`` (C, load_size, load_size) in the values of their files."""
+        read = self._read(index)
+        x, y = (
+            resized(_with_channels(pixels, wanted, side, self.pairs[index]), self.load_size, self.load_size)
+            for pixels, wanted, side in zip(read, self.channels, ("input", "target"), strict=True)
+        )
+        return {"input": torch.from_numpy(x), "target": torch.from_numpy(y)}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
         """The pair as ``input`` and ``target`` (C, size, size) in [-1, 1], jittered alike."""
         top = left = 0
         mirrored = False
@@ -244,132 +266,12 @@ class PairSet(SampleSet):
             top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (places, places, 2))
             mirrored = self.mirror and coin == 1
         window = (slice(None), slice(top, top + self.size), slice(left, left + self.size))
-        x, y = (_floats(pixels[window][:, :, :: -1 if mirrored else 1]) for pixels in self._loaded(index))
-        return {"input": x, "target": y}
-
-    def _loaded(self, index: int) -> tuple[Pixels, Pixels]:
-        """Input and target (C, load_size, load_size) in the values of their files."""
-        if index in self._kept:
-            return self._kept[index]
-        read = self._read(index)
-        x, y = (
-            _resized(_with_channels(pixels, wanted, side, self.pairs[index]), self.load_size)
-            for pixels, wanted, side in zip(read, self.channels, ("input", "target"), strict=True)
-        )
-        if self.cache and self._bytes + x.nbytes + y.nbytes <= CACHE_BYTES:
-            self._kept[index] = (x, y)
-            self._bytes += x.nbytes + y.nbytes
-        return x, y
+        cut = {key: values[window].flip(-1) if mirrored else values[window] for key, values in loaded.items()}
+        return {key: to_floats(values) for key, values in cut.items()}
 
     def _read(self, index: int) -> tuple[Pixels, Pixels]:
         a, b = read_pair(self.pairs[index])
         return (b, a) if self.swap else (a, b)
-
-
-def read_pair(files: tuple[Path, ...]) -> tuple[Pixels, Pixels]:
-    """A and B (H, W, C) in their files' own values.
-
-    Raises:
-        UserError: A file is unreadable, cannot be cut into halves, or the two differ in size.
-    """
-    if len(files) == 1:
-        both = read_array(files[0])
-        width = both.shape[1]
-        if width % 2:
-            raise UserError(
-                f"{files[0]} is {width} pixels wide, which has no halves; give A and B the same width."
-            )
-        return both[:, : width // 2], both[:, width // 2 :]
-    a, b = map(read_array, files)
-    if a.shape[:2] != b.shape[:2]:
-        raise UserError(
-            f"{files[0]} is {a.shape[1]} x {a.shape[0]} pixels but {files[1]} {b.shape[1]} x {b.shape[0]}; "
-            "bring both to one size."
-        )
-    return a, b
-
-
-@dataclass(frozen=True)
-class Matches:
-    """What two folders hold, matched by name without suffix.
-
-    Args:
-        pairs: Files of A and B.
-        only_a: Files without a partner in B, or whose name comes twice.
-        only_b: Likewise.
-    """
-
-    pairs: list[tuple[Path, ...]]
-    only_a: list[Path]
-    only_b: list[Path]
-
-
-def find_layout(root: Path) -> Layout | None:
-    """How a folder lays its pairs out; None where it holds none."""
-    if (root / "A").is_dir() and (root / "B").is_dir():
-        return "folders"
-    if (root / "trainA").is_dir() or (root / "testA").is_dir():
-        return "suffixes"
-    return "halves" if any((root / split).is_dir() for split in get_args(Split)) else None
-
-
-def sides(root: Path, layout: Layout, split: Split) -> tuple[Path, ...]:
-    """The one folder, or the folders of A and B, that hold a split."""
-    if layout == "halves":
-        return (root / split,)
-    if layout == "folders":
-        return root / "A" / split, root / "B" / split
-    return root / f"{split}A", root / f"{split}B"
-
-
-def find_pairs(root: Path, layout: Layout, split: Split) -> list[tuple[Path, ...]] | None:
-    """The files of a split's pairs in the order of their names; None where the split's folders do not exist.
-
-    Raises:
-        UserError: A picture has no partner, or two have one name.
-    """
-    folders = sides(root, layout, split)
-    if not any(folder.is_dir() for folder in folders):
-        return None
-    if len(folders) == 1:
-        return [(path,) for path in pictures_in(folders[0])]
-    found = match(*folders)
-    lonely = [
-        f"{len(paths)} of {folder} have no single partner ({_some(paths)})"
-        for folder, paths in zip(folders, (found.only_a, found.only_b), strict=True)
-        if paths
-    ]
-    if lonely:
-        raise UserError(f"{' and '.join(lonely)}; give each picture of A one of the same name in B.")
-    return found.pairs
-
-
-def match(folder_a: Path, folder_b: Path) -> Matches:
-    """Match the pictures of two folders by name without suffix; a folder that does not exist is empty."""
-    named: list[dict[str, list[Path]]] = []
-    for folder in (folder_a, folder_b):
-        names: dict[str, list[Path]] = {}
-        for path in pictures_in(folder) if folder.is_dir() else []:
-            names.setdefault(path.stem, []).append(path)
-        named.append(names)
-    a, b = named
-    good = {stem for stem in a if len(a[stem]) == 1 and len(b.get(stem, [])) == 1}
-    lonely = [[p for stem, paths in names.items() if stem not in good for p in paths] for names in named]
-    return Matches([(a[stem][0], b[stem][0]) for stem in sorted(good)], *lonely)
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files of a folder by name; hidden ones are left out."""
-    return sorted(p for p in folder.iterdir() if is_picture(p))
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file's name says that it is a picture."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _some(paths: list[Path]) -> str:
-    return ", ".join(path.name for path in paths[:10]) + (", …" if len(paths) > 10 else "")
 
 
 def _with_channels(pixels: Pixels, wanted: int, side: str, files: tuple[Path, ...]) -> Pixels:
@@ -385,39 +287,35 @@ def _with_channels(pixels: Pixels, wanted: int, side: str, files: tuple[Path, ..
     )
 
 
-def _resized(pixels: Pixels, side: int) -> Pixels:
-    """Values (H, W, C) resized, antialiased bicubic, to (C, side, side) of the same kind."""
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Values (H, W, C) resized, antialiased bicubic, to (C, height, width) of the same kind."""
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    if planes.shape[1:] == (side, side):
+    if planes.shape[1:] == (height, width):
         return planes
     floats = torch.from_numpy(planes.astype(np.float32))[None]
-    floats = F.interpolate(floats, (side, side), mode="bicubic", antialias=True, align_corners=False)[0]
+    floats = F.interpolate(floats, (height, width), mode="bicubic", antialias=True, align_corners=False)[0]
     highest = float(np.iinfo(pixels.dtype).max)
     return floats.round().clamp(0, highest).numpy().astype(pixels.dtype)  # bicubic overshoots
-
-
-def _floats(planes: Pixels) -> Tensor:
-    """Values (C, H, W) of 8 or 16 bit in [-1, 1]."""
-    floats = np.ascontiguousarray(planes, dtype=np.float32)
-    return torch.from_numpy(floats).div_(float(np.iinfo(planes.dtype).max)).mul_(2).sub_(1)
 
 
 class ScenePairs(DataModule):
     """Drawn landscapes, from their label maps or their outlines; needs no files.
 
-    The input is one-hot (16,H,W) in {0, 1}, or a drawing (1,H,W) of -1 on 1. Batches hold ``labels`` too.
-    Splits share no scene.
+    The input is one-hot (16,H,W) in {0, 1}, or a drawing (1,H,W) of -1 on 1. Batches hold ``labels`` and
+    ``instances`` (H,W) too. Splits share no scene.
 
     Args:
         size: Pixels of each side.
         source: What the picture is drawn from.
-        train_length: Scenes in an epoch, kept in memory in 8 bit.
+        train_length: Scenes in an epoch.
         eval_length: Scenes for validation, and as many others for test.
         world: Which world is drawn; validation and test depend on nothing else.
         batch_size: Pairs a training batch, on each process.
         eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
         num_workers: Processes that prepare batches beside training; 0 is the fastest.
         seed: Of the order; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep drawn scenes in memory in 8 bit, at most 2 GiB a split.
     """
 
     contract: ClassVar[str] = "pairs"
@@ -433,8 +331,10 @@ class ScenePairs(DataModule):
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
+        packed: bool = False,
+        cache: bool = True,
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
         if size < 16:
             raise UserError(f"data.size is {size}; give at least 16.")
         if source not in ("labels", "edges"):
@@ -471,7 +371,7 @@ class ScenePairs(DataModule):
 
 
 class SceneSet(SampleSet):
-    """Scenes ``first`` to ``first + length`` of a world, in memory.
+    """Scenes ``first`` to ``first + length`` of a world.
 
     Args:
         world: Seed of the world.
@@ -484,33 +384,31 @@ class SceneSet(SampleSet):
     def __init__(
         self, world: int, first: int, length: int, size: int, source: Literal["labels", "edges"]
     ) -> None:
-        self.source = source
-        self.pictures = torch.empty(length, 3, size, size, dtype=torch.uint8)
-        self.maps = torch.empty(length, size, size, dtype=torch.uint8)
-        self.lines = torch.empty(length if source == "edges" else 0, 1, size, size, dtype=torch.int8)
-        for at in range(length):
-            scene = scenes.draw(world, first + at, size)
-            self.pictures[at], self.maps[at] = _bytes(scene.picture), scene.labels
-            if source == "edges":
-                self.lines[at] = scene.edges
+        self.world, self.first, self.length, self.size, self.source = world, first, length, size, source
 
     def __len__(self) -> int:
         """Number of scenes."""
-        return len(self.pictures)
+        return self.length
 
-    def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """``input``, ``target`` and ``labels`` of one scene; nothing is random."""
-        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+    def load(self, index: int) -> Sample:
+        """One scene in the fewest bits: ``target``, ``labels``, ``instances``, for drawings ``edges``."""
+        scene = scenes.draw(self.world, self.first + index, self.size)
+        drawn = {
+            "target": _bytes(scene.picture),
+            "labels": scene.labels.to(torch.uint8),
+            "instances": scene.instances.to(torch.uint8),
+        }
+        return drawn | ({"edges": scene.edges.to(torch.int8)} if self.source == "edges" else {})
 
-    def __getitems__(self, keys: list[Key]) -> Batch:
-        """A whole batch at once."""
-        indices = torch.tensor([key if isinstance(key, int) else key[1] for key in keys])
-        labels = self.maps[indices].long()
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``input``, ``target``, ``labels`` and ``instances``; nothing is random."""
+        labels = loaded["labels"].long()
         if self.source == "edges":
-            x = self.lines[indices].float()
+            x = loaded["edges"].float()
         else:
-            x = F.one_hot(labels, len(scenes.CLASSES)).permute(0, 3, 1, 2).float()
-        return {"input": x, "target": self.pictures[indices].float() / 127.5 - 1, "labels": labels}
+            x = F.one_hot(labels, len(scenes.CLASSES)).permute(2, 0, 1).float()
+        y = to_floats(loaded["target"])
+        return {"input": x, "target": y, "labels": labels, "instances": loaded["instances"].long()}
 
 
 def _bytes(picture: Tensor) -> Tensor:

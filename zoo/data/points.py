@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from zoo.data.base import Batch, DataModule, Key, SampleSet, Split
+from zoo.data.base import Batch, DataModule, Key, Sample, SampleSet, Split
 from zoo.data.worlds import toys
 from zoo.data.worlds.toys import World
+from zoo.pictures import scatter
 
 
 class PointSet(SampleSet):
@@ -88,6 +89,10 @@ class Points(DataModule):
     def dataset(self, split: Split) -> PointSet:
         """Points of one split."""
         return PointSet(self.world, self.length if split == "train" else self.eval_length, self.sigma, split)
+
+    def sheet(self, samples: list[Sample]) -> torch.Tensor:
+        """The points as a cloud."""
+        return scatter({"data": torch.stack([sample["point"] for sample in samples])})
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint must know; the fingerprint is that of the first 100 points of seed 0."""

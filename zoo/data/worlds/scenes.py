@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -465,6 +465,24 @@ class _Painter:
             edges=torch.from_numpy(np.where(line, np.float32(-1), np.float32(1))[None]),
             caption=_caption(Counter(self.things[i] for i in seen), present, self.front, self.hour),
         )
+
+
+def sentences(number: int) -> list[str]:
+    """Captions such as scenes have, without drawing any: the words of the world, about as frequent."""
+    random = np.random.default_rng(0)
+    kinds, shares = ["cottage", "tall house", "barn", "fir", "tree", ""], [0.15, 0.15, 0.15, 0.22, 0.21, 0.12]
+    fronts, hours = [None, "road", "lake", "river"], get_args(Hour)
+    made = []
+    for _ in range(number):
+        things = Counter(random.choice(kinds, random.integers(4, 7), p=shares).tolist())
+        front = fronts[random.choice(4, p=[0.18, 0.4, 0.2, 0.22])]
+        hour: Hour = hours[random.choice(4, p=[0.2, 0.4, 0.2, 0.2])]
+        things["cloud"] = int(random.random() * 3.4)
+        things["car"] = int(front == "road" and random.random() < 0.75)
+        present = {"meadow", "road" if front == "road" else "water", "moon" if hour == "night" else "sun"}
+        present |= {kind for kind, share in (("mountain", 0.6), ("hill", 0.7)) if random.random() < share}
+        made.append(_caption(things, present, front, hour))
+    return made
 
 
 def _caption(things: Counter[str], present: set[str], front: str | None, hour: Hour) -> str:

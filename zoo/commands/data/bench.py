@@ -1,0 +1,159 @@
+"""Time the loading of a recipe's, a folder's or a class's training samples, and measure its memory.
+
+Each line is one loader; all take turns in one process, so that whatever else the machine does falls on all.
+Nothing is kept in memory. ``--torchvision`` adds the usual way: ``ImageFolder``, PIL and the classic
+transforms (resize to 1.12 times the size, random crop, flip).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from zoo.data.base import DataModule
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this action's arguments."""
+    what = "a folder, a recipe, or a class as `zoo list data` names it"
+    parser.add_argument("source", metavar="DIR|RECIPE|CLASS", help=what)
+    parser.add_argument("--root", help="the folder to use in place of the recipe's data.root")
+    parser.add_argument("--samples", type=int, default=600, help="timed samples a round (600)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts (3)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="numbers of workers")
+    parser.add_argument("--size", type=int, help="data.size, pixels")
+    parser.add_argument("--batch", type=int, default=32, help="samples a batch (32)")
+    parser.add_argument("--packed", action="store_true", help="time packed loading too; writes the pack")
+    parser.add_argument("--torchvision", action="store_true", help="time torchvision's ImageFolder too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time, and print a line for each loader."""
+    import resource
+    import statistics
+
+    from zoo.commands.list import aligned
+
+    lines: list[dict[str, Any]] = []
+    for workers in args.workers:
+        feeds = {name: _feed(make) for name, make in _loaders(args, workers).items()}
+        times: dict[str, list[float]] = {name: [] for name in feeds}
+        for _ in range(args.rounds):
+            for name, feed in feeds.items():
+                times[name].append(_seconds(feed, args.samples))
+        for name, taken in times.items():
+            rate = args.samples / statistics.median(taken)
+            lines.append({"loader": name, "workers": workers, "samples_per_s": round(rate, 1)})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if args.json:
+        print(
+            json.dumps(
+                {"source": args.source, "size": args.size, "lines": lines, "peak_mb": round(peak)}, indent=2
+            )
+        )
+        return 0
+    rows = [
+        (line["loader"], f"{line['workers']} workers", f"{line['samples_per_s']:.0f} samples/s")
+        for line in lines
+    ]
+    print(aligned(rows))
+    print(f"Peak memory of this process, all loaders together: {peak:.0f} MB")
+    return 0
+
+
+def _loaders(args: argparse.Namespace, workers: int) -> dict[str, Callable[[], DataLoader[Any]]]:
+    """A maker for each loader that is asked for."""
+    made = {"zoo, no cache": lambda: _loader(_data(args, workers))}
+    if args.packed:
+        from zoo.data import packs
+
+        plain = _data(args, workers)
+        samples = plain.split("train")
+        assert samples is not None
+        packs.write(samples, plain.pack_key("train"))
+        made["zoo, packed"] = lambda: _loader(_data(args, workers, packed=True))
+    if args.torchvision:
+        made["torchvision ImageFolder"] = lambda: _classic(args, workers)
+    return made
+
+
+def _data(args: argparse.Namespace, workers: int, packed: bool = False) -> DataModule:
+    from zoo.commands.data.show import folder_arguments, named_data
+
+    options: dict[str, Any] = {
+        "num_workers": workers,
+        "batch_size": args.batch,
+        "cache": False,
+        "packed": packed,
+    }
+    if args.size:
+        options["size"] = args.size
+    if args.torchvision:  # the same work for both
+        size = args.size or 64
+        options |= {"size": size, "load_size": int(size * 1.12), "random_crop": True, "mirror": True}
+    source = Path(args.source)
+    if source.is_dir():
+        module, arguments = folder_arguments(source)
+        made: DataModule = module(root=str(source), **arguments | options)
+        return made
+    return named_data(args.source, args.root, options)
+
+
+def _loader(data: DataModule) -> DataLoader[Any]:
+    if data.split("train") is None:
+        raise UserError("There is no training split to time; give data that have one.")
+    return data.train_dataloader()
+
+
+def _classic(args: argparse.Namespace, workers: int) -> DataLoader[Any]:
+    """The way of most tutorials, as a yardstick."""
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    size = args.size or 64
+    steps = [
+        transforms.Resize(int(size * 1.12)),
+        transforms.RandomCrop(size),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize([0.5] * 3, [0.5] * 3),
+    ]
+    try:
+        pictures = datasets.ImageFolder(args.root or args.source, transforms.Compose(steps))
+    except FileNotFoundError as error:
+        raise UserError(f"torchvision's ImageFolder cannot read {args.source} ({error}).") from error
+    return DataLoader(
+        pictures,
+        args.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+
+
+def _feed(make: Callable[[], DataLoader[Any]]) -> Iterator[int]:
+    """The number of samples of each batch, epoch after epoch."""
+    loader = make()
+    while True:
+        for batch in loader:
+            yield len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
+
+
+def _seconds(feed: Iterator[int], samples: int) -> float:
+    import time
+
+    next(feed)  # workers have started
+    start, done = time.perf_counter(), 0
+    while done < samples:
+        done += next(feed)
+    return (time.perf_counter() - start) * samples / done

@@ -1,0 +1,417 @@
+"""Videos as files and as folders of frames: what they hold, how folders lay them out, and reading chosen
+frames.
+
+A file's frames are numbered in the order in which they are shown, by the time stamps of its packets: that
+is right for any rate, steady or not, and needs no decoding. To read some, the decoder is set to the key
+frame before the first one and runs forward; each picture that comes out is known by its time stamp, so
+none is taken for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from zoo.data.base import Split
+from zoo.data.checks import Facts, Fault, Findings, examine, require_training
+from zoo.errors import UserError
+from zoo.files import PICTURE_SUFFIXES, read_array
+
+Array = NDArray[Any]
+Layout = Literal["splits", "ucf101", "kth", "held out"]
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif")
+LAYOUTS: dict[Layout, str] = {
+    "splits": "train/, val/ and test/ with videos (or folders of numbered frames) in them",
+    "ucf101": "trainlist01.txt and testlist01.txt beside the class folders of UCF101",
+    "kth": "files named person01_boxing_d1_uncomp.avi as in KTH",
+    "held out": "videos (or folders of numbered frames) at any depth, of which some are held out",
+}
+EXPECTED = f"expected {'; or '.join(LAYOUTS.values())}"
+KTH_NAME = re.compile(r"person(\d\d)_[a-z]+_d\d(_uncomp)?")
+KTH_PERSONS: dict[Split, frozenset[int]] = {  # 00sequences.txt of the set
+    "train": frozenset(range(11, 19)),
+    "val": frozenset((19, 20, 21, 23, 24, 25, 1, 4)),
+    "test": frozenset((22, 2, 3, 5, 6, 7, 8, 9, 10)),
+}
+_QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video.
+
+    Args:
+        path: A file, or a folder of frames.
+        length: Frames, as the file's head says, which may be a few too many.
+        frames: The pictures of a folder in order; empty for a file.
+    """
+
+    path: Path
+    length: int
+    frames: tuple[Path, ...] = ()
+
+
+class Part(NamedTuple):
+    """Frames ``first`` to before ``end`` of a video."""
+
+    video: Video
+    first: int
+    end: int
+
+
+# ------------------------------------------------------------------------------------------------ one video
+
+
+def look(path: Path) -> Video:
+    """What a video file's head says, or how the frames of a folder are numbered; nothing is decoded.
+
+    Raises:
+        UserError: The file is no whole video, or the frames are not numbered one after the other.
+    """
+    if path.is_dir():
+        frames = numbered_frames(path)
+        return Video(path, len(frames), frames)
+    with _opened(path) as (_, stream):
+        length: int = stream.frames
+    return Video(path, length or len(_times(path).shown))  # WebM, MKV and GIF do not say
+
+
+def numbered_frames(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder in the order of the numbers at the end of their names.
+
+    Raises:
+        UserError: One has no number, two have the same, one is missing, or they are of several videos.
+    """
+    numbers: dict[int, Path] = {}
+    prefixes = set()
+    for path in sorted(p for p in folder.iterdir() if _is(p, PICTURE_SUFFIXES)):
+        parts = re.fullmatch(r"(.*?)(\d+)", path.stem)
+        if parts is None:
+            raise UserError(f"{path} has no number at the end of its name; number the frames of a video.")
+        prefixes.add(parts[1])
+        if (number := int(parts[2])) in numbers and len(prefixes) == 1:
+            raise UserError(f"{path} and {numbers[number].name} have the same number; keep one of them.")
+        numbers[number] = path
+    if len(prefixes) > 1:
+        raise UserError(
+            f"{folder} holds frames of {len(prefixes)} videos ({_some(sorted(prefixes))}); give each video a "
+            "folder of its own."
+        )
+    order = sorted(numbers)
+    steps = [after - before for before, after in pairwise(order)]
+    for before, step in zip(order, steps, strict=False):
+        if step != min(steps):
+            raise UserError(
+                f"{folder} has a hole: after {numbers[before].name} comes {numbers[before + step].name}; "
+                "add what is "
+                "missing between them or cut the folder in two."
+            )
+    return tuple(numbers[number] for number in order)
+
+
+def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
+    """Chosen frames of a video, one by one, as (H, W, C) of uint8, upright.
+
+    Args:
+        video: From :func:`look`.
+        wanted: Numbers of frames, ascending.
+
+    Raises:
+        UserError: A frame cannot be decoded, the file ends early, or frames differ in size.
+    """
+    if video.frames:
+        yield from _read_pictures(video, wanted)
+        return
+    times = _times(video.path)
+    if len(times.shown) < 0.95 * video.length - 3:  # some writers count a few too many
+        raise UserError(
+            f"{video.path} is cut: its head says {video.length} frames but it holds {len(times.shown)}; "
+            "replace it."
+        )
+    late = max(0, wanted[-1] + 1 - len(times.shown))
+    marks = [times.shown[max(0, number - late)] for number in wanted]
+    key = bisect_right(times.keys, marks[0]) - 1
+    starts = [times.keys[key]] if key > 0 else []
+    yield from _decoded(video.path, marks, [*starts, None])
+
+
+def _read_pictures(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
+    first: tuple[Path, tuple[int, ...]] | None = None
+    for number in wanted:
+        path = video.frames[number]
+        values = read_array(path)
+        first = first or (path, values.shape)
+        if values.shape != first[1]:
+            raise UserError(
+                f"{path} is {_size(values.shape)} but {first[0].name} is {_size(first[1])}; bring all "
+                "frames of "
+                f"{video.path} to one size."
+            )
+        # 16 bit becomes 8: films and networks of video know no more
+        yield (values / 257).round().astype(np.uint8) if values.dtype == np.uint16 else values
+
+
+def _decoded(path: Path, marks: list[int], starts: Sequence[int | None]) -> Iterator[Array]:
+    """The frames at these time stamps; where one start does not give all, the next one goes on."""
+    done = 0
+    for start in starts:
+        for mark, values in _run(path, marks[done:], start):
+            if mark != marks[done]:
+                break
+            yield values
+            done += 1
+        if done == len(marks):
+            return
+    raise UserError(
+        f"{path} cannot be decoded at time stamp {marks[done]} (of {len(marks)} frames {done} could be "
+        "read); it is "
+        "damaged, replace it."
+    )
+
+
+def _run(path: Path, marks: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
+    """Decode forward and give what is wanted with its time stamp; ends where the file or the wishes end."""
+    wanted = set(marks)
+    with _opened(path) as (container, stream):
+        if start is not None:
+            container.seek(start, stream=stream)
+        for frame in container.decode(stream):
+            if frame.pts in wanted and not frame.is_corrupt:
+                yield frame.pts, np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+            if frame.pts is not None and frame.pts >= marks[-1]:
+                return
+
+
+class _Times(NamedTuple):
+    shown: list[int]  # time stamps of all frames, ascending
+    keys: list[int]  # those of key frames
+
+
+@lru_cache(maxsize=256)
+def _times(path: Path) -> _Times:
+    """When each frame is shown, from the packets, undecoded."""
+    with _opened(path) as (container, stream):
+        packets = {
+            p.pts: p.is_keyframe for p in container.demux(stream) if p.pts is not None and not p.is_discard
+        }
+    if not packets:
+        raise UserError(f"{path} holds no frames; replace it.")
+    return _Times(sorted(packets), sorted(pts for pts, key in packets.items() if key))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """A file and its video stream; whatever the decoder raises on damaged bytes becomes a sentence."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+        if not head:
+            raise UserError(f"{path} is empty; replace it.")
+        # missing time stamps are made up from the decoding order (AVI); named formats never open other files
+        with av.open(str(path), format=_format(path, head), options={"fflags": "+genpts"}) as container:
+            if not container.streams.video:
+                raise UserError(f"{path} holds no video stream; replace it.")
+            yield container, container.streams.video[0]
+    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split("; last error log")[0].split())
+        raise UserError(f"{path} cannot be read as a video ({reason}); it is damaged, replace it.") from error
+
+
+def _format(path: Path, head: bytes) -> str:
+    if head[4:8] in _QUICKTIME:
+        return "mov"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    if head[:4] == b"GIF8":
+        return "gif"
+    raise UserError(
+        f"{path} is no video (neither MP4, MOV, AVI, WebM, MKV nor GIF); replace it or take it out."
+    )
+
+
+# ------------------------------------------------------------------------------------------ folders of videos
+
+
+def find_layout(root: Path) -> Layout:
+    """How a folder lays its videos out, judged by names."""
+    if _lists(root) is not None:
+        return "ucf101"
+    if any((root / split).is_dir() for split in get_args(Split)):
+        return "splits"
+    paths = find_videos(root)
+    return "kth" if paths and all(KTH_NAME.fullmatch(path.stem) for path in paths) else "held out"
+
+
+def looks_like_clips(root: Path) -> bool:
+    """Whether a folder holds more videos than pictures, or folders of pictures named ``frame…``."""
+    if _lists(root) is not None:
+        return True
+    paths = find_videos(root)
+    some = [
+        next(p for p in sorted(path.iterdir()) if _is(p, PICTURE_SUFFIXES)) for path in paths if path.is_dir()
+    ]
+    beside = sum(_is(p, PICTURE_SUFFIXES) for place in {p.parent for p in paths} for p in place.iterdir())
+    return len(paths) > beside and all(path.name.lower().startswith("frame") for path in some)
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Video files and folders of frames, at any depth, by name; hidden ones are left out.
+
+    A folder that holds video files is not taken for a folder of frames.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = [path for name in names if _is(path := Path(place, name), VIDEO_SUFFIXES)]
+        if here:
+            found += here
+        elif any(_is(Path(place, name), PICTURE_SUFFIXES) for name in names):
+            found.append(Path(place))
+    return sorted(found)
+
+
+def split_paths(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Path] | None:
+    """The videos of a split; None where the layout has no such split.
+
+    Args:
+        root: The folder.
+        layout: Of the folder.
+        split: Which split.
+        hold_out: Without a given split, of so many videos the first is for test and the second for
+            validation.
+        fold: Of UCF101's three ways to split, 1 to 3.
+
+    Raises:
+        UserError: A list names a video that is not there.
+    """
+    if layout == "splits":
+        return find_videos(root / split) if (root / split).is_dir() else None
+    if layout == "ucf101":
+        return None if split == "val" else _listed(root, f"{split}list{fold:02d}.txt")
+    paths = find_videos(root)
+    if layout == "kth":
+        return [path for path in paths if int(path.stem[6:8]) in KTH_PERSONS[split]]
+    if not hold_out:
+        return paths if split == "train" else None
+    if len(paths) < 3:
+        return paths  # too few to hold one out: each is cut in time
+    mine = {"test": (0,), "val": (1,), "train": range(2, hold_out)}[split]
+    return [path for i, path in enumerate(paths) if i % hold_out in mine]
+
+
+def split_parts(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Part] | None:
+    """The videos of a split, looked at side by side, and which of their frames belong to it.
+
+    Where fewer than three videos must be split, the last frames of each are for test, those before for
+    validation.
+
+    Raises:
+        UserError: As :func:`split_paths` and :func:`look`.
+    """
+    paths = split_paths(root, layout, split, hold_out, fold)
+    if paths is None:
+        return None
+    with ThreadPoolExecutor() as pool:
+        videos = list(pool.map(look, paths))
+    if layout != "held out" or not hold_out or len(find_videos(root)) >= 3:
+        return [Part(video, 0, video.length) for video in videos]
+    parts = []
+    for video in videos:
+        share = video.length // hold_out
+        val, test = video.length - 2 * share, video.length - share
+        ends = {"train": (0, val), "val": (val, test), "test": (test, video.length)}[split]
+        parts.append(Part(video, *ends))
+    return parts
+
+
+def _lists(root: Path) -> Path | None:
+    """The folder of UCF101's lists."""
+    places = (root, root / "ucfTrainTestlist")
+    return next((place for place in places if (place / "trainlist01.txt").is_file()), None)
+
+
+def _listed(root: Path, name: str) -> list[Path]:
+    place = _lists(root)
+    assert place is not None
+    try:
+        lines = (place / name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"Cannot read {place / name} ({error}); take the lists from UCF101's site."
+        ) from error
+    names = [line.split()[0] for line in lines if line.strip()]
+    paths = [next((p for p in (root / n, root / "UCF-101" / n) if p.is_file()), None) for n in names]
+    missing = [n for n, path in zip(names, paths, strict=True) if path is None]
+    if missing:
+        raise UserError(
+            f"{place / name} names {len(missing)} videos that are not below {root} ({_some(missing)}); "
+            "unpack the whole "
+            "UCF101.rar there."
+        )
+    return [path for path in paths if path is not None]
+
+
+# --------------------------------------------------------------------------------------------------- checking
+
+
+def check_clips(root: Path) -> Findings:
+    """Decode every frame of every video of a folder."""
+    layout = find_layout(root)
+    found = Findings("clips", LAYOUTS[layout], mixed_channels=frozenset({1, 3, 4}))
+    for split in get_args(Split):
+        try:
+            paths = split_paths(root, layout, split, hold_out=10, fold=1)
+        except UserError as error:
+            found.errors.append(Fault(str(root), str(error)))
+            continue
+        found.samples[split] = 0
+        if paths and not (split != "train" and layout == "held out" and len(find_videos(root)) < 3):
+            examine(found, split, paths, _facts)
+    require_training(found, root, EXPECTED)
+    return found
+
+
+def _facts(path: Path) -> list[Facts] | Fault:
+    digest = hashlib.sha256()
+    low, high, shape, count = 255, 0, (0, 0, 0), 0
+    try:
+        video = look(path)
+        real = len(video.frames or _times(path).shown)
+        for values in read_frames(video, range(min(real, video.length))):
+            digest.update(repr(values.shape).encode() + values.tobytes())
+            low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
+            count += 1
+    except UserError as error:
+        return Fault(str(path), str(error))
+    return [Facts(path, "video", (shape[1], shape[0]), shape[2], 8, low, high, digest.hexdigest())]
+
+
+def _is(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[0]} pixels of {shape[2]} channels"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

@@ -1,0 +1,534 @@
+"""Domains {source, target}: two kinds of pictures that nobody paired, as DTN learns from them
+(https://arxiv.org/abs/1611.02200).
+
+Users' own pictures, in folders of any depth::
+
+    mydata/
+      source/          pictures of the one kind
+        anna.png
+        2024/bert.jpg
+      target/          pictures of the other kind, any number of any names
+        0001.png
+
+or each kind with ``train/``, ``val/`` and ``test/`` below it; where these are missing, of every ten pictures
+in the order of their names the first is kept for test and the second for validation. The two kinds may lie in
+two places (``root`` and ``target_root``). PNG, JPEG, TIFF, WebP and BMP, 8 or 16 bit, grey or colour; what is
+transparent lies over white.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.checks import Fault, Findings, examine, left_out, require_training
+from zoo.data.domain_files import Fit, domain_files, look_at, opaque, pictures_below, require_picture, squared
+from zoo.data.images import MNIST, MemorySet, with_channels
+from zoo.data.worlds import faces
+from zoo.errors import UserError
+from zoo.files import PICTURE_SUFFIXES, read_array
+from zoo.guards import mix
+from zoo.pictures import grid
+
+EXPECTED = "put pictures in source/ and target/ below it, or name the target's folder with data.target_root"
+FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}  # drawn samples of each split
+OTHERS = 500_000  # from a drawn face to the person of its unpaired emoji
+
+
+class UnpairedSet(SampleSet):
+    """Sources with targets that in training are drawn at random from all.
+
+    A subclass gives some ``source`` and some ``target`` for each index; here the target of another index is
+    put in its place, so that a pack or the memory keeps both.
+    """
+
+    def sample(self, index: int, random: torch.Generator | None) -> Sample:
+        """Source ``index`` with a target drawn by ``random``, or with its own in evaluation."""
+        loaded = self._loaded(index)
+        if random is not None:
+            other = self._loaded(int(torch.randint(len(self), (), generator=random)))
+            loaded = loaded | {key: value for key, value in other.items() if key.startswith("target")}
+        return self.finish(loaded, random)
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The pictures in [-1, 1]."""
+        return with_floats(loaded)
+
+
+def with_floats(loaded: Sample) -> Sample:
+    """A sample with its pictures in [-1, 1]."""
+    return loaded | {
+        key: to_floats(value)
+        for key, value in loaded.items()
+        if isinstance(value, Tensor) and value.ndim == 3
+    }
+
+
+# -------------------------------------------------------------------------------------------------- folders
+
+
+class DomainFolders(DataModule):
+    """Pictures of two kinds from two folders; see the layout above.
+
+    Args:
+        root: The folder that holds ``source`` and ``target``; with ``target_root``, that of the sources.
+        target_root: The folder of the targets.
+        size: Pixels of each side.
+        fit: How a source becomes a square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
+            distorts.
+        target_fit: The same for targets; as ``fit`` when not given.
+        channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
+        mirror: Mirror half of the training pictures, each domain for itself.
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for.
+        research_only: False only where the licence allows commercial use.
+        batch_size: Sources a training batch, on each process.
+        eval_batch_size: Sources a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training.
+        seed: Of order, targets and augmentation; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep the resized pictures in memory, at most 2 GiB a split.
+    """
+
+    contract: ClassVar[str] = "domains"
+
+    def __init__(
+        self,
+        root: str,
+        target_root: str | None = None,
+        size: int = 64,
+        fit: Fit = "crop",
+        target_fit: Fit | None = None,
+        channels: int = 3,
+        mirror: bool = False,
+        name: str | None = None,
+        licence: str = "unknown: research use only",
+        research_only: bool = True,
+        batch_size: int = 16,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+        packed: bool = False,
+        cache: bool = True,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        require_picture(size, channels)
+        for key, value in (("fit", fit), ("target_fit", target_fit or fit)):
+            if value not in get_args(Fit):
+                raise UserError(f"data.{key} is {value!r}; give crop, pad or stretch.")
+        self.root = find_root(root)
+        self.target_root = find_root(target_root) if target_root else None
+        self.size, self.channels, self.mirror = size, channels, mirror
+        self.fits: dict[str, Fit] = {"source": fit, "target": target_fit or fit}
+        self.name = name or self.root.resolve().name
+        self.licence, self.research_only = licence, research_only
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Where each domain lies."""
+        if self.target_root is not None:
+            return {"source": self.root, "target": self.target_root}
+        return {"source": self.root / "source", "target": self.root / "target"}
+
+    def dataset(self, split: Split) -> DomainSet | None:
+        """The pictures of a split; None where neither domain has a validation split.
+
+        Raises:
+            UserError: A folder is missing or holds no pictures of the split.
+        """
+        found = {side: domain_files(folder, split) for side, folder in self.folders.items()}
+        for side, files in found.items():
+            folder = self.folders[side]
+            if files is None:
+                raise UserError(f"There is no folder {folder} of {side} pictures; {EXPECTED}.")
+            if not files:
+                if split == "val":
+                    return None
+                raise UserError(f"{folder} holds no {split} pictures; {EXPECTED}.")
+        source, target = found["source"] or [], found["target"] or []
+        return DomainSet(source, target, split == "train", self.size, self.fits, self.channels, self.mirror)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+        prints = []
+        for side, folder in self.folders.items():
+            files = pictures_below(folder)
+            if not files:
+                raise UserError(f"{folder} holds no {side} pictures; {EXPECTED}.")
+            prints.append(folder_fingerprint(files, folder))
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": self.size,
+                "channels": self.channels,
+                "fit": self.fits["source"],
+                "target_fit": self.fits["target"],
+                "mirror": self.mirror,
+            },
+            "fingerprint": hashlib.sha256("\n".join(prints).encode()).hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Sources beside targets, which nobody paired."""
+        return beside(samples, ("source", "target"))
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder holds ``source`` and ``target``."""
+        return (root / "source").is_dir() and (root / "target").is_dir()
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture of both domains."""
+        found = Findings("domains", "source/ and target/", "zoo.data.domains.DomainFolders")
+        for side in ("source", "target"):
+            folder = root / side
+            for split in get_args(Split):
+                files = domain_files(folder, split) or []
+                if side == "source":
+                    examine(found, split, files, lambda path: look_at(path, "source"))
+                else:  # counted by sources
+                    examine(found, "targets", files, lambda path: look_at(path, "target"))
+            if not pictures_below(folder):
+                found.errors.append(Fault(str(folder), f"{folder} holds no pictures; {EXPECTED}."))
+            below = [folder, *(p for p in folder.rglob("*") if p.is_dir())] if folder.is_dir() else []
+            found.notes += left_out(below, PICTURE_SUFFIXES)
+        require_training(found, root, EXPECTED)
+        if found.facts:
+            found.arguments["size"] = min(256, max(16, min(min(fact.size) for fact in found.facts)))
+        return found
+
+
+class DomainSet(UnpairedSet):
+    """Picture files of two domains.
+
+    Args:
+        source: Files of the one domain.
+        target: Files of the other.
+        training: An epoch then goes through the larger domain once; in evaluation through the sources.
+        size: Pixels of each side.
+        fits: How pictures of ``source`` and ``target`` become squares.
+        channels: 1 or 3.
+        mirror: Mirror half of the training pictures.
+    """
+
+    def __init__(
+        self,
+        source: list[Path],
+        target: list[Path],
+        training: bool,
+        size: int,
+        fits: dict[str, Fit],
+        channels: int,
+        mirror: bool,
+    ) -> None:
+        self.domains = {"source": source, "target": target}
+        self.length = max(len(source), len(target)) if training else len(source)
+        self.size, self.fits, self.channels, self.mirror = size, fits, channels, mirror
+
+    def __len__(self) -> int:
+        """Number of samples in an epoch."""
+        return self.length
+
+    def files(self) -> list[Path]:
+        """The files of both domains."""
+        return [*self.domains["source"], *self.domains["target"]]
+
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` of each domain, from the start again where one has fewer."""
+        paths = {side: files[index % len(files)] for side, files in self.domains.items()}
+        return {side: self._square(path, side) for side, path in paths.items()}
+
+    def _square(self, path: Path, side: str) -> Tensor:
+        picture = opaque(read_array(path), path)
+        picture, _ = squared(with_channels(picture, self.channels, path), self.size, self.fits[side])
+        return picture
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The pictures in [-1, 1], mirrored at random."""
+        finished = super().finish(loaded, random)
+        if self.mirror and random is not None:
+            for side in ("source", "target"):
+                if torch.randint(2, (), generator=random):
+                    finished[side] = finished[side].flip(-1)
+        return finished
+
+
+# -------------------------------------------------------------------------------------------- faces and emoji
+
+
+class FacesToEmoji(DataModule):
+    """Drawn faces as sources and drawn emoji as targets; needs no files.
+
+    The emoji are of other people than the faces. In evaluation a batch holds ``truth`` too: the emoji of the
+    face's own parameters, which training never shows.
+
+    Args:
+        size: Pixels of each side.
+        most_yaw: Faces are turned by up to so many degrees to either side, 0 to 90.
+        train_length: Faces in an epoch, and as many emoji.
+        eval_length: Faces for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        batch_size: Faces a training batch, on each process.
+        eval_batch_size: Faces a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that draw beside training.
+        seed: Of order and targets; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep what was drawn in memory, at most 2 GiB a split.
+    """
+
+    contract: ClassVar[str] = "domains"
+
+    def __init__(
+        self,
+        size: int = 64,
+        most_yaw: float = 20.0,
+        train_length: int = 10_000,
+        eval_length: int = 500,
+        world: int = 0,
+        batch_size: int = 16,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+        packed: bool = False,
+        cache: bool = False,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        require_picture(size)
+        if not 0 <= most_yaw <= 90:
+            raise UserError(f"data.most_yaw is {most_yaw}; give 0 to 90 degrees.")
+        if not 0 <= max(train_length, eval_length) <= OTHERS:
+            raise UserError(f"data.train_length and data.eval_length may be at most {OTHERS}; give less.")
+        self.size, self.most_yaw, self.world = size, most_yaw, world
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+
+    def dataset(self, split: Split) -> EmojiSet:
+        """Faces and emoji of a split; no two splits share a person."""
+        return EmojiSet(
+            self.world, FIRST[split], self.lengths[split], self.size, self.most_yaw, split != "train"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are drawn, and a fingerprint of the first."""
+        first = EmojiSet(self.world, 0, 4, self.size, self.most_yaw, True)
+        return {
+            "contract": self.contract,
+            "name": "faces to emoji",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "size": self.size,
+                "most_yaw": self.most_yaw,
+                "train_length": self.lengths["train"],
+                "world": self.world,
+            },
+            "fingerprint": fingerprint_of(first),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Faces beside unpaired emoji, and beside their own where these are known."""
+        return beside(samples, ("source", "truth", "target"))
+
+
+class EmojiSet(SampleSet):
+    """Drawn faces ``first`` to ``first + length``, each with the emoji of somebody whose face is never drawn.
+
+    Args:
+        world: Seed of the world.
+        first: Number of the first person.
+        length: Number of faces.
+        size: Pixels of each side.
+        most_yaw: In degrees.
+        truth: Whether to give each face's own emoji.
+    """
+
+    def __init__(self, world: int, first: int, length: int, size: int, most_yaw: float, truth: bool) -> None:
+        self.world, self.first, self.length = world, first, length
+        self.size, self.most_yaw, self.truth = size, most_yaw, truth
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return self.length
+
+    def load(self, index: int) -> Sample:
+        """A face, another person's emoji, and in evaluation its own."""
+        number = self.first + index
+        shown = faces.parameters(self.world, number)
+        turn = np.random.default_rng(mix("yaw", self.world, number)).uniform(-1, 1)
+        drawn: Sample = {
+            "source": faces.draw(shown, turn * self.most_yaw, self.size).picture,
+            "target": faces.emoji(faces.parameters(self.world, number + OTHERS), self.size),
+        }
+        return drawn | {"truth": faces.emoji(shown, self.size)} if self.truth else drawn
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The pictures in [-1, 1]."""
+        return with_floats(loaded)
+
+
+# ---------------------------------------------------------------------------------------------------- digits
+
+
+class DigitsToMNISTM(DataModule):
+    """MNIST as source and MNIST-M as target, blended here from MNIST and photographs.
+
+    MNIST-M (Ganin and Lempitsky 2015, https://arxiv.org/abs/1409.7495): for each digit, brought to 32 pixels
+    by a black frame, the absolute difference, channel by channel, to a random 32 x 32 piece of a random
+    BSDS500 photograph. Which pieces follows from ``world``, so the digits are not theirs. Batches hold
+    ``label`` and ``target_label`` too. Splits are those of :class:`zoo.data.images.MNIST`.
+
+    Args:
+        mnist: Folder of MNIST's four idx files.
+        photos: Folder of photographs, with those of ``train/`` where it has that.
+        to_mnist: Swap the two: MNIST-M as source.
+        world: Which pieces are cut.
+        batch_size: Sources a training batch, on each process.
+        eval_batch_size: Sources a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that blend beside training.
+        seed: Of order and targets; the run's seed when not given.
+        packed: Read from the pack that ``zoo data pack`` wrote.
+        cache: Keep blended digits in memory, at most 2 GiB a split.
+    """
+
+    contract: ClassVar[str] = "domains"
+
+    def __init__(
+        self,
+        mnist: str = "data/mnist",
+        photos: str = "data/bsds500",
+        to_mnist: bool = False,
+        world: int = 0,
+        batch_size: int = 100,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+        packed: bool = False,
+        cache: bool = True,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        self.digits = MNIST(str(find_root(mnist)))
+        photos_root = find_root(photos)
+        self.photos = photos_root / "train" if (photos_root / "train").is_dir() else photos_root
+        self.to_mnist, self.world = to_mnist, world
+
+    @cached_property
+    def _photographs(self) -> list[np.ndarray[Any, Any]]:
+        paths = pictures_below(self.photos)
+        if not paths:
+            raise UserError(f"{self.photos} holds no photographs; name a folder of some with data.photos.")
+        read = []
+        for path in paths:
+            pixels = with_channels(opaque(read_array(path), path), 3, path).permute(1, 2, 0).numpy()
+            if min(pixels.shape[:2]) < 33 or pixels.dtype != np.uint8:
+                raise UserError(f"{path} is no 8-bit picture of more than 32 pixels a side; take it out.")
+            read.append(pixels)
+        return read
+
+    def dataset(self, split: Split) -> MNISTMSet:
+        """Digits and blended digits of a split.
+
+        Raises:
+            UserError: MNIST or the photographs are missing or damaged.
+        """
+        digits = self.digits.dataset(split)
+        files = [*pictures_below(self.photos), *sorted(self.digits.root.glob("*-ubyte*"))]
+        return MNISTMSet(digits, self._photographs, files, split, self.world, self.to_mnist)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how digits are blended, and a fingerprint of digits and photographs."""
+        digits = self.digits.describe()
+        prints = f"{digits['fingerprint']} {folder_fingerprint(pictures_below(self.photos), self.photos)}"
+        return {
+            "contract": self.contract,
+            "name": "MNIST-M to MNIST" if self.to_mnist else "MNIST to MNIST-M",
+            "licence": f"{digits['licence']}; Berkeley photographs: non-commercial research and education",
+            "research_only": True,
+            "preprocessing": {"size": 32, "channels": 3, "to_mnist": self.to_mnist, "world": self.world},
+            "fingerprint": hashlib.sha256(prints.encode()).hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Sources beside targets."""
+        return beside(samples, ("source", "target"))
+
+
+class MNISTMSet(UnpairedSet):
+    """Digits, and blends of other digits with photographs.
+
+    Args:
+        digits: Of the split.
+        photographs: (H, W, 3) uint8, more than 32 pixels a side.
+        sources: Every file behind them.
+        split: Its pieces of photographs are its own.
+        world: Which pieces are cut.
+        swap: Give the blends as source.
+    """
+
+    def __init__(
+        self,
+        digits: MemorySet,
+        photographs: list[np.ndarray[Any, Any]],
+        sources: list[Path],
+        split: Split,
+        world: int,
+        swap: bool,
+    ) -> None:
+        self.digits, self.photographs, self.sources = digits, photographs, sources
+        self.split, self.world, self.swap = split, world, swap
+
+    def __len__(self) -> int:
+        """Number of digits."""
+        return len(self.digits)
+
+    def files(self) -> list[Path]:
+        """MNIST's files and the photographs."""
+        return self.sources
+
+    def load(self, index: int) -> Sample:
+        """Digit ``index`` and the blend of one half a set away."""
+        other = (index + len(self) // 2) % len(self)
+        plain, blend = self._plain(index).expand(3, -1, -1).contiguous(), self.blend(other)
+        labels = [self.digits.labels[at] for at in (index, other)]
+        if self.swap:
+            plain, blend = blend, plain
+            labels.reverse()
+        return {"source": plain, "target": blend, "label": labels[0], "target_label": labels[1]}
+
+    def _plain(self, index: int) -> Tensor:
+        return F.pad(self.digits.values[index], (2, 2, 2, 2))
+
+    def blend(self, index: int) -> Tensor:
+        """Digit ``index`` of MNIST-M, (3, 32, 32) uint8."""
+        random = np.random.default_rng(mix("mnist-m", self.world, self.split, index))
+        photograph = self.photographs[random.integers(len(self.photographs))]
+        top, left = (int(random.integers(side - 32)) for side in photograph.shape[:2])
+        piece = torch.from_numpy(
+            photograph[top : top + 32, left : left + 32].transpose(2, 0, 1).astype(np.int16)
+        )
+        return (piece - self._plain(index).short()).abs().to(torch.uint8)
+
+
+def fingerprint_of(samples: SampleSet) -> str:
+    """SHA-256 of all pictures of a small drawn set."""
+    digest = hashlib.sha256()
+    for index in range(len(samples)):
+        for value in samples.load(index).values():
+            if isinstance(value, Tensor):
+                digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def beside(samples: list[Sample], keys: tuple[str, ...]) -> Tensor:
+    """Rows of samples with their pictures of these keys, where they have them, side by side."""
+    return grid({key: torch.stack([s[key] for s in samples]) for key in keys if key in samples[0]})

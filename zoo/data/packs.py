@@ -1,0 +1,268 @@
+"""Packs: what a data set's samples cost to load, decoded and resized once and then mapped into memory.
+
+A pack is a folder ``<name>-<split>-<key>`` with ``index.json`` and one file of plain bytes for each field of
+a sample, read through ``numpy.memmap``. The key is a hash of the sources (names, sizes, times) and of all
+settings, so a pack of other files or settings is simply another pack. It is written under another name and
+gets its own when it is whole.
+
+Packs lie in ``$ZOO_CACHE/packs``, or ``~/.cache/gan-application-zoo/packs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.files import write_text
+
+FORMAT = 1  # of the files and of what data sets put into them; another number makes all packs stale
+INDEX = "index.json"
+Sample = dict[str, Any]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Loads(Protocol):
+    """Anything with samples to load."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def load(self, index: int) -> Sample:
+        """Tensors and strings of one sample."""
+
+
+def cache_folder() -> Path:
+    """Where the zoo keeps what it can make again: ``$ZOO_CACHE`` or ``~/.cache/gan-application-zoo``."""
+    stated = os.environ.get("ZOO_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(stated) if stated else Path(base) / "gan-application-zoo"
+
+
+@dataclass(frozen=True)
+class PackKey:
+    """What a pack was made from.
+
+    Args:
+        stem: Name and split, for people.
+        digest: SHA-256 of class, settings and sources.
+        count: Samples.
+    """
+
+    stem: str
+    digest: str
+    count: int
+
+    @staticmethod
+    def of(reader: str, split: str, count: int, settings: dict[str, Any], files: Iterable[Path]) -> PackKey:
+        """The key of a split.
+
+        Args:
+            reader: Import path of the data module.
+            split: Its name.
+            count: Its samples.
+            settings: The data module's description of itself.
+            files: The sources; a change of a name, a size or a time makes another key.
+        """
+        sources = []
+        for path in sorted(files):
+            state = path.stat()
+            sources.append([str(path.resolve()), state.st_size, state.st_mtime_ns])
+        whole = json.dumps([FORMAT, reader, split, count, settings, sources], sort_keys=True)
+        name = "".join(c if c.isalnum() else "_" for c in str(settings.get("name", reader)))[:40]
+        return PackKey(f"{name}-{split}", hashlib.sha256(whole.encode()).hexdigest(), count)
+
+    @property
+    def folder(self) -> Path:
+        """Where such a pack lies."""
+        return cache_folder() / "packs" / f"{self.stem}-{self.digest[:16]}"
+
+
+class Pack:
+    """The samples of a pack, read when asked for.
+
+    Args:
+        folder: Of the pack.
+        index: Its index.
+    """
+
+    def __init__(self, folder: Path, index: dict[str, Any]) -> None:
+        self.folder = folder
+        self.key: str = index["key"]
+        self.count: int = index["count"]
+        self.fields: dict[str, dict[str, Any]] = index["fields"]
+        self._maps: dict[str, Any] = {}
+
+    @staticmethod
+    def open(key: PackKey) -> Pack:
+        """The whole, fresh pack of a key.
+
+        Raises:
+            UserError: There is none, or it is damaged; says how to make it.
+        """
+        path = key.folder / INDEX
+        if not path.is_file():
+            others = sorted(key.folder.parent.glob(f"{key.stem}-*")) if key.folder.parent.is_dir() else []
+            stale = " (those of other files or settings do not count)" if others else ""
+            raise UserError(
+                f"There is no pack {key.folder} for these files and settings{stale}; write it with "
+                "`zoo data pack RECIPE`, or say packed: false."
+            )
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+            sound = index["key"] == key.digest and index["count"] == key.count
+            sound &= all((key.folder / name).stat().st_size == size for name, size in index["bytes"].items())
+        except (OSError, ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise UserError(
+                f"The pack {key.folder} is damaged; delete that folder and run `zoo data pack` again."
+            )
+        return Pack(key.folder, index)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return self.count
+
+    def __getitem__(self, index: int) -> Sample:
+        """What ``load`` gave for this index, bit for bit."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return {name: self._value(name, field, index) for name, field in self.fields.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker maps the files itself."""
+        return self.__dict__ | {"_maps": {}}
+
+    def _value(self, name: str, field: dict[str, Any], index: int) -> Tensor | str:
+        shape = field["shape"]
+        if shape is not None:
+            data = self._map(name)
+            size = len(data) // self.count
+            raw = data[index * size : (index + 1) * size]
+        else:
+            start, end, *shape = (
+                self._map(f"{name}.places").view(np.int64).reshape(self.count, -1)[index].tolist()
+            )
+            raw = self._map(name)[start:end]
+        if field["kind"] == "text":
+            return raw.tobytes().decode()
+        if not raw.size:
+            return torch.empty(shape, dtype=_torch_type(field["kind"]))
+        return torch.frombuffer(bytearray(raw), dtype=_torch_type(field["kind"])).view(shape)
+
+    def _map(self, name: str) -> Bytes:
+        if name not in self._maps:
+            path = self.folder / name
+            # an empty file cannot be mapped
+            empty: Bytes = np.empty(0, np.uint8)
+            self._maps[name] = np.memmap(path, np.uint8, "r") if path.stat().st_size else empty
+        found: Bytes = self._maps[name]
+        return found
+
+
+def write(samples: Loads, key: PackKey, progress: Iterable[int] | None = None) -> Path:
+    """Load every sample once and write the pack; one that is there already is kept as it is.
+
+    Args:
+        samples: What to pack.
+        key: Decides where.
+        progress: The indices in order, wrapped in a progress bar where one is wanted.
+
+    Returns:
+        The pack's folder.
+
+    Raises:
+        UserError: A sample cannot be loaded, has other fields than the first, or the disk is full.
+    """
+    folder = key.folder
+    if (folder / INDEX).is_file():
+        Pack.open(key)
+        return folder
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.mkdir(parents=True)
+        _fill(temporary, samples, key, range(len(samples)) if progress is None else progress)
+        try:
+            os.replace(temporary, folder)
+        except OSError:  # another process was faster
+            Pack.open(key)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the pack {folder} ({error.strerror or error}); set ZOO_CACHE."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) -> None:
+    fields: dict[str, dict[str, Any]] = {}
+    places: dict[str, list[list[int]]] = {}
+    streams: dict[str, Any] = {}
+    try:
+        for index in indices:
+            loaded = samples.load(index)
+            if not streams:
+                streams = {name: (folder / name).open("wb") for name in loaded}
+                places = {name: [] for name in loaded}
+            for name, (kind, shape, raw) in _encoded(loaded):
+                field = fields.setdefault(name, {"kind": kind, "shape": shape})
+                if set(loaded) != set(streams) or field["kind"] != kind:
+                    raise UserError(
+                        f"Sample {index} of {key.stem} holds other fields than the first; mend the data."
+                    )
+                if field["shape"] != shape:
+                    field["shape"] = None  # ragged: each sample's place and shape are kept
+                start = streams[name].tell()
+                streams[name].write(raw)
+                places[name].append([start, start + len(raw), *shape])
+    finally:
+        for stream in streams.values():
+            stream.close()
+    for name, field in fields.items():
+        if field["shape"] is None:
+            if len({len(place) for place in places[name]}) > 1:
+                raise UserError(
+                    f"The {name} of {key.stem} have different numbers of dimensions; mend the data."
+                )
+            np.asarray(places[name], np.int64).tofile(folder / f"{name}.places")
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    index_of = {"format": FORMAT, "key": key.digest, "count": key.count, "fields": fields, "bytes": sizes}
+    write_text(folder / INDEX, json.dumps(index_of, indent=2))
+
+
+def _encoded(loaded: Sample) -> Iterator[tuple[str, tuple[str, list[int], bytes]]]:
+    for name, value in loaded.items():
+        if isinstance(value, str):
+            raw = value.encode()
+            yield name, ("text", [len(raw)], raw)
+        elif isinstance(value, Tensor):
+            flat = value.contiguous().reshape(-1)
+            yield (
+                name,
+                (
+                    str(value.dtype).removeprefix("torch."),
+                    list(value.shape),
+                    flat.view(torch.uint8).numpy().tobytes(),
+                ),
+            )
+        else:
+            raise UserError(f"A pack holds tensors and strings, but {name} is {type(value).__name__}.")
+
+
+def _torch_type(kind: str) -> torch.dtype:
+    found = getattr(torch, kind)
+    assert isinstance(found, torch.dtype)
+    return found

@@ -1,0 +1,581 @@
+"""People in another pose: ``input``, ``target`` (3,H,W), the target's ``pose`` (K,H,W), ``mask`` (1,H,W).
+
+Both pictures show one identity. A pose is a map for each keypoint, 1 in a disc around it and -1 elsewhere,
+all -1 where the point is unknown; the mask is 1 on the target's figure, made from its keypoints: discs along
+the limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
+
+    root/images/anna_01.jpg             or   root/…/anna_01.jpg          pictures below the root
+    root/images/anna_02.jpg                  root/person_keypoints.json  as COCO's, one person a picture
+    root/images/ben_01.png
+    root/keypoints.csv                       image,identity,nose_x,nose_y,left_eye_x,left_eye_y,…
+                                             anna_01.jpg,anna,39.3,18.0,37.8,15.8,…
+
+- The columns are named after COCO's 17 points or OpenPose's 18, in any order, in pixels of the file; where a
+  point is unknown both cells are empty or both -1, or a column ``…_v`` is 0.
+- A CSV with the head ``name:keypoints_y:keypoints_x`` and lines ``anna_01.jpg: [18, …]: [39, …]`` is read
+  too, -1 where a point is unknown, and any JSON with ``keypoints`` in its name, here or in ``annotations/``.
+- Who is on a picture stands in the column ``identity`` (in a JSON, the annotation's key), or else in the
+  file's name before the first underscore.
+- ``train``, ``val`` and ``test`` are read from the names of the keypoint files or of the pictures' folders;
+  of other sets, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP or BMP of 8 or 16 bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from itertools import permutations
+from pathlib import Path
+from typing import Any, ClassVar, Unpack, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.base import (
+    DataModule,
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+    to_floats,
+)
+from zoo.data.checks import Findings, examine, require_training
+from zoo.data.pose_files import (
+    EXPECTED,
+    People,
+    Person,
+    as_rgb,
+    look,
+    looks_like_poses,
+    notes,
+    outside,
+    read_people,
+)
+from zoo.data.skeletons import (
+    CLOSING,
+    OPENPOSE,
+    Skeleton,
+    draw_pose,
+    keypoint_maps,
+    pose_mask,
+    to_openpose,
+)
+from zoo.data.sprites import ACTIONS, CHARACTERS, FRAMES, SIDE, SpriteSheets, on_black
+from zoo.data.worlds import people
+from zoo.errors import UserError
+from zoo.files import read_array
+from zoo.guards import mix
+from zoo.pictures import grid
+
+FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}
+LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no real person", False)}
+
+
+class _KeypointSet(SampleSet):
+    """Samples whose pose is keypoints; mirrored in training."""
+
+    def __init__(self, skeleton: Skeleton, radius: int, mirror: bool) -> None:
+        self.skeleton, self.radius, self.mirror = skeleton, radius, mirror
+        self.mirrored = skeleton.mirrored
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """Pictures in [-1, 1], maps and mask, all mirrored alike; left and right then change places."""
+        keypoints, (height, width) = loaded["keypoints"], loaded["target"].shape[1:]
+        pictures = {key: loaded[key] for key in ("input", "target", "mask")}
+        if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
+            pictures = {key: picture.flip(2) for key, picture in pictures.items()}
+            keypoints = keypoints[self.mirrored]
+            keypoints[:, 0] = width - 1 - keypoints[:, 0]
+        return {
+            "input": to_floats(pictures["input"]),
+            "pose": keypoint_maps(keypoints, height, width, self.radius),
+            "target": to_floats(pictures["target"]),
+            "mask": pictures["mask"].float(),
+        }
+
+
+class _KeypointModule(DataModule):
+    """What modules with keypoints share.
+
+    Args:
+        height: Of the pictures in pixels.
+        width: Of the pictures in pixels.
+        radius: Of a keypoint's disc in pixels.
+        mirror: Mirror half of the training samples.
+        options: Those of every data module.
+    """
+
+    contract: ClassVar[str] = "poses"
+
+    def __init__(
+        self, height: int, width: int, radius: int, mirror: bool, **options: Unpack[LoaderOptions]
+    ) -> None:
+        super().__init__(**options)
+        for name, value, least in (("height", height, 16), ("width", width, 16), ("radius", radius, 1)):
+            if value < least:
+                raise UserError(f"data.{name} is {value}; give at least {least}.")
+        self.height, self.width, self.radius, self.mirror = height, width, radius, mirror
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Input, pose, target and mask of each sample side by side."""
+        columns = {key: torch.stack([sample[key] for sample in samples]) for key in ("input", "target")}
+        poses = torch.stack([draw_pose(sample["pose"]) for sample in samples])
+        masks = torch.stack([sample["mask"] for sample in samples]) * 2 - 1
+        return grid({"input": columns["input"], "pose": poses, "target": columns["target"], "mask": masks})
+
+
+# ---------------------------------------------------------------------------------------------------- folders
+
+
+class PoseFolder(_KeypointModule):
+    """Pairs of different pictures of one identity from a folder with keypoints, in both orders.
+
+    Splits share no identity. An identity with one picture makes no pair; a picture with no known keypoint is
+    never a target.
+
+    Args:
+        root: The folder; its layout stands at the top of the file.
+        height: To which pictures are resized, in pixels (Market-1501: 128, DeepFashion: 256).
+        width: Likewise (64 and 256).
+        radius: Of a keypoint's disc in pixels of the resized picture (PG2's code: 4).
+        mirror: Mirror half of the training pairs.
+        hold_out: Of so many identities the first is kept for test and the second for validation, where the
+            files name no splits; 0 keeps none.
+        train_pairs: At most so many pairs for training, a choice that stays; all when not given.
+        eval_pairs: Likewise for validation and for test (section 4.1: 12,800).
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for; of a known set, else unknown, when not given.
+        research_only: False only where the licence allows commercial use; as the licence of a known set says,
+            else True, when not given.
+        options: Those of every data module; ``cache`` keeps resized pictures, not pairs.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        height: int = 128,
+        width: int = 64,
+        radius: int = 4,
+        mirror: bool = True,
+        hold_out: int = 10,
+        train_pairs: int | None = None,
+        eval_pairs: int = 12_800,
+        name: str | None = None,
+        licence: str | None = None,
+        research_only: bool | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(height, width, radius, mirror, **options)
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        for key, most in (("train_pairs", train_pairs), ("eval_pairs", eval_pairs)):
+            if most is not None and most < 1:
+                raise UserError(f"data.{key} is {most}; give at least 1.")
+        self.root = find_root(root)
+        self.hold_out = hold_out
+        self.most: dict[Split, int | None] = {"train": train_pairs, "val": eval_pairs, "test": eval_pairs}
+        self.name = name or self.root.resolve().name
+        known = LICENCES.get(self.name, ("unknown: research use only", True))
+        self.licence = licence or known[0]
+        self.research_only = known[1] if research_only is None else research_only
+        self._people: People | None = None
+
+    def dataset(self, split: Split) -> PosePairs | None:
+        """The pairs of a split; None where the folder has none.
+
+        Raises:
+            UserError: The folder does not exist, its keypoints are faulty, or nothing is left to train on.
+        """
+        found = self._read()
+        members = found.of_split(split, self.hold_out)
+        pairs = find_pairs(members, self.most[split])
+        if not len(pairs):
+            if split != "train":
+                return None
+            if not members:
+                count = len({person.identity for person in found.people})
+                raise UserError(
+                    f"None of the {count} identities in {self.root} is left for training; set data.hold_out to 0 "
+                    "or name the splits."
+                )
+            raise UserError(
+                f"No identity in the training part of {self.root} has two pictures; name files so that their "
+                "part before the first underscore says who is on them, or add a column identity."
+            )
+        mirror = self.mirror and split == "train"
+        return PosePairs(
+            members, pairs, found.sources, found.skeleton, self.height, self.width, self.radius, mirror
+        )
+
+    def _read(self) -> People:
+        if self._people is None:
+            found = read_people(self.root)
+            if found.faults:
+                more = len(found.faults) - 1
+                rest = f" (zoo data check {self.root} lists {more} more)." if more else "."
+                raise UserError(found.faults[0].text.removesuffix(".") + rest)
+            self._people = found
+        return self._people
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+        found = self._read()
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "height": self.height,
+                "width": self.width,
+                "radius": self.radius,
+                "closing": CLOSING,
+                "mirror": self.mirror,
+                "keypoints": list(found.skeleton.names),
+                "hold_out": self.hold_out,
+                "train_pairs": self.most["train"],
+                "eval_pairs": self.most["val"],
+            },
+            "fingerprint": folder_fingerprint([*found.sources, *(p.path for p in found.people)], self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the folder has a file of keypoints."""
+        return looks_like_poses(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every keypoint file, every picture, and who is on how many."""
+        held = read_people(root)
+        names = " and ".join(path.relative_to(root).as_posix() for path in held.sources)
+        found = Findings(cls.contract, f"pairs of pictures with keypoints in {names}")
+        found.class_path = "zoo.data.poses.PoseFolder"
+        found.errors += held.faults
+        few = len({person.identity for person in held.people}) < 3  # holding out would leave nobody
+        for split in get_args(Split):
+            members = held.of_split(split, 0 if few else 10)
+            if members:
+                examine(found, split, members, look)
+                found.samples[split] = len(find_pairs(members, None))
+                found.notes += notes(members)
+        require_training(found, root, EXPECTED)
+        sizes = {fact.path: fact.size for fact in found.facts}
+        if sizes:
+            (width, height), _ = Counter(sizes.values()).most_common(1)[0]
+            found.arguments = {"height": height, "width": width} | ({"hold_out": 0} if few else {})
+        found.notes += [note for person in held.people if (note := outside(person, sizes))]
+        return found
+
+
+def find_pairs(members: list[Person], most: int | None) -> Any:
+    """Indices (N,2) of input and target: all ordered pairs of an identity's pictures, or a fixed choice.
+
+    Args:
+        members: Pictures of a split; one without known keypoints is never a target.
+        most: So many are kept, chosen evenly by chance that is always the same; all when None.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, person in enumerate(members):
+        groups.setdefault(person.identity, []).append(index)
+    good = [bool(person.keypoints[:, 2].any()) for person in members]
+    pairs = [pair for group in groups.values() for pair in permutations(group, 2) if good[pair[1]]]
+    array = np.array(pairs, np.int32).reshape(-1, 2)
+    if most is not None and most < len(array):
+        kept = np.random.default_rng(mix("pairs", len(array))).permutation(len(array))[:most]
+        array = array[np.sort(kept)]
+    return array
+
+
+class PosePairs(_KeypointSet):
+    """Pairs of pictures of one identity.
+
+    Args:
+        members: The pictures and their keypoints.
+        pairs: (N,2) indices of input and target.
+        sources: Files of keypoints.
+        skeleton: Of the keypoints.
+        height: To which pictures are resized.
+        width: Likewise.
+        radius: Of discs in pixels.
+        mirror: Mirror half of the samples where chance is given.
+    """
+
+    def __init__(
+        self,
+        members: list[Person],
+        pairs: Any,
+        sources: list[Path],
+        skeleton: Skeleton,
+        height: int,
+        width: int,
+        radius: int,
+        mirror: bool,
+    ) -> None:
+        super().__init__(skeleton, radius, mirror)
+        self.members, self.pairs, self.sources = members, pairs, sources
+        self.height, self.width = height, width
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.pairs)
+
+    def files(self) -> list[Path]:
+        """The pictures and the files of keypoints."""
+        return [*self.sources, *(person.path for person in self.members)]
+
+    def load(self, index: int) -> Sample:
+        """Both pictures resized, and the target's keypoints and mask."""
+        one, other = (self._person(int(k)) for k in self.pairs[index])
+        return {"input": one["picture"]} | {("target" if k == "picture" else k): v for k, v in other.items()}
+
+    def _loaded(self, index: int) -> Sample:
+        return (
+            self.load(index) if self.pack is None else self.pack[index]
+        )  # the cache keeps pictures, not pairs
+
+    def _person(self, index: int) -> Sample:
+        if self._kept is None:
+            self._kept = {}
+        if index in self._kept:
+            return self._kept[index]
+        member = self.members[index]
+        picture, keypoints = load_person(member, self.height, self.width)
+        mask = pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius)
+        person: Sample = {"picture": picture, "keypoints": keypoints, "mask": mask}
+        size = sum(value.nbytes for value in person.values())
+        if self._bytes + size <= self.cache_bytes:
+            self._kept[index] = person
+            self._bytes += size
+        return person
+
+
+def load_person(person: Person, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A picture (3,H,W) in the bits of its file, resized, and its keypoints (K,3) in the same measure.
+
+    Raises:
+        UserError: The file is unreadable or no colour picture.
+    """
+    pixels = as_rgb(read_array(person.path), person.path)
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    rows, columns = planes.shape[1:]
+    keypoints = torch.from_numpy(person.keypoints.copy())
+    if (rows, columns) == (height, width):
+        return planes, keypoints
+    floats = F.interpolate(planes[None].float(), (height, width), mode="bicubic", antialias=True)[0]
+    scale = torch.tensor([width / columns, height / rows])
+    keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
+    highest = torch.iinfo(planes.dtype).max  # bicubic overshoots
+    return floats.round().clamp(0, highest).to(planes.dtype), keypoints
+
+
+# ---------------------------------------------------------------------------------------------------- sprites
+
+
+class Sprites(DataModule):
+    """Characters of the Liberated Pixel Cup in another frame of another action, put together on demand.
+
+    There are no keypoints: ``pose`` is one-hot, 1 all over the map of the target's action (the first 9) and
+    over that of its frame (the last 8), and -1 elsewhere; ``mask`` is the target's figure itself. Of 1,296
+    characters, 1,000 are for training as published, the others half for validation and half for test.
+
+    Args:
+        root: The folder of sheets; its layout stands in ``zoo/data/sprites.py``.
+        options: Those of every data module; ``cache`` is off when not given, for sheets stay in memory.
+    """
+
+    contract: ClassVar[str] = "poses"
+    worth_keeping = False
+    licence = "CC BY-SA 3.0 or GPL 3.0; credit the Liberated Pixel Cup's artists"
+
+    def __init__(self, root: str, **options: Unpack[LoaderOptions]) -> None:
+        super().__init__(**options)
+        self.sheets = SpriteSheets(find_root(root))
+
+    def dataset(self, split: Split) -> SpritePairs:
+        """All frames of the split's characters.
+
+        Raises:
+            UserError: A sheet is missing.
+        """
+        self.sheets.require()
+        order = np.random.default_rng(mix("sprites")).permutation(CHARACTERS).tolist()
+        held = (CHARACTERS - 1000) // 2
+        begin, end = {"test": (0, held), "val": (held, 2 * held), "train": (2 * held, None)}[split]
+        return SpritePairs(self.sheets, order[begin:end])
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, settings, and a fingerprint of the sheets."""
+        self.sheets.require()
+        return {
+            "contract": self.contract,
+            "name": "sprites",
+            "licence": self.licence,
+            "research_only": False,
+            "preprocessing": {
+                "size": [SIDE, SIDE],
+                "actions": list(ACTIONS),
+                "frames": FRAMES,
+                "ground": "black",
+            },
+            "fingerprint": folder_fingerprint(self.sheets.files(), self.sheets.root),
+        }
+
+
+class SpritePairs(SampleSet):
+    """Each frame of each character once as input, with a target that is always the same.
+
+    Args:
+        sheets: The parts.
+        characters: Whom to show.
+    """
+
+    def __init__(self, sheets: SpriteSheets, characters: list[int]) -> None:
+        self.sheets, self.characters = sheets, characters
+        self.poses = [(action, frame) for action in ACTIONS for frame in range(FRAMES)]
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.characters) * len(self.poses)
+
+    def files(self) -> list[Path]:
+        """The sheets."""
+        return self.sheets.files()
+
+    def load(self, index: int) -> Sample:
+        """Two frames of a character, the second one's action and frame, and its figure."""
+        person, one = divmod(index, len(self.poses))
+        step = 1 + mix("sprite", self.characters[person], one) % (len(self.poses) - 1)
+        other = (one + step) % len(self.poses)
+        character = self.sheets.character(self.characters[person])
+        first, second = (character.frame(*self.poses[k]) for k in (one, other))
+        return {
+            "input": torch.from_numpy(on_black(first)),
+            "target": torch.from_numpy(on_black(second)),
+            "mask": torch.from_numpy((second[3:] > 127).astype(np.uint8)),
+            "action": torch.tensor(other // FRAMES),
+            "frame": torch.tensor(other % FRAMES),
+        }
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """Pictures in [-1, 1] and the one-hot pose; nothing is random."""
+        pose = torch.full((len(ACTIONS) + FRAMES, SIDE, SIDE), -1.0)
+        pose[loaded["action"]] = 1
+        pose[len(ACTIONS) + loaded["frame"]] = 1
+        return {
+            "input": to_floats(loaded["input"]),
+            "pose": pose,
+            "target": to_floats(loaded["target"]),
+            "mask": loaded["mask"].float(),
+        }
+
+
+# ----------------------------------------------------------------------------------------------- drawn people
+
+
+class PoseWorld(_KeypointModule):
+    """Drawn people before a street, each in two poses; needs no files and splits share nobody.
+
+    Args:
+        height: Of the pictures in pixels.
+        width: Of the pictures in pixels.
+        radius: Of a keypoint's disc in pixels (PG2's code: 4).
+        mirror: Mirror half of the training samples.
+        train_length: People in an epoch.
+        eval_length: People for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+    """
+
+    worth_keeping = False
+
+    def __init__(
+        self,
+        height: int = 128,
+        width: int = 64,
+        radius: int = 4,
+        mirror: bool = True,
+        train_length: int = 10_000,
+        eval_length: int = 500,
+        world: int = 0,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(height, width, radius, mirror, **options)
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.world = world
+
+    def dataset(self, split: Split) -> DrawnPeople:
+        """The people of a split."""
+        mirror = self.mirror and split == "train"
+        return DrawnPeople(
+            self.world, FIRST[split], self.lengths[split], self.height, self.width, self.radius, mirror
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, settings, and a fingerprint of the first people."""
+        first = DrawnPeople(self.world, 0, 2, self.height, self.width, self.radius, False)
+        drawn = [
+            first.load(index)[key].numpy().tobytes() for index in range(2) for key in ("input", "target")
+        ]
+        return {
+            "contract": self.contract,
+            "name": "people",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "height": self.height,
+                "width": self.width,
+                "radius": self.radius,
+                "closing": CLOSING,
+                "mirror": self.mirror,
+                "keypoints": list(OPENPOSE.names),
+                "train_length": self.lengths["train"],
+                "world": self.world,
+            },
+            "fingerprint": hashlib.sha256(b"".join(drawn)).hexdigest(),
+        }
+
+
+class DrawnPeople(_KeypointSet):
+    """People ``first`` to ``first + length`` of a world, each in two poses on one street.
+
+    Args:
+        world: Seed of the world.
+        first: Index of the first person.
+        length: Number of people.
+        height: Of the pictures.
+        width: Of the pictures.
+        radius: Of discs in pixels.
+        mirror: Mirror half of the samples where chance is given.
+    """
+
+    def __init__(
+        self, world: int, first: int, length: int, height: int, width: int, radius: int, mirror: bool
+    ) -> None:
+        super().__init__(OPENPOSE, radius, mirror)
+        self.world, self.first, self.length = world, first, length
+        self.height, self.width = height, width
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return self.length
+
+    def load(self, index: int) -> Sample:
+        """A person in two poses, and the second one's keypoints and mask."""
+        person = self.first + index
+        who, street = people.identity_of(self.world, person), people.street_of(self.world, person)
+        one, other = (
+            people.draw(who, people.pose_of(self.world, 2 * person + k), self.height, self.width, street)
+            for k in (0, 1)
+        )
+        keypoints = torch.from_numpy(to_openpose(other.keypoints))
+        return {
+            "input": torch.from_numpy(one.picture),
+            "target": torch.from_numpy(other.picture),
+            "keypoints": keypoints,
+            "mask": pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius),
+        }

@@ -1,0 +1,671 @@
+"""A world of drawn faces: one person from any side, in any mood and light, and as an emoji.
+
+A head is a stack of level ellipses. Its mid-line is a real profile (brow, chin, nape), so that a turned head
+moves its features over a body: the far side goes behind the edge, the nose stands out, an ear comes round.
+Everything is a function of :class:`Parameters`, and these are functions of (seed, number). So a model that
+turns a head to the front has only one thing to find, and an emoji says the same as its face.
+
+Lengths of a head are in halves of its height: ``x`` to the picture's right, ``y`` down from -1 (crown) to 1
+(chin), ``z`` to the viewer at yaw 0. A positive yaw turns the face to the picture's right. Left and right are
+those of the picture at yaw 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from zoo.data.worlds.heads import CUTS, ROUND, Array, Head, band, between, ellipse, mirrored, spread
+from zoo.guards import mix
+
+Colour = tuple[int, int, int]
+Hair = Literal["bald", "buzz", "short", "parted", "fringe", "curls", "bun", "bob", "long"]
+Beard = Literal["none", "stubble", "moustache", "goatee", "full"]
+Glasses = Literal["none", "round", "square"]
+Mood = Literal["neutral", "smiling", "laughing", "sad", "angry", "surprised"]
+
+LANDMARKS = (
+    *("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner"),
+    *("left brow", "right brow", "chin", "left ear", "right ear"),
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What stays of a person in every picture.
+
+    Args:
+        number: Of the identity.
+        width: Half of the head's width, 0.64 to 0.78.
+        jaw: 0 is narrow, 1 is square.
+        chin: How far the chin stands out, -1 to 1.
+        skin: 0 to 255.
+        hair: Its style.
+        hair_colour: 0 to 255.
+        brow: Half of the brows' thickness, 0.02 to 0.05.
+        eye_size: Half of an eye's width, 0.12 to 0.165.
+        eye_place: From the middle to an eye's middle, 0.27 to 0.34.
+        eye_tilt: How far the outer corner stands above the inner one, -0.04 to 0.05.
+        iris: 0 to 255.
+        nose_length: How far its tip stands out, 0.16 to 0.34.
+        nose_width: Half of its width, 0.11 to 0.19.
+        mouth_width: Half of its width, 0.2 to 0.3.
+        lips: Half of their thickness, 0.04 to 0.085.
+        ears: Half of their height, 0.17 to 0.25.
+        beard: Its style, in the hair's colour.
+        glasses: Their style.
+        shirt: 0 to 255.
+    """
+
+    number: int
+    width: float
+    jaw: float
+    chin: float
+    skin: Colour
+    hair: Hair
+    hair_colour: Colour
+    brow: float
+    eye_size: float
+    eye_place: float
+    eye_tilt: float
+    iris: Colour
+    nose_length: float
+    nose_width: float
+    mouth_width: float
+    lips: float
+    ears: float
+    beard: Beard
+    glasses: Glasses
+    shirt: Colour
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What a mood does to a face.
+
+    Args:
+        mood: Its name.
+        smile: How far the mouth's corners rise, -1 to 1.
+        mouth: How far the mouth is open, 0 to 1.
+        brows: How far the brows rise, -1 (with a frown) to 1.
+        eyes: How far the eyes are open, 0.35 to 1.25.
+    """
+
+    mood: Mood
+    smile: float
+    mouth: float
+    brows: float
+    eyes: float
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is around a face.
+
+    Args:
+        side: Where the light comes from, -1 (the picture's left) to 1.
+        warmth: -1 (blue) to 1 (orange).
+        backdrop: 0 to 255.
+    """
+
+    side: float
+    warmth: float
+    backdrop: Colour
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All that a picture of a face shows, but for its yaw and size."""
+
+    person: Person
+    expression: Expression
+    light: Light
+
+
+@dataclass(frozen=True)
+class Face:
+    """A drawn face and what is known about it.
+
+    Args:
+        picture: (3,H,W) uint8.
+        landmarks: (10,2) float32, x and y in pixels from the picture's corner, in the order of ``LANDMARKS``.
+        visible: (10,) bool: not on the far side and not under hair.
+    """
+
+    picture: Tensor
+    landmarks: Tensor
+    visible: Tensor
+
+
+def _colours(*hexes: str) -> tuple[Colour, ...]:
+    return tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in hexes)
+
+
+SKINS = _colours(
+    "fbdcc4", "f3c9a5", "e9b48c", "dca57c", "c98d62", "b0734a", "95603c", "784a2e", "5c3826"
+)  # fmt: skip
+HAIR = _colours("201a1a", "3b2a20", "5d3c26", "8a5a33", "b98a4e", "e2c27c", "b04a24", "9a9a9c", "dcdad4")
+IRISES = _colours("5a3a22", "7b5430", "4f7a4a", "3f6f9e", "6b8797", "2f2420")
+SHIRTS = _colours("3f6fae", "b5483f", "4f8a5b", "e0b04a", "6d5a92", "4c5560", "dfe3e8", "c9727f", "2f8c93")
+BACKDROPS = _colours("cfe0ea", "e9dfcf", "d6e3cf", "dcd3e4", "f0d9cf", "c3cbd6", "e8e8e4", "b9d3d0")
+MOODS: dict[Mood, tuple[float, float, float, float]] = {  # smile, mouth, brows, eyes
+    "neutral": (0.05, 0.0, 0.0, 0.95),
+    "smiling": (0.75, 0.0, 0.2, 0.85),
+    "laughing": (0.9, 0.75, 0.35, 0.65),
+    "sad": (-0.7, 0.0, 0.3, 0.75),
+    "angry": (-0.55, 0.15, -1.0, 0.8),
+    "surprised": (0.0, 0.9, 1.0, 1.25),
+}
+
+
+def person(seed: int, number: int) -> Person:
+    """Person ``number`` of the world ``seed``."""
+    random = np.random.default_rng(mix("person", seed, number))
+    part = random.random(16)
+
+    def between(at: int, low: float, high: float) -> float:
+        return low + (high - low) * float(part[at])
+
+    tone = min(int(part[0] * len(SKINS)), len(SKINS) - 1)
+    # dark skins rarely go with fair hair; grey and white go with all
+    shade = int(part[1] * len(HAIR)) if tone < 4 else (0, 0, 0, 1, 1, 2, 7, 8)[int(part[1] * 8)]
+    styles, bearded = get_args(Hair), part[2] < 0.3
+    style = styles[int(part[3] * 6)] if bearded else styles[int(part[3] * len(styles))]
+    return Person(
+        number=number,
+        width=between(4, 0.64, 0.78),
+        jaw=between(5, 0, 1),
+        chin=between(6, -1, 1),
+        skin=_mixed(SKINS[tone], SKINS[max(tone - 1, 0)], 0.5 * float(part[7])),
+        hair=style,
+        hair_colour=HAIR[shade],
+        brow=between(8, 0.02, 0.05),
+        eye_size=between(9, 0.12, 0.165),
+        eye_place=between(10, 0.27, 0.34),
+        eye_tilt=between(11, -0.04, 0.05),
+        iris=IRISES[int(part[12] * len(IRISES))] if tone < 5 else IRISES[(0, 1, 5)[int(part[12] * 3)]],
+        nose_length=between(13, 0.16, 0.34),
+        nose_width=between(14, 0.11, 0.19),
+        mouth_width=between(15, 0.2, 0.3),
+        lips=0.04 + 0.045 * float(random.random()),
+        ears=0.17 + 0.08 * float(random.random()),
+        beard=get_args(Beard)[1 + int(random.random() * 4)] if bearded else "none",
+        glasses=("none", "none", "none", "round", "square")[int(random.random() * 5)],
+        shirt=SHIRTS[int(random.random() * len(SHIRTS))],
+    )
+
+
+def expression(seed: int, index: int) -> Expression:
+    """Expression ``index`` of the world ``seed``: one of six moods, more or less of it."""
+    random = np.random.default_rng(mix("expression", seed, index)).random
+    mood: Mood = get_args(Mood)[int(random() * 6)]
+    much = 0.7 + 0.3 * random()
+    still = MOODS["neutral"]
+    smile, mouth, brows, eyes = (a + (b - a) * much for a, b in zip(still, MOODS[mood], strict=True))
+    return Expression(mood, smile, mouth, brows, eyes)
+
+
+def light(seed: int, index: int) -> Light:
+    """Light and backdrop ``index`` of the world ``seed``."""
+    random = np.random.default_rng(mix("light", seed, index)).random
+    backdrop = BACKDROPS[int(random() * len(BACKDROPS))]
+    return Light(2 * random() - 1, 2 * random() - 1, backdrop)
+
+
+def parameters(seed: int, index: int) -> Parameters:
+    """Another person in another mood and light for every index of the world ``seed``."""
+    return Parameters(person(seed, index), expression(seed, index), light(seed, index))
+
+
+def draw(shown: Parameters, yaw: float = 0.0, size: int = 64) -> Face:
+    """Draw a face.
+
+    Args:
+        shown: What to draw; :func:`parameters` gives it for a (seed, index).
+        yaw: In degrees, -90 (to the picture's left) to 90; 0 is the frontal twin of every other.
+        size: Side in pixels, at least 16; the same face at every size.
+    """
+    if not -90 <= yaw <= 90:
+        raise ValueError(f"yaw is {yaw}, outside of -90 to 90 degrees")
+    painter = _Portrait(shown, yaw, size)
+    painter.paint()
+    points, seen = painter.landmarks()
+    pixels = torch.from_numpy(np.ascontiguousarray(painter.shaded().transpose(2, 0, 1)))
+    return Face(pixels, torch.from_numpy(points.astype(np.float32)), torch.from_numpy(seen))
+
+
+def emoji(shown: Parameters, size: int = 64) -> Tensor:
+    """The cartoon of the same parameters, (3,H,W) uint8: from the front, flat, in thick lines, on white."""
+    painter = _Emoji(shown, size)
+    painter.paint()
+    return torch.from_numpy(np.ascontiguousarray(painter.pixels().transpose(2, 0, 1)))
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+EYES, BROWS, NOSE, MOUTH = 0.06, -0.17, 0.36, 0.62  # y of the features' middles
+FINE = 3  # drawn so much larger, then shrunk
+ACROSS, WAY = np.linspace(-1, 1, 11), np.linspace(-1, 1, 9)
+BOW = 1 - ACROSS**2
+
+
+def _mixed(one: Colour, other: Colour, share: float) -> Colour:
+    """A colour between two; ``share`` of the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def _lit(colour: Colour, factor: float) -> Colour:
+    red, green, blue = (min(255, round(value * factor)) for value in colour)
+    return red, green, blue
+
+
+class _Painter:
+    """What portrait and emoji share: a canvas in head units, and shapes of the frontal view.
+
+    Args:
+        shown: What to draw.
+        yaw: In degrees.
+        size: Side in pixels.
+        backdrop: Colour of the canvas.
+        scale: Half the head's height as a share of the picture's side.
+        height: Where the head's middle stands, as a share of the picture's side.
+    """
+
+    def __init__(
+        self, shown: Parameters, yaw: float, size: int, backdrop: Colour, scale: float, height: float
+    ) -> None:
+        self.who, self.mood, self.light = shown.person, shown.expression, shown.light
+        self.yaw, self.size = yaw, size
+        side = size * FINE
+        self.unit, self.origin = scale * side, complex(0.5 * side, height * side)
+        self.image = Image.new("RGB", (side, side), backdrop)
+        self.pen = ImageDraw.Draw(self.image)
+        build = (self.who.width, self.who.jaw, self.who.chin)
+        self.head = Head(*build, yaw)
+        self.hair = self.who.hair_colour
+        self.cut = CUTS.get(self.who.hair)
+        if self.cut is not None:
+            self.shell = shell = Head(*build, yaw, self.cut.shell, self.cut.long > 0)
+            width, _, depth = shell.row(-0.3)
+            centre = math.atan2(-shell.sin * depth, shell.cos * width)
+            self.angle = np.linspace(centre - math.pi / 2, centre + math.pi / 2, 41)  # of what is seen
+            left, right = self.cut.lower(self.angle[[0, -1]]).tolist()
+            self.edge = shell.outline(left, right)
+
+    def flat(self, points: Array) -> list[float]:
+        """Coordinates on the canvas, one after the other."""
+        places: list[float] = (points * self.unit + self.origin).view(np.float64).tolist()
+        return places
+
+    def fill(self, points: Array, colour: Colour) -> None:
+        """Paint a closed shape."""
+        self.pen.polygon(self.flat(points), colour)
+
+    def stroke(self, points: Array, colour: Colour, width: float) -> None:
+        """Paint an open line, ``width`` in head units."""
+        self.pen.line(self.flat(points), colour, max(1, round(width * self.unit)))
+
+    def pixels(self) -> Array:
+        """The picture (H,W,3) uint8."""
+        return np.asarray(self.image.reduce(FINE))
+
+    def brow(self, side: int) -> Array:
+        """A brow; a frown lowers its inner end, sorrow its outer one."""
+        inner, up = -WAY * side, self.mood.brows  # 1 at the inner end
+        y = BROWS - (0.1 * up * (0.35 + 0.65 * inner) if up < 0 else 0.08 * up)
+        y = y + 0.05 * WAY**2 - (0.06 * inner if self.mood.mood == "sad" else 0)
+        x = side * self.who.eye_place + WAY * self.who.eye_size * 1.2
+        return band(x + 1j * y, self.who.brow * (0.75 + 0.35 * inner))
+
+    def lids(self, side: int) -> tuple[Array, Array]:
+        """The upper and the lower edge of an eye."""
+        half = self.who.eye_size
+        high = 0.52 * half * self.mood.eyes * (1 - WAY**2)
+        line = side * self.who.eye_place + half * WAY + 1j * (EYES - self.who.eye_tilt * WAY * side)
+        return line - 1j * high, line + 0.75j * high
+
+    def mouth(self) -> tuple[Array, Array, Array]:
+        """The open mouth's upper and lower edge, and the lips' thickness there."""
+        mood = self.mood
+        half = (
+            self.who.mouth_width
+            * (1 + 0.16 * max(mood.smile, 0))
+            * (1 - 0.25 * mood.mouth * (1 - max(mood.smile, 0)))
+        )
+        line = half * ACROSS + 1j * (MOUTH - 0.11 * mood.smile * ACROSS**2)
+        gap = 0.16 * mood.mouth * BOW
+        return line - 0.4j * gap, line + 1j * gap, self.who.lips * (1 - 0.4 * mood.mouth) * np.sqrt(BOW)
+
+    def beard(self) -> list[Array]:
+        """The beard's shapes; the mouth is painted over them."""
+        who, shapes = self.who, []
+        if who.beard in ("full", "stubble"):
+            y = np.linspace(0.12, 0.999, 14)
+            edge = self.head.rows(y)[0]
+            top = -ACROSS * edge[0] + 1j * (0.5 - 0.38 * np.abs(ACROSS) ** 3)
+            shapes.append(np.concatenate([mirrored(0.0, edge, y), top]))
+        if who.beard == "goatee":
+            shapes.append(ellipse(0, 0.79, 0.24, 0.2))
+        if who.beard in ("full", "goatee", "moustache"):
+            line = WAY * (who.mouth_width + 0.04) + 1j * (0.51 + 0.09 * WAY**2)
+            shapes.append(band(line, 0.055 * (1.15 - WAY**2)))
+        return shapes
+
+
+class _Portrait(_Painter):
+    """The face as a soft picture, from any side."""
+
+    def __init__(self, shown: Parameters, yaw: float, size: int) -> None:
+        super().__init__(shown, yaw, size, shown.light.backdrop, scale=0.32, height=0.49)
+        skin = self.who.skin
+        self.shade, self.deep = _lit(skin, 0.88), _lit(skin, 0.74)
+        self.lip = _mixed(_lit(skin, 0.84), (190, 60, 70), 0.42)
+        self.waiting: list[tuple[Array, Colour, float, float]] = []
+
+    def paint(self) -> None:
+        """Paint from the back to the front."""
+        away = [side for side in (-1, 1) if side * self.yaw >= 0]
+        near = [side for side in (-1, 1) if side * self.yaw < 0]
+        self.behind()
+        self.body()
+        for side in away:
+            self.ear(side)
+        self.fill(self.head.outline(1, 1), self.who.skin)
+        self.features()
+        self.crown()
+        for side in near:
+            if not (self.cut and self.cut.long):
+                self.ear(side)
+        self.glasses()
+
+    def behind(self) -> None:
+        """Hair behind the neck."""
+        if self.cut is None:
+            return
+        self.fill(self.edge, _lit(self.hair, 0.78))
+        if self.who.hair == "bun":
+            self.fill(ellipse(self.shell.view(0.0, -0.42), -1.08, 0.3, 0.27), _lit(self.hair, 0.9))
+
+    def body(self) -> None:
+        """Neck, shoulders and collar; they turn with the head."""
+        sin, cos = self.head.sin, self.head.cos
+        for colour, y, half, deep, z in (
+            (self.deep, (0.3, 0.9, 1.15, 1.3), (0.36, 0.36, 0.38, 0.46), 1.0, (-0.28, -0.3, -0.34, -0.36)),
+            (
+                self.who.shirt,
+                (1.18, 1.22, 1.3, 1.42, 1.6, 2.0),
+                (0.36, 0.5, 0.84, 1.06, 1.18, 1.25),
+                0.66,
+                (-0.36,) * 6,
+            ),
+            (self.deep, (1.1, 1.2, 1.3, 1.4), (0.28, 0.3, 0.2, 0.02), 1.0, (-0.34, -0.34, -0.24, -0.12)),
+        ):
+            wide = np.array(half)
+            self.fill(mirrored(np.array(z) * sin, wide * math.hypot(cos, deep * sin), np.array(y)), colour)
+
+    def ear(self, side: int) -> None:
+        """An ear: a disc that stands off the head at its back."""
+        width, high = self.head.row(0.16)[0], self.who.ears
+        for share, colour in ((1.0, self.who.skin), (0.55, self.shade)):
+            x = side * (width - 0.03 + 0.07 * (1 - share * ROUND.real))
+            z = 0.62 * high * (share * ROUND.real - 0.2) - 0.02
+            self.fill(self.head.view(x, z) + 1j * (0.16 + high * share * ROUND.imag), colour)
+
+    def features(self) -> None:
+        """Cheeks, beard, mouth, eyes, brows and nose, over the head."""
+        who, skin = self.who, self.who.skin
+        inner = np.array([-1, 1]) * (who.eye_place - who.eye_size) + 1j * EYES
+        sides = [side for side, seen in zip((-1, 1), self.head.faces(inner), strict=True) if seen]
+        for side in sides:
+            self.put(ellipse(side * 0.4, 0.36, 0.17, 0.11), _mixed(skin, (226, 110, 100), 0.13))
+        for shape in self.beard():
+            share = 0.28 if who.beard == "stubble" else 0.88
+            self.put(shape, _mixed(skin, _lit(self.hair, 0.92), share), 0.02)
+        high, low, thick = self.mouth()
+        self.put(between(low, low + 1.15j * thick), self.lip, 0.035)
+        self.put(between(high - 1j * thick, high), _lit(self.lip, 0.9), 0.045)
+        if self.mood.mouth > 0.1:
+            self.put(between(high, low), (88, 30, 34), 0.02)
+            teeth = high.real + 1j * np.minimum(low.imag, high.imag + 0.055)
+            self.put(between(high, teeth), (244, 240, 234), 0.025)
+        else:
+            self.put(high, _lit(self.lip, 0.62), 0.04, 0.028)
+        for side in sides:
+            self.eye(side)
+            self.put(self.brow(side), _lit(_mixed(self.hair, (60, 40, 30), 0.35), 0.8), 0.02)
+        self.flush()
+        self.nose()
+
+    def put(self, points: Array, colour: Colour, lift: float = 0.0, width: float = 0.0) -> None:
+        """Paint a shape of the frontal view onto the head at the next flush; with a width, a line."""
+        self.waiting.append((points, colour, lift, width))
+
+    def flush(self) -> None:
+        """Paint what waits: all shapes are turned at once, which takes a tenth of the time."""
+        lengths = [len(points) for points, _, _, _ in self.waiting]
+        lifts = np.repeat([lift for _, _, lift, _ in self.waiting], lengths)
+        places = self.flat(self.head.on(np.concatenate([points for points, _, _, _ in self.waiting]), lifts))
+        end = 0
+        for length, (_, colour, _, width) in zip(lengths, self.waiting, strict=True):
+            shape, end = places[end : end + 2 * length], end + 2 * length
+            if width:
+                self.pen.line(shape, colour, max(1, round(width * self.unit)))
+            else:
+                self.pen.polygon(shape, colour)
+        self.waiting = []
+
+    def eye(self, side: int) -> None:
+        """An eye; iris and pupil are cut by the lids."""
+        who, x = self.who, side * self.who.eye_place
+        upper, lower = self.lids(side)
+        self.put(ellipse(x, EYES - 0.01, 1.25 * who.eye_size, 0.8 * who.eye_size), self.shade)
+        self.put(between(upper, lower), (250, 248, 245))
+        for share, colour in ((0.5, who.iris), (0.24, (22, 18, 18))):
+            disc = ellipse(x, EYES, share * who.eye_size, share * who.eye_size)
+            y = np.maximum(disc.imag, np.interp(disc.real, upper.real, upper.imag))
+            y = np.minimum(y, np.interp(disc.real, lower.real, lower.imag))
+            self.put(disc.real + 1j * y, colour)
+        self.put(upper, _lit(self.deep, 0.45), 0.01, 0.035)
+
+    def tip(self) -> complex:
+        """Where the nose's tip is seen."""
+        _, middle, depth = self.head.row(NOSE)
+        return complex(self.head.view(0.0, middle + depth + self.who.nose_length), NOSE)
+
+    def nose(self) -> None:
+        """Two sides and the underside; a side that looks away is not seen."""
+        who, view, skin = self.who, self.head.view, self.who.skin
+        top, middle, low = (sum(self.head.row(y)[1:]) for y in (0.0, NOSE, 0.47))
+        tip = middle + who.nose_length
+        ridge = [
+            complex(view(0.0, z), y)
+            for y, z in (
+                (-0.03, top),
+                (0.1, top + 0.16 * who.nose_length),
+                (NOSE - 0.05, tip - 0.02),
+                (NOSE, tip),
+                (NOSE + 0.05, tip - 0.03),
+            )
+        ]
+        wing_z = middle - 0.04 + 0.3 * who.nose_length
+        wings = {side: complex(view(side * who.nose_width, wing_z), NOSE + 0.05) for side in (-1, 1)}
+        base = complex(view(0.0, low + 0.01), 0.47)
+        far = 1 if self.yaw > 0 else -1
+        self.fill(np.array([wings[-1], ridge[4], wings[1], base]), self.deep)
+        for side in (far, -far):
+            shape = [*ridge, wings[side], complex(view(0.6 * side * who.nose_width, wing_z), NOSE - 0.1)]
+            area = sum(
+                (one.conjugate() * two).imag for one, two in zip(shape, [*shape[1:], shape[0]], strict=True)
+            )
+            if side * area < 0:
+                bright = 0.06 * side * self.light.side * self.head.cos
+                self.fill(np.array(shape), _lit(skin, 0.98 + bright))
+        for side in (-1, 1):
+            if side != far or abs(self.yaw) < 40:
+                hole = 0.55 * wings[side] + 0.45 * ridge[4] + 0.02j
+                self.fill(ellipse(hole.real, hole.imag, 0.04, 0.02), _lit(self.deep, 0.7))
+
+    def crown(self) -> None:
+        """The hair before the head, from its lower edge up."""
+        if self.cut is None:
+            return
+        shell, cut, edge = self.shell, self.cut, self.edge
+        line = shell.around(self.angle, cut.lower(self.angle))
+        if cut.curls:
+            for place in [*spread(edge, 17), *(line[5:-5:5] - 0.05j).tolist()]:
+                self.fill(ellipse(place.real, place.imag, 0.8 * cut.curls, 0.8 * cut.curls), self.hair)
+        self.fill(np.concatenate([line, edge]), self.hair)
+        if not cut.curls:
+            shine = self.angle[20] + self.light.side * 0.5 + 0.45 * WAY
+            streak = shell.around(shine, -0.78 - 0.06 * (1 - WAY**2))
+            self.fill(band(streak, 0.035 * (1 - WAY**2)), _mixed(self.hair, (255, 250, 240), 0.16))
+
+    def glasses(self) -> None:
+        """Frames before the eyes, and the arm to the ear that is seen."""
+        who, head = self.who, self.head
+        if who.glasses == "none":
+            return
+        frame, ink, width = 0.235, (52, 46, 50), 0.045
+        place, front = max(who.eye_place, frame + 0.04), sum(head.row(EYES)[1:]) + 0.06
+        for side in (-1, 1):
+            rim = _rim(who.glasses) * frame + (side * place + 1j * (EYES + 0.02))
+            x = view_x = head.view(rim.real, front - 0.28 * np.abs(rim.real) ** 1.5)
+            self.stroke(np.append(x + 1j * rim.imag, (view_x + 1j * rim.imag)[:2]), ink, width)
+            if side * self.yaw <= 0:
+                outer = side * (place + frame)
+                hinge = head.view(outer, front - 0.28 * abs(outer) ** 1.5)
+                end = head.view(side * head.row(0.0)[0], -0.05)
+                self.stroke(np.array([hinge + 0.03j, end + 0.04j]), ink, width)
+        ends = [head.view(side * (place - frame), front) + 1j * EYES for side in (-1, 1)]
+        self.stroke(np.array(ends), ink, width)
+
+    def shaded(self) -> Array:
+        """The picture (H,W,3) uint8 under its light."""
+        pixels, size = self.pixels(), self.size
+        line = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        width, middle, depth = self.head.row(0.1)
+        half = 1.15 * math.hypot(width * self.head.cos, depth * self.head.sin)
+        across = np.minimum(np.maximum(((line - 0.5) / 0.32 - middle * self.head.sin) / half, -1.25), 1.25)
+        squared = across * across
+        body = (1.0 + 0.12 * self.light.side * across - 0.09 * squared * squared)[None] + 0.08 * (
+            0.5 - line[:, None]
+        )
+        wall = (1 + 0.08 * self.light.side * (2 * line - 1))[None] + 0.1 * (0.4 - line[:, None])
+        red, green, blue = (pixels[:, :, i] == value for i, value in enumerate(self.light.backdrop))
+        gain = np.where(red & green & blue, wall, body)[:, :, None]
+        warm = 0.05 * self.light.warmth
+        lit: Array = pixels * gain * np.array([1 + warm, 1, 1 - warm], np.float32)
+        return np.minimum(lit + 0.5, 255).astype(np.uint8)
+
+    def landmarks(self) -> tuple[Array, Array]:
+        """Places (10,2) in pixels of the picture and whether each is seen."""
+        who, head = self.who, self.head
+        high = self.mouth()[0]
+        named = [  # eyes, mouth's corners, brows, chin
+            *(complex(side * who.eye_place, EYES) for side in (-1, 1)),
+            *(complex(high[0]), complex(high[-1])),
+            *(complex(self.brow(side)[[4, 13]].mean()) for side in (-1, 1)),
+            0.97j,
+        ]
+        placed = head.on(np.array(named)).tolist()
+        ears = [head.view(side * (head.row(0.16)[0] + 0.04), -0.05) + 0.16j for side in (-1, 1)]
+        points = np.array([*placed[:2], self.tip(), *placed[2:], *ears]) * self.unit + self.origin
+        seen = head.faces(np.array(named)).tolist()
+        bare = not (self.cut and self.cut.long)
+        listen = [bare and side * self.yaw <= 10 for side in (-1, 1)]
+        places = np.stack([points.real, points.imag], 1) / FINE
+        return places, np.array([*seen[:2], True, *seen[2:], *listen])
+
+
+class _Emoji(_Painter):
+    """The cartoon of a face."""
+
+    INK = (46, 34, 36)
+
+    def __init__(self, shown: Parameters, size: int) -> None:
+        super().__init__(shown, 0.0, size, (255, 255, 255), scale=0.355, height=0.545)
+
+    def shape(self, points: Array, colour: Colour) -> None:
+        """Paint a closed shape and its outline."""
+        self.fill(points, colour)
+        self.stroke(np.append(points, points[:2]), self.INK, 0.075)
+
+    def paint(self) -> None:
+        """Paint from the back to the front."""
+        who, head, skin, cut = self.who, self.head, self.who.skin, self.cut
+        if who.hair == "bun":
+            self.shape(ellipse(0, -1.1, 0.32, 0.28), self.hair)
+        if cut is not None and (cut.long or cut.curls):
+            low = min(cut.long or 0.3, 1.05)
+            curtain = (1.1 if cut.long else 1.0) * self.shell.outline(low, low)
+            colour = _lit(self.hair, 0.8) if cut.long else self.hair
+            curls = [ellipse(p.real, p.imag, 0.2, 0.2) for p in spread(curtain, 17)] if cut.curls else []
+            for edge in (curtain, *curls):
+                self.stroke(np.append(edge, edge[:2]), self.INK, 0.15)
+            for edge in (curtain, *curls):
+                self.fill(edge, colour)
+        for side in (-1, 1):
+            if not (cut and cut.long):
+                self.shape(ellipse(side * (who.width + 0.02), 0.16, 0.6 * who.ears, who.ears), skin)
+        face = head.outline(1, 1)
+        self.fill(face, skin)
+        for side in (-1, 1):
+            self.fill(ellipse(side * 0.43, 0.42, 0.16, 0.1), _mixed(skin, (235, 95, 95), 0.35))
+        for beard in self.beard():
+            self.fill(beard, _mixed(skin, self.hair, 0.35 if who.beard == "stubble" else 1))
+        self.stroke(np.append(face, face[:2]), self.INK, 0.075)
+        self.features()
+        if cut is not None:
+            line = self.shell.around(self.angle, cut.lower(self.angle))
+            self.shape(np.concatenate([line, self.edge]), self.hair)
+        if who.glasses != "none":
+            frame = 0.27
+            for side in (-1, 1):
+                rim = _rim(who.glasses) * frame + (side * 0.33 + 1j * (EYES + 0.01))
+                self.stroke(np.append(rim, rim[:2]), (30, 30, 34), 0.075)
+            self.stroke(np.array([-0.06 + 1j * EYES, 0.06 + 1j * EYES]), (30, 30, 34), 0.075)
+
+    def features(self) -> None:
+        """Eyes, brows, nose and mouth."""
+        who, mood = self.who, self.mood
+        for side in (-1, 1):
+            place = complex(side * 0.33, EYES)
+            upper = 1.25 * (self.lids(side)[0] - side * who.eye_place - 1j * EYES) + place
+            white = place + 0.17 * ROUND.real + 0.17j * mood.eyes * ROUND.imag
+            if mood.mood == "laughing":  # eyes are arcs
+                self.stroke(upper - 0.06j * (1 - WAY**2) + 0.03j, self.INK, 0.09)
+            else:
+                self.fill(white, (255, 255, 255))
+                self.stroke(np.append(white, white[:2]), self.INK, 0.045)
+                self.fill(ellipse(place.real, EYES + 0.02, 0.1, min(0.1, 0.15 * mood.eyes)), who.iris)
+                self.fill(ellipse(place.real, EYES + 0.02, 0.05, 0.05), (20, 16, 18))
+            brow = self.brow(side) + (side * (0.33 - who.eye_place) - 0.04j)
+            self.fill(band((brow[:9] + brow[:8:-1]) / 2, 0.02 + who.brow), _lit(self.hair, 0.7))
+        width = who.nose_width
+        nose = 1.1 * width * ACROSS + 1j * (NOSE + 0.02 + (0.02 + 0.25 * who.nose_length) * BOW)
+        self.stroke(nose, _lit(who.skin, 0.62), 0.07)
+        high, low, thick = self.mouth()
+        if mood.mouth > 0.1:
+            self.shape(between(high, low + 0.06j * BOW), (150, 40, 48))
+            teeth = high.real + 1j * np.minimum(low.imag, high.imag + 0.08 * np.sqrt(BOW))
+            self.fill(between(high, teeth), (255, 255, 255))
+        else:
+            self.fill(band(high, 0.8 * thick), _mixed(_lit(who.skin, 0.8), (200, 60, 70), 0.5))
+            self.stroke(high, self.INK, 0.06)
+
+
+@lru_cache(maxsize=2)
+def _rim(glasses: Glasses) -> Array:
+    """A frame around 0, of half width 1."""
+    if glasses == "round":
+        shape: Array = ROUND.real + 0.92j * ROUND.imag
+        return shape
+    return np.array([-1 - 0.75j, 1 - 0.75j, 0.92 + 0.7j, 0.7 + 0.85j, -0.7 + 0.85j, -0.92 + 0.7j])

