@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from zoo.commands.data.check import FOLDERS
-from zoo.data.pairs import PUBLIC_PAIRS
 from zoo.data.sources import SOURCES, Source, arguments, find, is_fetched, is_present
 from zoo.downloads import is_archive, refusal
 
@@ -96,13 +95,6 @@ def test_readers_take_what_they_are_given(source: Source) -> None:
 
 def test_every_contract_has_a_set() -> None:
     assert {source.contract for source in SOURCES.values()} == CONTRACTS
-
-
-def test_the_sets_of_pix2pix_say_what_their_reader_says() -> None:
-    for name, known in PUBLIC_PAIRS.items():
-        assert SOURCES[name].licence == known.licence
-        if SOURCES[name].contract == "pairs" and SOURCES[name].files:
-            assert SOURCES[name].init_args.get("direction", "AtoB") == known.direction
 
 
 def test_what_is_there_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,13 +41,14 @@ from zoo.data.label_files import (
     known_classes,
     read_sample,
 )
-from zoo.data.pairs import PUBLIC_PAIRS, resized
+from zoo.data.pairs import resized
+from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 
 LICENCES: dict[Layout, str] = {  # of the one set that comes in a layout
     "CamVid": "CamVid, University of Cambridge: research use; SegNet's copy CC BY-NC 4.0",
-    "Cityscapes": PUBLIC_PAIRS["cityscapes"].licence,
-    "halves": PUBLIC_PAIRS["facades"].licence,
+    "Cityscapes": SOURCES["cityscapes"].licence,
+    "halves": SOURCES["facades"].licence,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -30,39 +30,11 @@ from zoo.data.pair_files import (
     read_pair,
     sides,
 )
+from zoo.data.sources import SOURCES
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 
 Direction = Literal["AtoB", "BtoA"]
-
-
-class PublicPairs(NamedTuple):
-    """A known set of pix2pix's.
-
-    Args:
-        train: Training pairs, as the paper counts them.
-        direction: What the paper translates.
-        licence: As far as it is known.
-    """
-
-    train: int
-    direction: Direction
-    licence: str
-
-    @staticmethod
-    def url(name: str) -> str:
-        """Where the set's archive lies."""
-        return f"http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/{name}.tar.gz"
-
-
-PUBLIC_PAIRS = {
-    "facades": PublicPairs(400, "BtoA", "CMP Facade Database, no licence stated: research use only"),
-    "edges2shoes": PublicPairs(50_000, "AtoB", "UT Zappos50K: academic, non-commercial use only"),
-    "edges2handbags": PublicPairs(137_000, "AtoB", "pictures of Amazon products: research use only"),
-    "maps": PublicPairs(1096, "AtoB", "pictures of Google Maps: research use only"),
-    "cityscapes": PublicPairs(2975, "BtoA", "Cityscapes: non-commercial, after registering with its owners"),
-    "night2day": PublicPairs(17_823, "BtoA", "Transient Attributes, no licence stated: research use only"),
-}
 
 
 class PairFolder(DataModule):
@@ -80,7 +52,7 @@ class PairFolder(DataModule):
         mirror: Mirror each pair with probability 1/2 in training.
         input_channels: Of the input; as in the files when not given, 3 brings grey to RGB.
         target_channels: Of the target, likewise.
-        name: What the data is called; one of ``PUBLIC_PAIRS`` brings its licence and tells where to get it.
+        name: What the data is called; a public set's name brings its licence and tells how to get it.
         licence: What the data may be used for; of the known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use.
         batch_size: Pairs a training batch, on each process.
@@ -128,7 +100,7 @@ class PairFolder(DataModule):
         self.mirror = mirror
         self.channels = (input_channels, target_channels)
         self.name = name or self.root.resolve().name
-        known = PUBLIC_PAIRS.get(name or "")
+        known = SOURCES.get(name or "")
         self.licence = licence or (known.licence if known else "unknown: research use only")
         self.research_only = research_only
 
@@ -182,7 +154,7 @@ class PairFolder(DataModule):
         layout = find_layout(self.root)
         if layout is None:
             name = self.name or ""
-            fetch = f"unpack {PublicPairs.url(name)} there" if name in PUBLIC_PAIRS else "fill it with pairs"
+            fetch = f"get it with `zoo data get {name}`" if name in SOURCES else "fill it with pairs"
             state = "holds no pairs" if self.root.is_dir() else "does not exist"
             raise UserError(f"The folder {self.root} {state}; {fetch} or change data.root: {EXPECTED}.")
         return layout
