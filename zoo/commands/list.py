@@ -99,25 +99,43 @@ def sources(folder: str) -> list[tuple[str, ast.Module]]:
 
 
 def _classes(folder: str) -> list[Entry]:
+    found = sources(folder)
+    bases = {
+        node.name: [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+        for _, tree in found
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
     entries = []
-    for module, tree in sources(folder):
+    for module, tree in found:
         for node in tree.body:
-            if isinstance(node, ast.ClassDef) and _is_named_in_recipes(node):
+            if isinstance(node, ast.ClassDef) and _is_named_in_recipes(node.name, bases):
                 entry = {"name": node.name, "title": first_line(node) or first_line(tree), "module": module}
                 entries.append(entry if folder == "models" else {**entry, "research_only": _restricted(node)})
     return entries
 
 
-def _is_named_in_recipes(node: ast.ClassDef) -> bool:
-    """Whether the class is a Lightning module or data module: its base says so, by the house's names."""
-    bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
-    public = not node.name.startswith("_") and node.name != "DataModule"
-    return public and any(base.endswith(("Module", "DataModule")) and base != "Module" for base in bases)
+def _is_named_in_recipes(name: str, bases: dict[str, list[str]]) -> bool:
+    """Whether a class is a whole Lightning module or data module: what it derives from says so in the end.
+
+    By the house's names, what ends in ``Module`` is there to be derived from.
+    """
+    if name.startswith("_") or name.endswith("Module"):
+        return False
+    above = list(bases[name])
+    while above:
+        base = above.pop()
+        if base.endswith("Module") and base != "Module":
+            return True
+        above += bases.get(base, ())
+    return False
 
 
 def _restricted(node: ast.AST) -> bool | None:
-    """What the source says of ``research_only``: a constant, an argument's default, or None if it depends."""
+    """What the source says of ``research_only`` (attribute, constant, default); None if it depends."""
     for child in ast.walk(node):
+        if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "research_only":
+            return ast.unparse(child.value) == "True"
         if isinstance(child, ast.Dict):
             for key, value in zip(child.keys, child.values, strict=True):
                 if key and ast.unparse(key) == "'research_only'" and isinstance(value, ast.Constant):
