@@ -254,3 +254,36 @@ def test_importing_the_command_imports_nothing_heavy():
     program = f"import sys, zoo.commands.data; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("avatars", "captions.CaptionFolder"),
+        ("camvid", "label_maps.LabelMapFolder"),
+        ("chairs_voxels", "voxels.VoxelFolder"),
+        ("cmu_faces", "frontal.FrontalFolder"),
+        ("emoji", "captions.CaptionFolder"),
+        ("facades", "pairs.PairFolder"),
+        ("faces_london", "images.ImageFolder"),
+        ("olivetti", "images.ImageFolder"),
+        ("synthetic_heads", "frontal.FrontalFolder"),
+        ("synthetic_people", "poses.PoseFolder"),
+        ("video_clips", "clips.ClipFolder"),
+    ],
+)
+def test_real_sets_are_recognised(zoo_data: Path, name: str, reader: str) -> None:
+    from zoo.commands.data.check import reader as recognise
+
+    found = recognise(zoo_data / name)
+    assert f"{found.__module__}.{found.__name__}" == f"zoo.data.{reader}"
+
+
+def test_dark_label_maps_are_no_dark_pictures(tmp_path, capsys):
+    for start, split in enumerate(("train", "test")):
+        for i in range(3 * start, 3 * start + 3):
+            picture(tmp_path / "images" / split / f"{i}.png", i, width=16)
+            labels = np.random.default_rng(i).integers(0, 3, (16, 16, 1)).astype(np.uint8)
+            write_picture(tmp_path / "labels" / split / f"{i}.png", to_tensor(labels))
+    status, found = check(capsys, tmp_path)
+    assert status == 0 and found["contract"] == "pairs" and not found["notes"]

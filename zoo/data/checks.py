@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 Item = TypeVar("Item")
+NUMBERS = ("labels", "instances")  # sides whose values are numbers of classes or things, not light
 
 
 class Fault(NamedTuple):
@@ -156,7 +157,7 @@ def compare(found: Findings) -> None:
                 found.notes.append(_fault(fact, f"has the one value {fact.low} all over"))
             elif (first := seen.setdefault(fact.digest, fact.path)) != fact.path:
                 found.notes.append(_fault(fact, f"shows the same as {first}"))
-        deep = [fact for fact in facts if fact.bits == 16]
+        deep = [fact for fact in facts if fact.bits == 16 and side not in NUMBERS]
         highest = max((fact.high for fact in deep), default=0)
         if deep and highest < 2**15:
             text = (

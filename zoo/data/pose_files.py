@@ -99,8 +99,12 @@ class _Table(NamedTuple):
 
 
 def looks_like_poses(root: Path) -> bool:
-    """Whether a folder has a file of keypoints, judged by names and heads."""
-    return bool(keypoint_files(root))
+    """Whether a folder has a file of a body's keypoints, by names and heads; faces have no shoulders."""
+    files = keypoint_files(root)
+    return any(
+        path.suffix.lower() == ".json" or "shoulder" in _head(path) or _head(path) == COLON_HEAD
+        for path in files
+    )
 
 
 def keypoint_files(root: Path) -> list[Path]:
@@ -115,16 +119,19 @@ def keypoint_files(root: Path) -> list[Path]:
     ]
 
 
-def _has_keypoints(path: Path) -> bool:
+def _head(path: Path) -> str:
+    """The first line without blanks, or nothing."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = file.readline(10_000).strip()
+            return file.readline(10_000).strip().replace(" ", "")
     except OSError:
-        return False
+        return ""
+
+
+def _has_keypoints(path: Path) -> bool:
+    head = _head(path)
     columns = head.split(",")
-    return head.replace(" ", "") == COLON_HEAD or any(
-        name.endswith("_x") and f"{name[:-2]}_y" in columns for name in columns
-    )
+    return head == COLON_HEAD or any(name.endswith("_x") and f"{name[:-2]}_y" in columns for name in columns)
 
 
 def read_people(root: Path) -> People:
