@@ -158,6 +158,46 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, data):
         read_picture(tmp_path / "notes.png")
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])
+def test_numpy_files_are_pictures_too(tmp_path, dtype):
+    values = np.random.default_rng(0).integers(0, 256 if dtype == "u1" else 65536, (5, 7, 3)).astype(dtype)
+    np.save(tmp_path / "a.npy", values)
+    np.save(tmp_path / "b.npy", np.asfortranarray(values[:, :, 0]))
+    array = read_array(tmp_path / "a.npy")
+    assert array.dtype == (np.uint8 if dtype == "u1" else np.uint16) and np.array_equal(array, values)
+    array[0, 0, 0] = 1  # a copy
+    assert np.array_equal(read_array(tmp_path / "a.npy"), values)
+    assert np.array_equal(read_array(tmp_path / "b.npy"), values[:, :, :1])
+    assert read_picture(tmp_path / "a.npy").shape == (3, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((5, 7), np.float32), "5 x 7 of float32; save a picture as"),
+        (np.zeros((5, 7), np.int16), "5 x 7 of int16; save a picture as"),
+        (np.zeros((2, 5, 7, 3), np.uint8), "2 x 5 x 7 x 3 of uint8; save a picture as"),
+        (np.zeros((0, 7), np.uint8), "0 x 7 of uint8; save a picture as"),
+        (np.array([None]), "cannot be read as a picture"),
+    ],
+)
+def test_numpy_files_that_are_no_picture_are_refused(tmp_path, values, message):
+    np.save(tmp_path / "a.npy", values, allow_pickle=True)
+    with pytest.raises(UserError, match=rf"a\.npy .*{message}"):
+        read_array(tmp_path / "a.npy")
+
+
+def test_a_numpy_file_that_promises_too_much_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((50, 50), np.uint8))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole[:-1])
+    with pytest.raises(UserError, match=r"a\.npy cannot be read as a picture"):
+        read_array(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes(whole.replace(b"(50, 50), }        ", b"(999999, 999999), }"))
+    with pytest.raises(UserError, match=r"a\.npy cannot be read as a picture"):
+        read_array(tmp_path / "a.npy")
+
+
 def test_missing_and_unwritable_places_are_named(tmp_path):
     for read in (read_picture, sha256, read_labels):
         with pytest.raises(UserError, match=r"gone\.png"):

@@ -23,10 +23,11 @@ from torch import Tensor
 
 from zoo.errors import UserError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".npy")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
+_NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Formats are named, so that PIL never starts one that runs other programs (EPS).
 _PIL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -71,6 +72,13 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def cache_folder() -> Path:
+    """Where fetched and computed files are kept: ``$ZOO_CACHE`` or ``~/.cache/gan-application-zoo``."""
+    stated = os.environ.get("ZOO_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(stated) if stated else Path(base) / "gan-application-zoo"
+
+
 def sha256(path: str | Path) -> str:
     """The file's SHA-256 in hexadecimal.
 
@@ -88,7 +96,7 @@ def read_array(path: str | Path) -> np.ndarray[Any, Any]:
     """A picture file's own values, (H, W, C) of uint8 or uint16.
 
     Palettes become RGB (RGBA where they hold transparency), CMYK becomes RGB, a camera's orientation tag is
-    obeyed; in a TIFF, planes or pages count as channels.
+    obeyed; in a TIFF, planes or pages count as channels; a NumPy file holds (H, W) or (H, W, C).
 
     Raises:
         UserError: The file is missing, no picture, truncated, too large, or neither 8 nor 16 bit.
@@ -100,6 +108,8 @@ def read_array(path: str | Path) -> np.ndarray[Any, Any]:
             raise UserError(f"{path} is truncated; replace it.")
         if data[:4] in _TIFF:
             array = _decode_tiff(path, data)
+        elif data[:6] == _NPY:
+            array = _decode_npy(path)
         elif data[:8] == _PNG and data[24:25] == b"\x10":  # PIL would cut 16-bit colour down to 8
             _check_size(path, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
             array = np.asarray(imagecodecs.png_decode(data))
@@ -150,10 +160,13 @@ def to_array(picture: Tensor, bits: Literal[8, 16] = 8) -> np.ndarray[Any, Any]:
     """
     if picture.ndim != 3 or not torch.isfinite(picture).all():
         raise ValueError(f"a picture is (C, H, W) with finite values, got shape {tuple(picture.shape)}")
-    highest = 2**bits - 1
-    values = picture.detach().float().cpu().clamp(-1, 1).add(1).mul(highest / 2).round()
-    array = values.permute(1, 2, 0).contiguous().numpy()
+    array = to_levels(picture.cpu(), bits).permute(1, 2, 0).contiguous().numpy()
     return array.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def to_levels(values: Tensor, bits: Literal[8, 16] = 8) -> Tensor:
+    """Values of any shape in [-1, 1], clamped and rounded to whole float32 numbers from 0 to 2^bits - 1."""
+    return values.detach().float().clamp(-1, 1).add(1).mul((2**bits - 1) / 2).round()
 
 
 def write_picture(path: str | Path, picture: Tensor, bits: Literal[8, 16] = 8) -> None:
@@ -259,7 +272,7 @@ def _bytes(path: Path) -> bytes:
 def _unreadable(path: Path, error: Exception) -> UserError:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if "cannot identify image file" in reason:
-        reason = "not a PNG, JPEG, TIFF, WebP or BMP"
+        reason = "not a PNG, JPEG, TIFF, WebP, BMP or NPY"
     return UserError(
         f"{path} cannot be read as a picture ({reason}); it is damaged or no picture, replace it."
     )
@@ -332,6 +345,18 @@ def _decode_tiff(path: Path, data: bytes) -> np.ndarray[Any, Any]:
     if sum(length > 1 for length in array.shape[2:]) > 1:
         raise UserError(f"{path} holds a stack of pictures (axes {series.axes}); save one picture a file.")
     return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+
+
+def _decode_npy(path: Path) -> np.ndarray[Any, Any]:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a head may promise any size
+    if array.ndim not in (2, 3) or not array.size or array.dtype.kind != "u" or array.dtype.itemsize > 2:
+        shape = " x ".join(map(str, array.shape)) or "nothing"
+        raise UserError(
+            f"{path} holds {shape} of {array.dtype}; save a picture as (H, W) or (H, W, C) of uint8 or "
+            "uint16."
+        )
+    _check_size(path, array.shape[1], array.shape[0])
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 def _encode_tiff(array: np.ndarray[Any, Any]) -> bytes:

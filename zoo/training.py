@@ -25,10 +25,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from zoo import recipes
-from zoo.adversarial import GameOptions
+from zoo.adversarial import AdversarialModule, GameOptions
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
-from zoo.data.base import LoaderOptions
+from zoo.data.base import DataModule, LoaderOptions
 from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import read_checkpoint
@@ -184,9 +184,27 @@ class RecipeCLI(LightningCLI):
         return Path(given)
 
     def config_text(self) -> str:
-        """The whole resolved recipe as YAML."""
-        text: str = self.parser.dump(self.config, skip_none=False, format="yaml")
+        """The whole resolved recipe as YAML, options that classes only hand on included."""
+        config = self.config.clone()
+        data, model = self.datamodule, self.model
+        if isinstance(data, DataModule):
+            _state(
+                config["data"], data, {name: getattr(data, name) for name in LoaderOptions.__annotations__}
+            )
+        if isinstance(model, AdversarialModule):
+            options = {"clip_grad_norm": model.clip_grad_norm, "accumulate": model.accumulate}
+            _state(config["model"], model, options | {"compile": model.compile_players})
+        text: str = self.parser.dump(config, skip_none=False, format="yaml")
         return text
+
+
+def _state(block: Any, made: object, options: dict[str, Any]) -> None:
+    """Write into a class's block the options that it takes as ``**options`` and that nobody gave."""
+    parameters = inspect.signature(type(made).__init__).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        for name, value in options.items():
+            if name not in block["init_args"]:
+                block["init_args"][name] = value
 
 
 def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
@@ -470,5 +488,7 @@ def _quieten() -> None:
         ".*manual optimization.*every_n_train_steps.*",
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*but have no logger configured.*",
+        ".*your dataloader is not resumable.*",  # it is, by the data module's position
+        ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
     ):
         warnings.filterwarnings("ignore", message)

@@ -267,6 +267,7 @@ def test_importing_the_command_imports_nothing_heavy():
         ("facades", "pairs.PairFolder"),
         ("faces_london", "images.ImageFolder"),
         ("olivetti", "images.ImageFolder"),
+        ("sprites", "poses.PoseFolder"),
         ("synthetic_heads", "frontal.FrontalFolder"),
         ("synthetic_people", "poses.PoseFolder"),
         ("video_clips", "clips.ClipFolder"),

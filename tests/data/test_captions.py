@@ -15,7 +15,7 @@ from PIL import Image
 from zoo.data import packs
 from zoo.data.avatar_words import avataaar, colour_name, face
 from zoo.data.caption_files import read_folder
-from zoo.data.caption_sets import CUB, Avatars, DungeonTiles, Emoji, OxfordFlowers, Stamps
+from zoo.data.caption_sets import CUB, Avatars, COCOCaptions, DungeonTiles, Emoji, OxfordFlowers, Stamps
 from zoo.data.captions import CaptionFolder, SceneCaptions
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
@@ -555,6 +555,106 @@ def test_flowers_take_their_class_from_their_captions(tmp_path: Path) -> None:
         UserError, match=r"image_10\.txt has captions for .*image_10\.jpg, which is not there"
     ):
         OxfordFlowers(str(tmp_path)).split("train")
+
+
+def coco(root: Path, year: int = 2014) -> dict[str, dict]:
+    """Three pictures for training and two for validation, two captions each but the third; gives the JSON."""
+    made: dict[str, dict] = {}
+    for part, numbers in (("train", (9, 25, 30)), ("val", (42, 73))):
+        names = {number: f"COCO_{part}{year}_{number:012}.jpg" for number in numbers}
+        for number, name in names.items():
+            picture(root / f"{part}{year}" / name, number, (12, 8))
+        rows = [
+            {"id": 10 * number + k, "image_id": number, "caption": text}
+            for number in numbers
+            for k, text in enumerate((f"A thing\n {number}. ", f"It is {number}")[: 1 if number == 30 else 2])
+        ]
+        images = [{"id": number, "file_name": name, "license": 3} for number, name in names.items()]
+        made[part] = {"info": {}, "licenses": [], "images": images, "annotations": rows[::-1]}
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / "annotations" / f"captions_{part}{year}.json").write_text(json.dumps(made[part]))
+    return made
+
+
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_coco(tmp_path: Path, year: int) -> None:
+    coco(tmp_path, year)
+    (tmp_path / "annotations" / f"person_keypoints_train{year}.json").write_text("{}")
+    data = COCOCaptions(str(tmp_path), size=8, text_words=64, wrong="both", batch_size=2)
+    train, test = data.records("train"), data.records("test")
+    assert [record.picture.name[-6:] for record in train] == ["09.jpg", "25.jpg", "30.jpg"]
+    assert [set(record.captions) for record in train] == [
+        {"A thing 9.", "It is 9"},
+        {"A thing 25.", "It is 25"},
+        {"A thing 30."},
+    ]
+    assert [record.picture.name[-6:] for record in test] == ["42.jpg", "73.jpg"]
+    assert data.split("val") is None and len(data.split("test")) == 2
+    assert data.load_size == 9 and data.fit == "crop" and data.mirror
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == batch["wrong_image"].shape == (2, 3, 8, 8)
+    assert value(data.split("test")[1]["image"]) == pytest.approx(73, abs=2)  # it was a JPEG
+    said = data.describe()
+    assert said["research_only"] is True and said["name"] == "COCO captions"
+    assert CaptionFolder.recognises(tmp_path)
+    found = CaptionFolder.check(tmp_path)
+    assert found.class_path == "zoo.data.caption_sets.COCOCaptions" and not found.errors
+    assert found.samples == {"train": 3, "test": 2}
+
+
+def change(part: str, **content: Any) -> Callable[[Path, dict], None]:
+    def write(root: Path, made: dict) -> None:
+        path = root / "annotations" / f"captions_{part}2014.json"
+        path.write_text(json.dumps(made[part] | content))
+
+    return write
+
+
+COCO_FAULTS: dict[str, tuple[Callable[[Path, dict], Any], str]] = {
+    "no table": (
+        lambda root, made: (root / "annotations/captions_train2014.json").unlink(),
+        "no picture for",
+    ),
+    "no tables": (
+        lambda root, made: [path.unlink() for path in (root / "annotations").iterdir()],
+        r"no annotations/captions_train2014\.json .*zoo data get coco_captions",
+    ),
+    "lost": (
+        lambda root, made: (root / "val2014/COCO_val2014_000000000073.jpg").unlink(),
+        r"captions_val2014\.json names COCO_val2014_000000000073\.jpg, which is not in .*val2014; unpack",
+    ),
+    "no folder": (
+        lambda root, made: (root / "train2014").rename(root / "train"),
+        r"names COCO_train2014_000000000009\.jpg, which is not in .*train2014; .* \(2 more faults",
+    ),
+    "no captions": (
+        change("val", annotations=[]),
+        r"captions_val2014\.json has no caption for COCO_val2014_0+42",
+    ),
+    "no list": (change("train", images=None), r"captions_train2014\.json is no file of COCO's captions"),
+    "no keys": (change("train", annotations=[{}]), r"captions_train2014\.json is no file of COCO's captions"),
+    "unknown": (
+        change("val", annotations=[{"image_id": k, "caption": "x"} for k in (42, 73, 7)]),
+        r"has captions for image 7, which it does not list",
+    ),
+    "outside": (
+        change("val", images=[{"id": 42, "file_name": "../train2014/COCO_train2014_000000000009.jpg"}]),
+        r"names \.\./train2014/COCO_train2014_000000000009\.jpg, which is not in",
+    ),
+    "cut": (
+        lambda root, made: (root / "annotations/captions_train2014.json").write_text('{"images": ['),
+        r"captions_train2014\.json is no file of COCO's captions",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", COCO_FAULTS)
+def test_faults_of_coco(tmp_path: Path, fault: str) -> None:
+    damage, expected = COCO_FAULTS[fault]
+    damage(tmp_path, coco(tmp_path))
+    with pytest.raises(UserError, match=expected) as caught:
+        COCOCaptions(str(tmp_path), size=8).split("train")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_set_that_is_not_there_is_named(tmp_path: Path) -> None:

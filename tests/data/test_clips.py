@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.data import clip_files
 from zoo.data.clip_files import look, read_frames
-from zoo.data.clip_sets import MovingDigits, SpriteClips
+from zoo.data.clip_sets import MovingDigits, MovingMNIST, SpriteClips
 from zoo.data.clips import ClipFolder, ClipWorld
 from zoo.errors import UserError
 from zoo.files import write_picture
@@ -142,6 +143,92 @@ def test_few_frames_are_decoded_to_read_a_late_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(av, "open", lambda *a, **k: Counting(opened(*a, **k)))
     assert [number_of(frame) for frame in read_frames(video, [80])] == [80]
     assert 1 <= len(seen) <= 9  # no more than from one key frame to the next
+
+
+def test_samples_do_not_depend_on_what_was_read_before(tmp_path: Path) -> None:
+    """Going on with an open decoder and beginning anew give the very same pixels, in any order."""
+    for name, options in (("few.mp4", {"g": "300", "bf": "2"}), ("open.mkv", {"g": "12", "bf": "2"})):
+        path = tmp_path / "train" / name
+        path.parent.mkdir(exist_ok=True)
+        random = np.random.default_rng(0)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options=options | {"x264-params": "open-gop=1"})
+            stream.width = stream.height = SIDE
+            stream.pix_fmt = "yuv420p"
+            still = random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+            for number in range(60):
+                values = np.roll(still, number, 1)
+                values[:8, :8] = random.integers(0, 256, (8, 8, 3))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format="rgb24")))
+            container.mux(stream.encode())
+    data = ClipFolder(str(tmp_path), past=2, future=1, hop=2, size=None)
+    train = data.split("train")
+
+    def fresh(index: int) -> torch.Tensor:
+        clip_files._kept.open = None
+        return train.load(index)["film"]
+
+    alone = [fresh(index) for index in range(len(train))]
+    assert len({film.numpy().tobytes() for film in alone}) == len(train) == 2 * 29
+    orders = [list(range(len(train))), list(range(0, len(train), 3)), list(range(len(train)))[::-1]]
+    orders += [np.random.default_rng(seed).permutation(len(train)).tolist() for seed in range(2)]
+    for order in orders:
+        for index in order:
+            assert torch.equal(train.load(index)["film"], alone[index]), (order[:5], index)
+
+
+def test_the_next_clip_goes_on_from_where_the_last_one_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = look(write_video(tmp_path / "film.gif", count=40))  # no key frame but the first is sought
+    opened: list[Path] = []
+    shown = clip_files._shown
+    monkeypatch.setattr(clip_files, "_shown", lambda path, start: opened.append(path) or shown(path, start))
+    for first in range(0, 40, 4):
+        assert [number_of(frame) for frame in read_frames(video, [first, first + 2])] == [first, first + 2]
+    assert len(opened) == 1
+    assert [number_of(frame) for frame in read_frames(video, [38])] == [38] and len(opened) == 2  # back
+    first, second = read_frames(video, [0, 5, 9]), read_frames(video, [3, 7, 8])  # two at a time
+    read = [(number_of(a), number_of(b)) for a, b in zip(first, second, strict=True)]
+    assert read == [(0, 3), (5, 7), (9, 8)]
+
+
+def test_beyond_the_next_key_frame_it_begins_anew_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = look(write_video(tmp_path / "film.mp4", count=60))  # a key frame in nine at least
+    starts: list[int | None] = []
+    shown = clip_files._shown
+    monkeypatch.setattr(clip_files, "_shown", lambda path, start: starts.append(start) or shown(path, start))
+    for number in (0, 2, 49, 51, 50):
+        assert [number_of(frame) for frame in read_frames(video, [number])] == [number]
+    assert len(starts) == 3 and starts[0] is None and starts[1] == starts[2] is not None
+
+
+def test_another_process_neither_uses_nor_closes_what_was_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = look(write_video(tmp_path / "film.gif", count=12))
+    list(read_frames(video, [0, 1]))
+    last: Any = clip_files._kept.open
+    monkeypatch.setattr(clip_files.os, "getpid", lambda: -1)
+    assert [number_of(frame) for frame in read_frames(video, [4])] == [4]
+    assert clip_files._kept.open is not None and clip_files._kept.open.frames is not last.frames
+    assert clip_files._inherited.pop() is last
+    assert last.frames.gi_frame is not None, "it was closed"
+
+
+def test_a_worker_does_not_touch_what_was_open_before_it(tmp_path: Path) -> None:
+    write_video(tmp_path / "train" / "film.mp4", 60)
+    data = ClipFolder(str(tmp_path), past=1, future=1, size=16, load_size=0, batch_size=5, seed=3)
+    train = data.split("train")
+    films = [train.load(index)["film"] for index in range(3)]
+    assert clip_files._kept.open is not None
+    data.num_workers = 2
+    batches = list(data.train_dataloader())
+    assert len(batches) == 6
+    films.append(train.load(3)["film"])  # goes on here with what was open before the fork
+    assert [number_of(film[0]) for film in films] == [0, 2, 4, 6]
 
 
 def test_a_phone_that_was_held_upright(tmp_path: Path) -> None:
@@ -552,6 +639,67 @@ def test_moving_digits_keep_the_digits_of_splits_apart(tmp_path: Path) -> None:
     assert data.describe()["contract"] == "clips"
     with pytest.raises(UserError, match=r"data\.count"):
         MovingDigits(str(tmp_path), count=0)
+
+
+def sequences(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Thirty sequences in place of 10,000, in the form of the published file."""
+    monkeypatch.setattr(MovingMNIST, "SHAPE", (20, 30, 64, 64))
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 64, 64), np.uint8)
+    np.save(root / "mnist_test_seq.npy", values)
+    return values
+
+
+def test_the_published_sequences_are_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = sequences(tmp_path, monkeypatch)
+    data = MovingMNIST(str(tmp_path), past=4, future=5, batch_size=2)
+    for split, first, count in (("train", 0, 24), ("val", 24, 3), ("test", 27, 3)):
+        clips = data.split(split)
+        assert len(clips) == count
+        for index in (0, count - 1):
+            film = torch.from_numpy(values[:9, first + index, None])
+            assert torch.equal(clips.load(index)["film"], film)
+            torch.testing.assert_close(clips[index]["past"], film[:4].float() / 127.5 - 1)
+            torch.testing.assert_close(clips[index]["future"], film[4:].float() / 127.5 - 1)
+    batch = next(iter(data.train_dataloader()))
+    assert batch["past"].shape == (2, 4, 1, 64, 64) and batch["future"].shape == (2, 5, 1, 64, 64)
+    said = data.describe()
+    assert said["contract"] == "clips" and said["name"].startswith("sequences of") and said["research_only"]
+
+
+def test_the_published_protocol_draws_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = sequences(tmp_path, monkeypatch)
+    write_idx(tmp_path, "train", np.full((10_005, 28, 28), 200, np.uint8))
+    write_idx(tmp_path, "t10k", np.full((5, 28, 28), 30, np.uint8))
+    data = MovingMNIST(str(tmp_path), mnist=str(tmp_path))
+    assert torch.equal(
+        data.split("train").load(3)["film"], MovingDigits(str(tmp_path)).dataset("train").load(3)["film"]
+    )
+    assert len(data.split("val")) == 1000 and len(data.split("test")) == 30
+    assert torch.equal(data.split("test").load(29)["film"], torch.from_numpy(values[:, 29, None]))
+    divided = MovingMNIST(str(tmp_path)).describe()
+    assert divided["fingerprint"] in data.describe()["fingerprint"] != divided["fingerprint"]
+
+
+@pytest.mark.parametrize("fault", ["gone", "cut", "shape", "kind", "pickle", "text"])
+def test_a_faulty_file_of_sequences_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    values, path = sequences(tmp_path, monkeypatch), tmp_path / "mnist_test_seq.npy"
+    if fault == "gone":
+        path.unlink()
+    elif fault == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif fault == "text":
+        path.write_text("404 not found")
+    else:
+        other = {"shape": values.swapaxes(0, 1), "kind": values.astype(np.int16), "pickle": np.array([None])}
+        np.save(path, other[fault], allow_pickle=True)
+    said = {"shape": r"holds \(30, 20, 64, 64\) of uint8 where", "kind": "of int16 where Moving MNIST is"}
+    with pytest.raises(UserError, match=said.get(fault, "zoo data get moving_mnist")) as caught:
+        MovingMNIST(str(tmp_path)).split("train")
+    assert "\n" not in str(caught.value) and "mnist_test_seq.npy" in str(caught.value)
+    with pytest.raises(UserError, match=r"data\.past and data\.future are 10 and 11 frames"):
+        MovingMNIST(str(tmp_path), future=11)
 
 
 # --------------------------------------------------------------------------------------------------- pictures

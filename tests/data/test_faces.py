@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
 from zoo.data.worlds import faces
 from zoo.data.worlds.faces import LANDMARKS, Face, Parameters, draw, emoji, parameters
+from zoo.data.worlds.heads import STEP, Head, _rings
 
 NAMES = {name: at for at, name in enumerate(LANDMARKS)}
 
@@ -33,6 +35,37 @@ def test_a_face_is_a_function_of_its_parameters() -> None:
     assert parameters(1, 7) == parameters(1, 7)
     assert parameters(1, 7) != parameters(2, 7) and parameters(1, 7).person != parameters(1, 8).person
     assert torch.equal(emoji(parameters(1, 7), 32), emoji(parameters(1, 7), 32))
+
+
+def test_what_pictures_of_one_head_share_changes_none_of_them() -> None:
+    """A head's pictures under each hair are the same alone and after those under all the others."""
+    styles = [parameters_with(hair=hair) for hair in get_args(faces.Hair)]
+
+    def pictures(shown: Parameters) -> torch.Tensor:
+        return torch.stack([draw(shown, 50, 32).picture, draw(shown, 0, 32).picture, emoji(shown, 32)])
+
+    alone = []
+    for shown in styles:
+        _rings.cache_clear()
+        alone.append(pictures(shown))
+    for _ in range(2):
+        assert all(map(torch.equal, alone, map(pictures, styles)))
+
+
+@pytest.mark.parametrize(("shell", "curtain"), [(0.0, False), (0.1, False), (0.1, True)])
+def test_the_rings_of_a_head(shell: float, curtain: bool) -> None:
+    """Half of a superellipse under half of another; a shell stands off it, a curtain hangs down."""
+    width, jaw = 0.7, 0.4
+    head = Head(width, jaw, 0.0, 0.0, shell, curtain)
+    for number in range(1, 160, 6):
+        y = -1 + number * STEP
+        power = 2.1 + 1.6 * jaw if y > 0 else 2.3
+        half = width * (1 - abs(y) ** power) ** (1 / power if y > 0 else 0.5)
+        half *= 1 - (0.26 - 0.2 * jaw) * max(y, 0)
+        if curtain and y > 0.3:
+            half = width
+        if not curtain or not -0.1 < y < 0.3:
+            assert head.row(y * (1 + shell) if y < 0 else y)[0] == pytest.approx(half + shell, abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [16, 50, 64])

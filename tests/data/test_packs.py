@@ -18,7 +18,7 @@ from zoo.data.images import ImageFolder
 from zoo.data.packs import INDEX, Pack, PackKey
 from zoo.data.pairs import ScenePairs
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files import cache_folder, write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,8 @@ def test_a_pack_gives_back_every_kind_of_field() -> None:
     assert len(pack) == 5
     for index in range(5):
         assert equal(samples.load(index), pack[index])
-    assert pack[1]["image"].add_(1).sum() != pack[1]["image"].sum(), "a sample is a copy, not the file"
+    pack[1]["image"].add_(1)
+    assert equal(samples.load(1), Pack.open(key(samples))[1]), "what is written to a sample misses the file"
     with pytest.raises(IndexError):
         pack[5]
     assert equal(pickle.loads(pickle.dumps(pack))[4], samples.load(4)), "workers that are spawned get one too"
@@ -140,7 +141,7 @@ def test_a_pack_that_was_cut_off_is_never_read(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(KeyboardInterrupt):
         packs.write(Stops(), key(samples))
-    assert not list((packs.cache_folder() / "packs").iterdir()), "nothing is left behind"
+    assert not list((cache_folder() / "packs").iterdir()), "nothing is left behind"
     folder = packs.write(samples, key(samples))
     (folder / "image").write_bytes((folder / "image").read_bytes()[:-1])
     with pytest.raises(UserError, match=r"is damaged; delete that folder"):
@@ -180,11 +181,45 @@ def test_samples_that_differ_in_kind_are_refused() -> None:
     for second, message in (
         ({"image": torch.zeros(1), "more": torch.zeros(1)}, "other fields"),
         ({"image": torch.zeros(1, dtype=torch.uint8)}, "other fields"),
+        ({"image": "text"}, "other fields"),
         ({"image": torch.zeros(1, 1)}, "numbers of dimensions"),
         ({"image": 3.0}, "tensors and strings"),
     ):
         with pytest.raises(UserError, match=message):
             packs.write(Odd(second), key(Odd(second)))
+
+
+def test_pictures_of_8_and_16_bit_stand_in_one_pack(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    for i in range(12):
+        picture = torch.rand(3, 9, 11 + 2 * (i % 2), generator=random) * 2 - 1
+        write_picture(tmp_path / "photos" / f"{i:02}.png", picture, 16 if i % 3 == 1 else 8)
+
+    def make(packed: bool) -> ImageFolder:
+        return ImageFolder(
+            str(tmp_path / "photos"),
+            size=5,
+            load_size=9,
+            random_crop=True,
+            hold_out=0,
+            packed=packed,
+            batch_size=4,
+        )
+
+    plain = make(False)
+    samples = plain.split("train")
+    assert samples is not None
+    kinds = {str(samples.load(i)["image"].dtype) for i in range(12)}
+    assert kinds == {"torch.uint8", "torch.uint16"}
+    packs.write(samples, plain.pack_key("train"))
+    packed = make(True).split("train")
+    assert packed is not None and packed.pack is not None
+    for i in (1, 0, 4, 11, 2, 10):
+        assert equal(samples.load(i), packed.pack[i])
+        for key_ in (i, (3, i)):
+            assert torch.equal(samples[key_]["image"], packed[key_]["image"])
+    batches = [torch.cat([b["image"] for b in make(p).train_dataloader()]) for p in (False, True)]
+    assert batches[0].shape == (12, 3, 5, 5) and torch.equal(*batches)
 
 
 def test_drawn_scenes_are_packed_too() -> None:

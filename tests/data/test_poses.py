@@ -11,13 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.data.base import to_values
 from zoo.data.packs import write
 from zoo.data.pose_files import read_people
 from zoo.data.poses import PoseFolder, PoseWorld, find_pairs
 from zoo.data.skeletons import COCO, OPENPOSE, Skeleton, draw_pose, keypoint_maps, pose_mask, to_openpose
 from zoo.data.worlds import people
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files import read_array, write_picture
 
 HEAD = "image,identity," + ",".join(f"{name}_x,{name}_y" for name in COCO)
 BODY = [(16 + (k % 3) * 4, 4 + 3 * k) for k in range(17)]  # any points inside 32 x 64
@@ -126,7 +127,7 @@ def test_pairs_are_two_pictures_of_one_identity(tmp_path: Path) -> None:
         ("dan_1.png", "dan_2.png"),
         ("dan_2.png", "dan_1.png"),
     }
-    sample = train.sample(0, None)
+    sample = to_values(train.sample(0, None))
     assert {key: tuple(value.shape) for key, value in sample.items()} == {
         "input": (3, 64, 32),
         "pose": (18, 64, 32),
@@ -155,8 +156,8 @@ def test_splits_share_no_identity_and_an_identity_column_wins(tmp_path: Path) ->
 
 def test_mirroring_turns_all_alike(tmp_path: Path) -> None:
     train = module(folder(tmp_path)).split("train")
-    plain = train.sample(0, None)
-    seeds = [train.sample(0, torch.Generator().manual_seed(k)) for k in range(12)]
+    plain = to_values(train.sample(0, None))
+    seeds = [to_values(train.sample(0, torch.Generator().manual_seed(k))) for k in range(12)]
     mirrored = [s for s in seeds if not torch.equal(s["input"], plain["input"])]
     assert 0 < len(mirrored) < 12
     for sample in mirrored:
@@ -164,7 +165,24 @@ def test_mirroring_turns_all_alike(tmp_path: Path) -> None:
             assert torch.equal(sample[key], plain[key].flip(2))
         assert torch.equal(sample["pose"], plain["pose"].flip(2)[OPENPOSE.mirrored])
     test = module(tmp_path).split("test")
-    assert all(torch.equal(test[k]["input"], test.sample(k, None)["input"]) for k in range(2))
+    assert all(torch.equal(test[k]["input"], to_values(test.sample(k, None))["input"]) for k in range(2))
+
+
+def test_pictures_may_be_numpy_files(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    pairs = module(root).split("train")
+    before = [pairs.load(index) for index in range(len(pairs))]
+    for path in (root / "images").glob("*.png"):
+        np.save(path.with_suffix(".npy"), read_array(path))
+        path.unlink()
+    table = root / "keypoints.csv"
+    table.write_text(table.read_text().replace(".png", ".npy"))
+    assert PoseFolder.recognises(root) and not PoseFolder.check(root).errors
+    after = module(root, mirror=False).split("train")
+    assert len(after) == len(before) > 0
+    for index, one in enumerate(before):
+        other = after.load(index)
+        assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_pictures_and_keypoints_are_resized_alike(tmp_path: Path) -> None:
@@ -182,7 +200,7 @@ def test_depth_and_channels_of_files(tmp_path: Path) -> None:
     Image.new("LA", (32, 64), (77, 3)).save(root / "images" / "cleo_2.png")
     train = module(root, mirror=False).split("train")
     assert train.load(0)["input"].dtype == torch.uint16
-    sample = train.sample(0, None)
+    sample = to_values(train.sample(0, None))
     assert sample["input"][0, 32, 16] == pytest.approx(100 / 127.5 - 1, abs=1e-4)
     assert sample["target"][:, 32, 16].tolist() == [pytest.approx(77 / 127.5 - 1, abs=1e-6)] * 3
 

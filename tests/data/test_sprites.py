@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data.poses import Sprites
+from zoo.data.poses import PoseFolder, Sprites
 from zoo.data.sprites import ACTIONS, CHARACTERS, PARTS, SpriteSheets, on_black
 from zoo.errors import UserError
 
@@ -138,6 +138,23 @@ def test_a_faulty_sheet_is_named(tmp_path: Path, fault: str, root: Path) -> None
         data.sheets.character(3).frames("walk_left")
     assert str(caught.value).count("\n") == 0
     assert fault == "empty" or "hair/3.png" in str(caught.value)
+
+
+def test_a_folder_of_sheets_is_known_and_checked(tmp_path: Path, root: Path) -> None:
+    assert PoseFolder.recognises(root) and not PoseFolder.recognises(root / "hair")
+    found = PoseFolder.check(root)
+    assert found.class_path == "zoo.data.poses.Sprites" and not found.errors and found.contract == "poses"
+    assert found.samples == {"train": 72_000, "val": 148 * 72, "test": 148 * 72} and len(found.facts) == 25
+    for path in root.rglob("*.png"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.relative_to(root)).symlink_to(path)
+    (tmp_path / "hair" / "3.png").unlink()
+    (tmp_path / "body" / "0.png").unlink()
+    Image.new("RGBA", (5, 5)).save(tmp_path / "body" / "0.png")
+    assert PoseFolder.recognises(tmp_path)
+    found = PoseFolder.check(tmp_path)
+    assert sorted(Path(fault.file).name for fault in found.errors) == ["0.png", "3.png"]
+    assert "5 x 5 pixels" in found.errors[0].text and "does not exist" in found.errors[1].text
 
 
 def test_the_real_sheets(zoo_data: Path) -> None:

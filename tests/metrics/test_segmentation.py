@@ -118,7 +118,7 @@ def run(trainer: Any, score: SegmentationScore, perfect: bool) -> dict[tuple[str
 def test_the_callback_scores_and_keeps_its_segmenter(
     trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "home"))
     rows = run(trainer, SegmentationScore(classes=16, steps=30), perfect=True)
     metrics = ("segmenter-pixel-accuracy", "segmenter-class-accuracy", "segmenter-class-iou")
     assert len(rows) == 9
@@ -146,7 +146,7 @@ def test_the_callback_scores_and_keeps_its_segmenter(
 def test_another_training_is_another_segmenter(
     trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "home"))
     names = set()
     for options in ({"steps": 2}, {"steps": 3}, {"steps": 2, "seed": 1}, {"steps": 2, "train_pairs": 16}):
         rows = run(trainer, SegmentationScore(classes=16, **options), perfect=True)

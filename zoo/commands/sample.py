@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from zoo.checkpoints import Pretrained
 
-AT_ONCE = 256  # samples of noise computed together
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
@@ -64,6 +62,7 @@ def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
     import torch
 
     from zoo.files import write_picture
+    from zoo.metrics.subjects import AT_ONCE
     from zoo.pictures import mosaic, scatter
 
     number = 64 if args.number is None else args.number

@@ -33,6 +33,7 @@ Sample = dict[str, Any]
 Split = Literal["train", "val", "test"]
 Key = int | tuple[int, int]
 
+BYTES = (torch.uint8, torch.uint16)  # of pictures as they lie in files
 CACHE_BYTES = 2 * 2**30  # all workers of a loader together keep no more of a split
 
 
@@ -61,7 +62,10 @@ class SampleSet(Dataset[Batch]):
         raise NotImplementedError
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The sample in its contract's values, from what :meth:`load` gave, which stays as it is.
+        """The sample by its contract, from what :meth:`load` gave, which stays as it is.
+
+        Pictures may stay in bytes (uint8 or uint16): so they leave a worker in a quarter of the time, and a
+        whole batch becomes floats at once.
 
         Args:
             loaded: Of one sample.
@@ -74,7 +78,7 @@ class SampleSet(Dataset[Batch]):
         return []
 
     def sample(self, index: int, random: torch.Generator | None) -> Sample:
-        """Sample ``index``; ``random`` decides augmentation and is None where none is wanted (evaluation)."""
+        """Sample ``index`` as :meth:`finish` leaves it; ``random`` is None where nothing is augmented."""
         return self.finish(self._loaded(index), random)
 
     def _loaded(self, index: int) -> Sample:
@@ -92,15 +96,18 @@ class SampleSet(Dataset[Batch]):
         return loaded
 
     def __getitem__(self, key: Key) -> Batch:
-        """The sample of a plain index (evaluation) or of (epoch, index) (training)."""
+        """The sample of a plain index (evaluation) or of (epoch, index) (training), pictures in [-1, 1]."""
+        return to_values(self._of_key(key))
+
+    def __getitems__(self, keys: list[Key]) -> list[Batch] | Batch:
+        """Samples for :func:`collate` to make one batch of; a set in memory may give the batch at once."""
+        return [self._of_key(key) for key in keys]
+
+    def _of_key(self, key: Key) -> Sample:
         if isinstance(key, int):
             return self.sample(key, None)
         epoch, index = key
         return self.sample(index, torch.Generator().manual_seed(mix("sample", self.seed, epoch, index)))
-
-    def __getitems__(self, keys: list[Key]) -> list[Batch] | Batch:
-        """Samples of one batch; a set in memory may give the collated batch at once."""
-        return [self[key] for key in keys]
 
 
 def to_floats(values: Tensor) -> Tensor:
@@ -109,8 +116,25 @@ def to_floats(values: Tensor) -> Tensor:
     return values.float().mul_(2 / highest).sub_(1)
 
 
+def to_values(batch: Batch) -> Batch:
+    """A batch or a sample whose pictures in bytes have become floats in [-1, 1]; nothing else is in bytes."""
+    return {
+        key: to_floats(value) if isinstance(value, Tensor) and value.dtype in BYTES else value
+        for key, value in batch.items()
+    }
+
+
 def collate(samples: list[Batch] | Batch) -> Batch:
-    """Stack samples into a batch; names what differs when they do not fit together.
+    """The batch of some samples in its contract's values.
+
+    Raises:
+        UserError: Sizes differ; gives both shapes.
+    """
+    return to_values(stack(samples))
+
+
+def stack(samples: list[Batch] | Batch) -> Batch:
+    """Stack samples, pictures in bytes where they are; names what differs when they do not fit together.
 
     Raises:
         UserError: Sizes differ; gives both shapes.
@@ -119,7 +143,11 @@ def collate(samples: list[Batch] | Batch) -> Batch:
         return samples
     for key, first in samples[0].items():
         for other in samples[1:]:
-            if isinstance(first, Tensor) and first.shape != other[key].shape:
+            if not isinstance(first, Tensor):
+                break
+            if first.dtype != other[key].dtype:  # 8 and 16 bit, which meet in floats
+                return stack([to_values(sample) for sample in samples])
+            if first.shape != other[key].shape:
                 raise UserError(
                     f"Samples of one batch differ in size ({key}: {tuple(first.shape)} and "
                     f"{tuple(other[key].shape)}); set data.size so that all are brought to "
@@ -176,6 +204,17 @@ class EvalSampler(DistributedSampler[Any]):
         return iter(self.indices)
 
 
+class Loader(DataLoader[Batch]):
+    """A loader whose workers hand over pictures in bytes, and whose batches hold them in [-1, 1]."""
+
+    leave_bytes = False  # for a trainer with a GPU: its data module makes floats of them there
+
+    def __iter__(self) -> Any:
+        """Yield batches."""
+        batches = super().__iter__()
+        return batches if self.leave_bytes else map(to_values, batches)
+
+
 class LoaderOptions(TypedDict, total=False):
     """What every data module takes; the meaning and the defaults stand at :class:`DataModule`."""
 
@@ -193,8 +232,9 @@ class DataModule(pl.LightningDataModule):
     A subclass writes :meth:`dataset` and, for what a checkpoint must know, :meth:`describe`.
 
     Args:
-        batch_size: Samples a training batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        batch_size: Samples a training batch, on each process; ``usual_batch_size`` when not given.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given (or what the
+            class says is usual).
         num_workers: Processes that prepare batches beside training; 0 prepares in the training process.
         seed: Of order and augmentation; the run's seed when not given.
         packed: Read samples from the pack that ``zoo data pack`` wrote; a missing or stale one is refused.
@@ -203,11 +243,13 @@ class DataModule(pl.LightningDataModule):
     """
 
     contract: ClassVar[str]
-    worth_keeping: ClassVar[bool] = True  # whether ``cache`` is on when it is not given
+    usual_batch_size: ClassVar[int] = 16  # these three hold for what is not given
+    usual_eval_batch_size: ClassVar[int | None] = None
+    worth_keeping: ClassVar[bool] = True
 
     def __init__(
         self,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int | None = None,
@@ -215,10 +257,10 @@ class DataModule(pl.LightningDataModule):
         cache: bool | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
+        self.batch_size = self.usual_batch_size if batch_size is None else batch_size
+        if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size or batch_size
+        self.eval_batch_size = eval_batch_size or self.usual_eval_batch_size or self.batch_size
         self.num_workers = num_workers
         self.seed = seed
         self.packed = packed
@@ -359,6 +401,10 @@ class DataModule(pl.LightningDataModule):
         """The same as for test."""
         return self._eval_loader("test")
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Pictures that came to the device in bytes, as floats in [-1, 1]."""
+        return to_values(batch)
+
     def _eval_loader(self, name: Split) -> Any:
         built = self.split(name)
         if built is None:
@@ -369,10 +415,10 @@ class DataModule(pl.LightningDataModule):
         )
 
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
-        return DataLoader(
+        loader = Loader(
             samples,
             batch_size=batch_size,
-            collate_fn=collate,
+            collate_fn=stack,
             num_workers=self.num_workers,
             worker_init_fn=_deaf_to_interrupt,
             persistent_workers=self.num_workers > 0,
@@ -381,6 +427,8 @@ class DataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self._seed),
             **options,
         )
+        loader.leave_bytes = loader.pin_memory and self.trainer is not None
+        return loader
 
 
 def find_root(root: str | Path) -> Path:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.base import Sample, SampleSet, to_floats
+from zoo.data.base import Sample, SampleSet
 from zoo.data.caption_files import Captioned
-from zoo.data.pairs import resized
+from zoo.data.domain_files import Fit, squared
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.features.text import TextEncoder
@@ -23,7 +23,6 @@ from zoo.files import read_array
 from zoo.guards import mix
 
 Wrong = Literal["image", "text", "both"]
-Fit = Literal["pad", "crop", "stretch"]
 Pixels = np.ndarray[Any, Any]
 DRAWS = 32  # of a mismatch at random, before all others are gone through
 
@@ -91,7 +90,7 @@ class MatchSet(SampleSet):
         )
 
     def _image(self, loaded: Sample, random: torch.Generator | None) -> Tensor:
-        """The picture (3, size, size) in [-1, 1]: its middle, or in training any part, mirrored or not."""
+        """The picture (3, size, size) in bytes: its middle, or in training any part, mirrored or not."""
         image: Tensor = loaded["image"]
         spare = image.shape[1] - self.size
         top = left = spare // 2
@@ -100,7 +99,7 @@ class MatchSet(SampleSet):
             top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (spare + 1, spare + 1, 2))
             mirrored = self.mirror and coin == 1
         cut = image[:, top : top + self.size, left : left + self.size]
-        return to_floats(cut.flip(-1) if mirrored else cut)
+        return cut.flip(-1) if mirrored else cut
 
     def _text(self, loaded: Sample, random: torch.Generator | None) -> tuple[Tensor, str]:
         """The mean vector of some captions, and the first of these: the first ones, or in training any."""
@@ -156,10 +155,11 @@ class CaptionSet(MatchSet):
         """
         record = self.records[index]
         end = self._ends[index]
-        image = square(read_record(record, self.background), self.load_size, self.fit, self.background)
+        pixels = torch.from_numpy(read_record(record, self.background)).permute(2, 0, 1)
+        image, _ = squared(pixels, self.load_size, self.fit, self.background)
         return {
             "index": torch.tensor(index),
-            "image": torch.from_numpy(image),
+            "image": image,
             "captions": "\n".join(record.captions),
             "texts": self.vectors[end - len(record.captions) : end],
         }
@@ -185,22 +185,6 @@ def read_record(record: Captioned, background: int) -> Pixels:
         over = (pixels[:, :, :-1] * alpha + background * (255 - alpha) + 127) // 255
         pixels = over.astype(np.uint8)
     return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
-
-
-def square(pixels: Pixels, side: int, fit: Fit, background: int) -> Pixels:
-    """A picture (H, W, 3) of 8 bit as (3, side, side): padded, cut in its middle, or stretched."""
-    height, width = pixels.shape[:2]
-    if fit == "stretch":
-        return np.ascontiguousarray(resized(pixels, side, side))
-    scale = side / (max if fit == "pad" else min)(height, width)
-    small = resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-    _, height, width = small.shape
-    top, left = abs(side - height) // 2, abs(side - width) // 2
-    if fit == "crop":
-        return np.ascontiguousarray(small[:, top : top + side, left : left + side])
-    padded = np.full((3, side, side), background, np.uint8)
-    padded[:, top : top + height, left : left + width] = small
-    return padded
 
 
 class SceneSet(MatchSet):

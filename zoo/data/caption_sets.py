@@ -1,19 +1,24 @@
 """Known sets of captioned pictures: a recipe needs only ``root``.
 
 Small ones that train in minutes: emoji, Tux Paint's stamps, monsters of Dungeon Crawl, and avatars whose
-captions are made from the parameters that drew them. And, once a person has fetched them, the two sets of
-GAN-INT-CLS and StackGAN: birds (CUB-200-2011) and flowers (Oxford-102) with the ten sentences a picture that
-Reed collected, as::
+captions are made from the parameters that drew them. And, once a person has fetched them, the sets of
+GAN-INT-CLS and StackGAN: COCO, and birds (CUB-200-2011) and flowers (Oxford-102) with the ten sentences a
+picture that Reed collected, as::
 
     cub200/                                     flowers102/
       images/001.Black_footed_Albatross/…         jpg/image_00001.jpg …
       images.txt, bounding_boxes.txt              text_c10/class_00001/image_06734.txt …
       text_c10/001.Black_footed_Albatross/…       trainvalclasses.txt, testclasses.txt
       trainvalclasses.txt, testclasses.txt      the lists of classes may be missing
+
+    coco_captions/
+      train2014/*.jpg, val2014/*.jpg            or 2017
+      annotations/captions_train2014.json, annotations/captions_val2014.json
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
@@ -286,8 +291,92 @@ class OxfordFlowers(_Known):
         return (root / "jpg").is_dir() and (root / "text_c10").is_dir()
 
 
+class COCOCaptions(_Known):
+    """COCO: photographs of everyday scenes with five sentences each, of 2014 (82,783 + 40,504) or 2017.
+
+    The papers train on its training part and report on its validation part, which is ``test`` here, for the
+    captions of COCO's own test part are not published; so there is no ``val``.
+
+    Args:
+        root: The folder.
+        size: Pixels of each side.
+        options: Of :class:`zoo.data.captions.CaptionFolder`; other than there, pictures are cut as in
+            StackGAN (``fit: crop``, ``load_size`` 76/64 of ``size``) and mirrored, though some captions say
+            left and right.
+    """
+
+    title = "COCO captions"
+    licence = "captions CC BY 4.0; the pictures keep their Flickr licences: research use only"
+    research_only = True
+
+    def __init__(self, root: str, size: int = 64, **options: Unpack[CaptionOptions]) -> None:
+        super().__init__(root, size, {"load_size": size * 76 // 64, "fit": "crop", "mirror": True}, options)
+
+    @classmethod
+    def read(cls, root: Path) -> Found:
+        """The pictures of ``train`` and ``val`` that have captions."""
+        tables = [table for name in _COCO_PARTS if (table := _coco_table(root, name))]
+        if not tables:
+            raise UserError(
+                f"The folder {root} has no annotations/captions_train2014.json (nor of 2017); fetch them "
+                "with zoo data get coco_captions, or change data.root."
+            )
+        found = Found(f"COCO's pictures with {' and '.join(table.name for table in tables)}", files=tables)
+        for table in tables:
+            _read_coco(table, root, found)
+        found.records.sort(key=lambda record: record.picture)
+        return found
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there are COCO's training captions."""
+        return _coco_table(root, "train") is not None
+
+
+_COCO_PARTS: dict[str, Split] = {"train": "train", "val": "test"}
+
+
+def _coco_table(root: Path, part: str) -> Path | None:
+    tables = (root / "annotations" / f"captions_{part}{year}.json" for year in (2014, 2017))
+    return next((table for table in tables if table.is_file()), None)
+
+
+def _read_coco(table: Path, root: Path, found: Found) -> None:
+    """The pictures and sentences of one of COCO's files; faults go into ``found``."""
+    part, written = table.stem.removeprefix("captions_"), decoded(table, found)
+    if written is None:
+        return
+    try:
+        content = json.loads(written)
+        names = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
+        captions: defaultdict[int, list[str]] = defaultdict(list)
+        for row in content["annotations"]:
+            captions[int(row["image_id"])].append(" ".join(str(row["caption"]).split()))
+    except (ValueError, KeyError, TypeError) as error:
+        text = f"{table} is no file of COCO's captions ({type(error).__name__}: {error}); fetch it again."
+        found.fault(table, text)
+        return
+    folder = root / part
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for number, name in names.items():
+        texts = tuple(dict.fromkeys(text for text in captions.pop(number, []) if text))
+        if name not in there:
+            found.fault(
+                table, f"{table} names {name}, which is not in {folder}; unpack the whole {part}.zip."
+            )
+        elif not texts:
+            found.fault(table, f"{table} has no caption for {name}; fetch it again.")
+        else:
+            found.records.append(Captioned(folder / name, texts, split=_COCO_PARTS[part[:-4]]))
+    if captions:
+        text = (
+            f"{table} has captions for image {next(iter(captions))}, which it does not list; fetch it again."
+        )
+        found.fault(table, text)
+
+
 def _paper(size: int) -> CaptionOptions:
-    """How GAN-INT-CLS and StackGAN prepare their sets."""
+    """How GAN-INT-CLS and StackGAN prepare birds and flowers."""
     return {"load_size": size * 76 // 64, "fit": "stretch", "mirror": True, "average": 4, "split_by": "class"}
 
 
@@ -350,4 +439,12 @@ def _numbered(file: Path, found: Found) -> dict[str, str]:
     return {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
 
 
-KNOWN: tuple[type[CaptionFolder], ...] = (Emoji, DungeonTiles, Stamps, Avatars, CUB, OxfordFlowers)
+KNOWN: tuple[type[CaptionFolder], ...] = (
+    Emoji,
+    DungeonTiles,
+    Stamps,
+    Avatars,
+    CUB,
+    OxfordFlowers,
+    COCOCaptions,
+)

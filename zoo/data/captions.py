@@ -18,8 +18,8 @@ one's own is one of::
 
 or holds ``train``, ``val`` and ``test`` with one of these each. ``class`` (or ``category``) and ``split``
 may be missing; ``file_name`` and ``text`` do for ``image`` and ``caption``, and ``metadata.csv`` or
-``metadata.jsonl`` for the file's name. Files are UTF-8. Pictures are PNG, JPEG, TIFF, WebP or BMP, 8 or 16
-bit, and become RGB of 8 bit.
+``metadata.jsonl`` for the file's name. Files are UTF-8. Pictures are PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or
+16 bit, and become RGB of 8 bit.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from torch import Tensor
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, Split, find_root, folder_fingerprint
 from zoo.data.caption_files import EXPECTED, Captioned, Found, looks_captioned, read_folder
-from zoo.data.caption_samples import CaptionSet, Fit, SceneSet, Wrong, read_record, to_bytes
+from zoo.data.caption_samples import CaptionSet, SceneSet, Wrong, read_record, to_bytes
 from zoo.data.checks import Facts, Fault, Findings, examine, picture_facts, require_training
-from zoo.data.packs import cache_folder
+from zoo.data.domain_files import Fit
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, cached_vectors, text_encoder
-from zoo.files import read_array
+from zoo.files import cache_folder, read_array
 from zoo.guards import mix
 from zoo.pictures import captioned
 

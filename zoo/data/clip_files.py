@@ -4,7 +4,8 @@ frames.
 A file's frames are numbered in the order in which they are shown, by the time stamps of its packets: that
 is right for any rate, steady or not, and needs no decoding. To read some, the decoder is set to the key
 frame before the first one and runs forward; each picture that comes out is known by its time stamp, so
-none is taken for another.
+none is taken for another. The decoder then stays open: where the next frames that are asked for lie further
+on from the same key frame, it goes on from where it stands, through the very states that it would reach anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -189,14 +192,50 @@ def _decoded(path: Path, marks: list[int], starts: Sequence[int | None]) -> Iter
 def _run(path: Path, marks: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
     """Decode forward and give what is wanted with its time stamp; ends where the file or the wishes end."""
     wanted = set(marks)
+    frames = _going_on(path, start, marks[0]) or _shown(path, start)
+    for frame in frames:
+        if frame.pts in wanted and not frame.is_corrupt:
+            yield frame.pts, np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+        if frame.pts is not None and frame.pts >= marks[-1]:
+            _kept.open = _Open(os.getpid(), path, start, frame.pts, frames)
+            return
+
+
+def _shown(path: Path, start: int | None) -> Iterator[VideoFrame]:
+    """The frames of a file from a key frame on; None begins with the file."""
     with _opened(path) as (container, stream):
         if start is not None:
             container.seek(start, stream=stream)
-        for frame in container.decode(stream):
-            if frame.pts in wanted and not frame.is_corrupt:
-                yield frame.pts, np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-            if frame.pts is not None and frame.pts >= marks[-1]:
-                return
+        yield from container.decode(stream)
+
+
+class _Open(NamedTuple):
+    process: int
+    path: Path
+    start: int | None
+    at: int  # time stamp of the last frame that came out
+    frames: Iterator[VideoFrame]
+
+
+class _Kept(threading.local):
+    """What each thread has open."""
+
+    open: _Open | None = None
+
+
+_kept = _Kept()
+_inherited: list[_Open] = []  # from before a fork: to close one would wait for threads that are not here
+
+
+def _going_on(path: Path, start: int | None, first: int) -> Iterator[VideoFrame] | None:
+    """The frames of what is open, taken from there, where they run from this start towards ``first``."""
+    last, _kept.open = _kept.open, None
+    if last is not None and last.process != os.getpid():
+        _inherited.append(last)
+        return None
+    if last is None or (last.path, last.start) != (path, start) or last.at >= first:
+        return None
+    return last.frames
 
 
 class _Times(NamedTuple):

@@ -6,15 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 
-from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
+from zoo.data.base import LoaderOptions, Sample, SampleSet, Split, find_root
 from zoo.data.clips import FIRST, ClipModule, DrawnClips, cut_film, resized
 from zoo.data.images import MNIST, MemorySet
 from zoo.data.poses import Sprites
 from zoo.data.sprites import ACTIONS, FRAMES, SpriteSheets, on_black
 from zoo.data.worlds import clips
 from zoo.errors import UserError
+from zoo.files import sha256
 
 
 class MovingDigits(ClipModule):
@@ -80,6 +82,124 @@ class MovingDigits(ClipModule):
                 key: getattr(self, key) for key in ("past", "future", "size", "count", "world")
             },
         }
+
+
+class MovingMNIST(ClipModule):
+    """Moving MNIST's own 10,000 sequences of 20 frames (https://arxiv.org/abs/1502.04681), from their file.
+
+    They are a test set: with ``mnist`` all of them are for test, and training and validation are drawn as in
+    :class:`MovingDigits`, which is the published protocol. Without it the sequences are divided, the last
+    1,000 for test and the 1,000 before for validation, and numbers do not compare with published ones.
+
+    Args:
+        root: Folder of ``mnist_test_seq.npy``.
+        mnist: Folder of MNIST's idx files; None divides the sequences.
+        past: Frames that a model is given; 10 in the protocol.
+        future: Frames that follow; 10 in the protocol, 20 with the past at most.
+        options: Those of every data module; ``cache`` is off when not given, for the file is mapped.
+    """
+
+    worth_keeping = False
+    FILE = "mnist_test_seq.npy"
+    SHAPE = (20, 10_000, 64, 64)
+    GENUINE = "c2a3e8d3939c001ab77bf543f130157424efa486bb4d0974d2cebb773b13f8b3"  # its SHA-256
+
+    def __init__(
+        self,
+        root: str = "data/moving_mnist",
+        mnist: str | None = None,
+        past: int = 10,
+        future: int = 10,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(past, future, **options)
+        if past + future > self.SHAPE[0]:
+            raise UserError(
+                f"data.past and data.future are {past} and {future} frames, but a sequence has "
+                f"{self.SHAPE[0]}; lower one."
+            )
+        self.path = find_root(root) / self.FILE
+        self._drawn = MovingDigits(mnist, past, future) if mnist else None
+
+    def dataset(self, split: Split) -> SampleSet:
+        """The sequences of a split, or drawn films.
+
+        Raises:
+            UserError: The file is missing, damaged or of another shape; or MNIST's are.
+        """
+        if self._drawn and split != "test":
+            return self._drawn.dataset(split)
+        sequences = _mapped(self.path)
+        if sequences.shape != self.SHAPE or sequences.dtype != np.uint8:
+            raise UserError(
+                f"{self.path} holds {sequences.shape} of {sequences.dtype} where Moving MNIST is "
+                f"{self.SHAPE} of uint8; fetch it again."
+            )
+        count = self.SHAPE[1]
+        tenth = count // 10
+        divided = {"train": (0, count - 2 * tenth), "val": (count - 2 * tenth, count - tenth)}
+        first, end = (0, count) if self._drawn else divided.get(split, (count - tenth, count))
+        return Sequences(self.path, range(first, end), self.past, self.past + self.future)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, settings, and the SHA-256 of the file (with that of MNIST's digits)."""
+        digest = sha256(self.path)
+        known = {
+            "contract": self.contract,
+            "name": "Moving MNIST" if digest == self.GENUINE else f"sequences of {self.path}",
+            "licence": "as MNIST (CC BY-SA 3.0); none stated for the sequences: research use only",
+            "research_only": True,
+            "preprocessing": {"past": self.past, "future": self.future, "training": "the sequences' own"},
+            "fingerprint": digest,
+        }
+        if self._drawn:
+            drawn = self._drawn.describe()
+            known["preprocessing"] = drawn["preprocessing"] | {"training": drawn["name"]}
+            known["fingerprint"] = f"{digest} {drawn['fingerprint']}"
+        return known
+
+
+class Sequences(SampleSet):
+    """Some of the sequences of a file, which is mapped into memory for each of them.
+
+    Args:
+        path: An array (T, N, H, W) of uint8.
+        places: Which of the N.
+        past: Frames that a model is given.
+        frames: All frames.
+    """
+
+    def __init__(self, path: Path, places: range, past: int, frames: int) -> None:
+        self.path, self.places, self.past, self.frames = path, places, past, frames
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len(self.places)
+
+    def files(self) -> list[Path]:
+        """The one file."""
+        return [self.path]
+
+    def load(self, index: int) -> Sample:
+        """``film`` (T, 1, H, W) of uint8."""
+        film = np.array(_mapped(self.path)[: self.frames, self.places[index]])
+        return {"film": torch.from_numpy(film[:, None])}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``past`` and ``future``; nothing is random."""
+        return cut_film(loaded["film"], self.past)
+
+
+def _mapped(path: Path) -> np.ndarray[Any, Any]:
+    """A .npy file, mapped; nothing pickled is read."""
+    try:
+        mapped: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{path} cannot be read as a NumPy file ({error}); fetch it with zoo data get moving_mnist, or "
+            "name its folder with data.root."
+        ) from error
+    return mapped
 
 
 class SpriteClips(ClipModule):

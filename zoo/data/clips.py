@@ -1,7 +1,7 @@
 """Clips {past, future}: frames of a video and those that follow, each (T, C, H, W) in [-1, 1].
 
 A folder of one's own holds videos (.mp4, .m4v, .mov, .avi, .webm, .mkv, .gif) or folders of numbered
-frames (PNG, JPEG, TIFF, WebP; 16 bit becomes 8), in folders for the splits, or together, and then whole
+frames (PNG, JPEG, TIFF, WebP, NPY; 16 bit becomes 8), in folders for the splits, or together, and then whole
 videos are held out::
 
     root/                       root/                        root/
@@ -85,9 +85,8 @@ class ClipModule(DataModule):
 
 
 def cut_film(film: Tensor, past: int) -> Sample:
-    """``past`` and ``future`` in [-1, 1] of a film (T, C, H, W) of uint8."""
-    floats = to_floats(film)
-    return {"past": floats[:past], "future": floats[past:]}
+    """``past`` and ``future`` of a film (T, C, H, W)."""
+    return {"past": film[:past], "future": film[past:]}
 
 
 class ClipFolder(ClipModule):
@@ -328,7 +327,7 @@ class ClipSet(SampleSet):
         return {"film": torch.stack(frames)}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``past`` and ``future`` (T, C, H, W) in [-1, 1], cut and mirrored alike."""
+        """``past`` and ``future`` (T, C, H, W) in bytes, cut and mirrored alike."""
         film: Tensor = loaded["film"]
         if random is not None:
             if self.size and self.random_crop:
@@ -466,5 +465,5 @@ class DrawnClips(SampleSet):
         return {"film": torch.from_numpy(self.draw(self.first + index, self.frames, self.size))}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``past`` and ``future`` in [-1, 1]; nothing is random."""
+        """``past`` and ``future`` in bytes; nothing is random."""
         return cut_film(loaded["film"], self.past)

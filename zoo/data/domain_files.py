@@ -82,13 +82,14 @@ def opaque(pixels: np.ndarray[Any, Any], path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def squared(picture: Tensor, size: int, fit: Fit) -> tuple[Tensor, Tensor]:
+def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None) -> tuple[Tensor, Tensor]:
     """A picture (C, H, W) as (C, size, size), antialiased, and where its points went.
 
     Args:
         picture: Of uint8 or uint16.
         size: Pixels of each side.
-        fit: ``crop`` cuts the middle, ``pad`` adds white, ``stretch`` distorts.
+        fit: ``crop`` cuts the middle, ``pad`` adds to the sides, ``stretch`` distorts.
+        background: The value that is added; white when not given.
 
     Returns:
         The picture, and (2,2), scale and shift: a point (x, y) comes to lie at ``scale * (x, y) + shift``.
@@ -101,9 +102,9 @@ def squared(picture: Tensor, size: int, fit: Fit) -> tuple[Tensor, Tensor]:
     }[fit]
     top, left = (high - height) // 2, (wide - width) // 2  # what is added; negative: what is cut
     if (top, left) != (0, 0):
-        highest = torch.iinfo(picture.dtype).max
+        value = torch.iinfo(picture.dtype).max if background is None else background
         sides = (left, wide - width - left, top, high - height - top)
-        picture = F.pad(picture.int(), sides, value=highest).to(picture.dtype)
+        picture = F.pad(picture.int(), sides, value=value).to(picture.dtype)
     scale = torch.tensor([size / wide, size / high])
     where = torch.stack([scale, scale * torch.tensor([float(left), float(top)])])
     if (high, wide) != (size, size):

@@ -12,8 +12,8 @@ Users' own pictures, in folders of any depth::
 
 or each kind with ``train/``, ``val/`` and ``test/`` below it; where these are missing, of every ten pictures
 in the order of their names the first is kept for test and the second for validation. The two kinds may lie in
-two places (``root`` and ``target_root``). PNG, JPEG, TIFF, WebP and BMP, 8 or 16 bit, grey or colour; what is
-transparent lies over white.
+two places (``root`` and ``target_root``). PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit, grey or colour;
+what is transparent lies over white.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Unpack, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
 from zoo.data.checks import Fault, Findings, examine, left_out, require_training
 from zoo.data.domain_files import Fit, domain_files, look_at, opaque, pictures_below, require_picture, squared
 from zoo.data.images import MNIST, MemorySet, with_channels
@@ -58,19 +58,6 @@ class UnpairedSet(SampleSet):
             loaded = loaded | {key: value for key, value in other.items() if key.startswith("target")}
         return self.finish(loaded, random)
 
-    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in [-1, 1]."""
-        return with_floats(loaded)
-
-
-def with_floats(loaded: Sample) -> Sample:
-    """A sample with its pictures in [-1, 1]."""
-    return loaded | {
-        key: to_floats(value)
-        for key, value in loaded.items()
-        if isinstance(value, Tensor) and value.ndim == 3
-    }
-
 
 # -------------------------------------------------------------------------------------------------- folders
 
@@ -90,12 +77,7 @@ class DomainFolders(DataModule):
         name: What the data is called; the folder's name when not given.
         licence: What the data may be used for.
         research_only: False only where the licence allows commercial use.
-        batch_size: Sources a training batch, on each process.
-        eval_batch_size: Sources a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training.
-        seed: Of order, targets and augmentation; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep the resized pictures in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "domains"
@@ -112,14 +94,9 @@ class DomainFolders(DataModule):
         name: str | None = None,
         licence: str = "unknown: research use only",
         research_only: bool = True,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         require_picture(size, channels)
         for key, value in (("fit", fit), ("target_fit", target_fit or fit)):
             if value not in get_args(Fit):
@@ -256,8 +233,8 @@ class DomainSet(UnpairedSet):
         return picture
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in [-1, 1], mirrored at random."""
-        finished = super().finish(loaded, random)
+        """The pictures in bytes, mirrored at random."""
+        finished = dict(loaded)
         if self.mirror and random is not None:
             for side in ("source", "target"):
                 if torch.randint(2, (), generator=random):
@@ -280,15 +257,11 @@ class FacesToEmoji(DataModule):
         train_length: Faces in an epoch, and as many emoji.
         eval_length: Faces for validation, and as many others for test.
         world: Which world is drawn; validation and test depend on nothing else.
-        batch_size: Faces a training batch, on each process.
-        eval_batch_size: Faces a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that draw beside training.
-        seed: Of order and targets; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep what was drawn in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "domains"
+    worth_keeping = False
 
     def __init__(
         self,
@@ -297,14 +270,9 @@ class FacesToEmoji(DataModule):
         train_length: int = 10_000,
         eval_length: int = 500,
         world: int = 0,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = False,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         require_picture(size)
         if not 0 <= most_yaw <= 90:
             raise UserError(f"data.most_yaw is {most_yaw}; give 0 to 90 degrees.")
@@ -372,10 +340,6 @@ class EmojiSet(SampleSet):
         }
         return drawn | {"truth": faces.emoji(shown, self.size)} if self.truth else drawn
 
-    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in [-1, 1]."""
-        return with_floats(loaded)
-
 
 # ---------------------------------------------------------------------------------------------------- digits
 
@@ -393,15 +357,11 @@ class DigitsToMNISTM(DataModule):
         photos: Folder of photographs, with those of ``train/`` where it has that.
         to_mnist: Swap the two: MNIST-M as source.
         world: Which pieces are cut.
-        batch_size: Sources a training batch, on each process.
-        eval_batch_size: Sources a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that blend beside training.
-        seed: Of order and targets; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep blended digits in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "domains"
+    usual_batch_size = 100
 
     def __init__(
         self,
@@ -409,14 +369,9 @@ class DigitsToMNISTM(DataModule):
         photos: str = "data/bsds500",
         to_mnist: bool = False,
         world: int = 0,
-        batch_size: int = 100,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         self.digits = MNIST(str(find_root(mnist)))
         photos_root = find_root(photos)
         self.photos = photos_root / "train" if (photos_root / "train").is_dir() else photos_root

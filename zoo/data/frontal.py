@@ -17,7 +17,7 @@ landmarks' is a label: a turned picture goes with the frontal one of the same pe
 (same expression, same glasses). Landmarks are pixels of the picture and may be left out: five (left eye,
 right eye, nose tip, left and right corner of the mouth; left as in the picture) or 68 in the usual order. A
 column ``split`` of train, val and test deals people out; without it a tenth of them is kept for test and
-another for validation. People are split, never pictures. PNG, JPEG, TIFF, WebP and BMP, 8 or 16 bit.
+another for validation. People are split, never pictures. PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from __future__ import annotations
 import csv
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, Unpack, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
 from zoo.data.checks import Fault, Findings, examine, require_training
 from zoo.data.domain_files import Fit, opaque, pictures_below, require_picture, squared
 from zoo.data.domains import FIRST, fingerprint_of
@@ -95,15 +95,11 @@ class FrontalFolder(DataModule):
         name: What the data is called; the folder's name when not given.
         licence: What the data may be used for; of a known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use; as the set's when not given.
-        batch_size: Pairs a training batch, on each process.
-        eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training.
-        seed: Of the order; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep the resized pictures in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "frontal faces"
+    usual_batch_size = 10
 
     def __init__(
         self,
@@ -117,14 +113,9 @@ class FrontalFolder(DataModule):
         name: str | None = None,
         licence: str | None = None,
         research_only: bool | None = None,
-        batch_size: int = 10,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         require_picture(size, channels)
         if fit not in get_args(Fit):
             raise UserError(f"data.fit is {fit!r}; give crop, pad or stretch.")
@@ -273,10 +264,6 @@ class FrontalSet(SampleSet):
         landmarks = torch.tensor(turned.landmarks) * where[0] + where[1]
         return loaded | {"landmarks": landmarks, "centres": patch_centres(landmarks)}
 
-    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in [-1, 1]."""
-        return loaded | {key: to_floats(loaded[key]) for key in ("input", "target")}
-
     def _square(self, path: Path) -> tuple[Tensor, Tensor]:
         picture = with_channels(opaque(read_array(path), path), self.channels, path)
         return squared(picture, self.size, self.fit)
@@ -305,15 +292,12 @@ class FrontalWorld(DataModule):
         train_length: Pairs in an epoch.
         eval_length: Pairs for validation, and as many others for test.
         world: Which world is drawn; validation and test depend on nothing else.
-        batch_size: Pairs a training batch, on each process.
-        eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that draw beside training.
-        seed: Of the order; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep what was drawn in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "frontal faces"
+    usual_batch_size = 10
+    worth_keeping = False
 
     def __init__(
         self,
@@ -324,14 +308,9 @@ class FrontalWorld(DataModule):
         train_length: int = 9600,
         eval_length: int = 480,
         world: int = 0,
-        batch_size: int = 10,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = False,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         require_picture(size)
         if not 0 <= least_yaw < most_yaw <= 90:
             raise UserError(
@@ -433,7 +412,3 @@ class DrawnPairs(SampleSet):
         random = np.random.default_rng(mix("yaw", self.world, self.first + index))
         low, high = self.yaws
         return float(random.choice([-1, 1]) * random.uniform(low, high))
-
-    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in [-1, 1]."""
-        return loaded | {key: to_floats(loaded[key]) for key in ("input", "target")}

@@ -16,7 +16,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Unpack, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +28,12 @@ from zoo.data.base import (
     Batch,
     DataModule,
     Key,
+    LoaderOptions,
     Sample,
     SampleSet,
     Split,
     find_root,
     folder_fingerprint,
-    to_floats,
 )
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.errors import UserError
@@ -272,20 +272,21 @@ class PictureSet(SampleSet):
         if self.load_size is not None:
             image = shorter_side(image, self.load_size)
         if self.size is not None and not self.random_crop:
-            image = self._crop(image, self.size, None)
+            image = self._crop(image, self.size)
         if index:
             self._check(index, image)
         loaded: Sample = {"image": image.contiguous()}
         return loaded if self.labels is None else loaded | {"label": torch.tensor(self.labels[index])}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The picture cut and mirrored, in [-1, 1]."""
+        """The picture cut and mirrored, still in bytes."""
         image = loaded["image"]
+        down, across, coin = (None, None, 1) if random is None else torch.rand(3, generator=random).tolist()
         if self.size is not None and self.random_crop:
-            image = self._crop(image, self.size, random)
-        if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
+            image = self._crop(image, self.size, down, across)
+        if self.mirror and coin < 0.5:
             image = image.flip(-1)
-        return loaded | {"image": to_floats(image)}
+        return loaded | {"image": image}
 
     def _check(self, index: int, image: Tensor) -> None:
         if self.size is None and image.shape[1:] != self.first[1:]:
@@ -300,17 +301,16 @@ class PictureSet(SampleSet):
             )
 
     @staticmethod
-    def _crop(image: Tensor, size: int, random: torch.Generator | None) -> Tensor:
-        spare = (image.shape[1] - size, image.shape[2] - size)
-        if random is None:
-            top, left = spare[0] // 2, spare[1] // 2
-        else:
-            top, left = (int(torch.randint(s + 1, (), generator=random)) for s in spare)
+    def _crop(image: Tensor, size: int, down: float | None = None, across: float | None = None) -> Tensor:
+        """The square in the middle, or where ``down`` and ``across`` say, each in [0, 1)."""
+        rows, columns = image.shape[1] - size, image.shape[2] - size
+        top = rows // 2 if down is None else int(down * (rows + 1))
+        left = columns // 2 if across is None else int(across * (columns + 1))
         return image[:, top : top + size, left : left + size]
 
 
 class ImageFolder(DataModule):
-    """Any folder of pictures: PNG, JPEG, TIFF, WebP or BMP, directly in it or in one folder a class.
+    """Any folder of pictures: PNG, JPEG, TIFF, WebP, BMP or NPY, directly in it or in one folder a class.
 
     Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures
     are held out by their place in the order of names. Folders below a split are classes and give ``label``.
@@ -329,15 +329,11 @@ class ImageFolder(DataModule):
         research_only: Whether the licence allows research only.
         reduced_decoding: Decode training JPEGs at a fraction of their size where that is enough: quicker, and
             other pixels; evaluation always decodes whole.
-        batch_size: Samples a training batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training.
-        seed: Of order and augmentation; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep the resized pictures in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract = "images"
+    usual_batch_size = 64
 
     def __init__(
         self,
@@ -351,14 +347,9 @@ class ImageFolder(DataModule):
         licence: str = "not stated",
         research_only: bool = False,
         reduced_decoding: bool = False,
-        batch_size: int = 64,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         if size is not None and size < 1:
             raise UserError(f"data.size must be at least 1, got {size}; give the pictures' side in pixels.")
         if load_size is not None and (size is None or load_size < size):

@@ -1,7 +1,7 @@
 """Pairs {input, target, labels, instances?}: a photograph from its label map, one class number a pixel.
 
-A folder of one's own holds photographs (PNG, JPEG, TIFF, WebP or BMP, 8 or 16 bit, grey or RGB) and label
-maps of the same names and sizes::
+A folder of one's own holds photographs (PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or 16 bit, grey or RGB) and
+label maps of the same names and sizes::
 
     streets/
       palette.csv         one line a class: r,g,b,name; the first is class 0
@@ -21,12 +21,12 @@ pix2pix.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Unpack, get_args
 
 import numpy as np
 import torch
 
-from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
 from zoo.data.checks import Findings
 from zoo.data.label_files import (
     EXPECTED,
@@ -68,15 +68,11 @@ class LabelMapFolder(DataModule):
         name: What the data is called; the folder's name when not given.
         licence: What the data may be used for; of a known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use.
-        batch_size: Samples a training batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training; with the cache, 0 is soon the fastest.
-        seed: Of order and augmentation; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep the resized maps in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
+    usual_batch_size = 1
 
     def __init__(
         self,
@@ -89,14 +85,9 @@ class LabelMapFolder(DataModule):
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
-        batch_size: int = 1,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         self.size = _both(size)
         if min(self.size) < 1:
             raise UserError(f"data.size is {size}; give at least 1.")
@@ -244,7 +235,7 @@ class LabelMapSet(SampleSet):
         return loaded
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` (classes,H,W) one-hot, ``target`` (3,H,W) in [-1, 1]; ``labels``, ``instances`` (H,W)."""
+        """``input`` (classes,H,W) one-hot, ``target`` (3,H,W) in bytes; ``labels``, ``instances`` (H,W)."""
         top = left = 0
         mirrored = False
         if random is not None:
@@ -255,7 +246,7 @@ class LabelMapSet(SampleSet):
         sample: Sample = {"input": torch.zeros(len(self.classes.names), height, width)}
         for key, values in loaded.items():
             cut = values[..., top : top + height, left : left + width]
-            cut = to_floats(cut) if key == "target" else cut.long()
+            cut = cut if key == "target" else cut.long()
             sample[key] = cut.flip(-1) if mirrored else cut
         sample["input"].scatter_(0, sample["labels"][None], 1.0)
         return sample

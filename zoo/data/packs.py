@@ -1,7 +1,8 @@
 """Packs: what a data set's samples cost to load, decoded and resized once and then mapped into memory.
 
 A pack is a folder ``<name>-<split>-<key>`` with ``index.json`` and one file of plain bytes for each field of
-a sample, read through ``numpy.memmap``. The key is a hash of the sources (names, sizes, times) and of all
+a sample, read through ``numpy.memmap``; where samples differ in shape or bits, a file ``.places`` says where
+each begins and what it is. The key is a hash of the sources (names, sizes, times) and of all
 settings, so a pack of other files or settings is simply another pack. It is written under another name and
 gets its own when it is whole.
 
@@ -25,10 +26,11 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import write_text
+from zoo.files import cache_folder, write_text
 
-FORMAT = 1  # of the files and of what data sets put into them; another number makes all packs stale
+FORMAT = 2  # of the files and of what data sets put into them; another number makes all packs stale
 INDEX = "index.json"
+BITS = {"uint8", "uint16"}  # kinds of pictures that may stand in one field
 Sample = dict[str, Any]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -41,13 +43,6 @@ class Loads(Protocol):
 
     def load(self, index: int) -> Sample:
         """Tensors and strings of one sample."""
-
-
-def cache_folder() -> Path:
-    """Where the zoo keeps what it can make again: ``$ZOO_CACHE`` or ``~/.cache/gan-application-zoo``."""
-    stated = os.environ.get("ZOO_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(stated) if stated else Path(base) / "gan-application-zoo"
 
 
 @dataclass(frozen=True)
@@ -146,28 +141,31 @@ class Pack:
         return self.__dict__ | {"_maps": {}}
 
     def _value(self, name: str, field: dict[str, Any], index: int) -> Tensor | str:
-        shape = field["shape"]
+        shape, kind = field["shape"], field["kinds"][0]
         if shape is not None:
             data = self._map(name)
             size = len(data) // self.count
             raw = data[index * size : (index + 1) * size]
         else:
-            start, end, *shape = (
+            start, end, number, *shape = (
                 self._map(f"{name}.places").view(np.int64).reshape(self.count, -1)[index].tolist()
             )
+            kind = field["kinds"][number]
             raw = self._map(name)[start:end]
-        if field["kind"] == "text":
+        if kind == "text":
             return raw.tobytes().decode()
-        if not raw.size:
-            return torch.empty(shape, dtype=_torch_type(field["kind"]))
-        return torch.frombuffer(bytearray(raw), dtype=_torch_type(field["kind"])).view(shape)
+        values = raw.view(kind).reshape(shape)
+        # 8 and 16 bit in one field may lie at odd places, which torch does not take
+        return torch.from_numpy(values if values.flags.aligned else values.copy())
 
     def _map(self, name: str) -> Bytes:
         if name not in self._maps:
             path = self.folder / name
             # an empty file cannot be mapped
             empty: Bytes = np.empty(0, np.uint8)
-            self._maps[name] = np.memmap(path, np.uint8, "r") if path.stat().st_size else empty
+            # "c": torch wants memory that it could write to, and what it wrote would never reach the file
+            mapped = np.memmap(path, np.uint8, "c") if path.stat().st_size else empty
+            self._maps[name] = mapped.view(np.ndarray)
         found: Bytes = self._maps[name]
         return found
 
@@ -218,16 +216,20 @@ def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) ->
                 streams = {name: (folder / name).open("wb") for name in loaded}
                 places = {name: [] for name in loaded}
             for name, (kind, shape, raw) in _encoded(loaded):
-                field = fields.setdefault(name, {"kind": kind, "shape": shape})
-                if set(loaded) != set(streams) or field["kind"] != kind:
+                field = fields.setdefault(name, {"kinds": [kind], "shape": shape})
+                kinds: list[str] = field["kinds"]
+                if kind not in kinds and {kind, *kinds} == BITS:
+                    kinds.append(kind)
+                    field["shape"] = None
+                if set(loaded) != set(streams) or kind not in kinds:
                     raise UserError(
                         f"Sample {index} of {key.stem} holds other fields than the first; mend the data."
                     )
                 if field["shape"] != shape:
-                    field["shape"] = None  # ragged: each sample's place and shape are kept
+                    field["shape"] = None  # ragged: each sample's place, kind and shape are kept
                 start = streams[name].tell()
                 streams[name].write(raw)
-                places[name].append([start, start + len(raw), *shape])
+                places[name].append([start, start + len(raw), kinds.index(kind), *shape])
     finally:
         for stream in streams.values():
             stream.close()
@@ -260,9 +262,3 @@ def _encoded(loaded: Sample) -> Iterator[tuple[str, tuple[str, list[int], bytes]
             )
         else:
             raise UserError(f"A pack holds tensors and strings, but {name} is {type(value).__name__}.")
-
-
-def _torch_type(kind: str) -> torch.dtype:
-    found = getattr(torch, kind)
-    assert isinstance(found, torch.dtype)
-    return found

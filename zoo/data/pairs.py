@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Unpack, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
 from zoo.data.checks import Findings
 from zoo.data.pair_files import (
     EXPECTED,
@@ -55,15 +55,11 @@ class PairFolder(DataModule):
         name: What the data is called; a public set's name brings its licence and tells how to get it.
         licence: What the data may be used for; of the known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use.
-        batch_size: Pairs a training batch, on each process.
-        eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training; with the cache, 0 is soon the fastest.
-        seed: Of order and augmentation; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep the resized pictures in memory, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
+    usual_batch_size = 1
 
     def __init__(
         self,
@@ -77,14 +73,9 @@ class PairFolder(DataModule):
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
-        batch_size: int = 1,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         if direction not in get_args(Direction):
             raise UserError(f"data.direction is {direction!r}; give AtoB or BtoA.")
         if size < 1:
@@ -230,7 +221,7 @@ class PairSet(SampleSet):
         return {"input": torch.from_numpy(x), "target": torch.from_numpy(y)}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pair as ``input`` and ``target`` (C, size, size) in [-1, 1], jittered alike."""
+        """The pair as ``input`` and ``target`` (C, size, size) in bytes, jittered alike."""
         top = left = 0
         mirrored = False
         if random is not None:
@@ -238,8 +229,9 @@ class PairSet(SampleSet):
             top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (places, places, 2))
             mirrored = self.mirror and coin == 1
         window = (slice(None), slice(top, top + self.size), slice(left, left + self.size))
-        cut = {key: values[window].flip(-1) if mirrored else values[window] for key, values in loaded.items()}
-        return {key: to_floats(values) for key, values in cut.items()}
+        return {
+            key: values[window].flip(-1) if mirrored else values[window] for key, values in loaded.items()
+        }
 
     def _read(self, index: int) -> tuple[Pixels, Pixels]:
         a, b = read_pair(self.pairs[index])
@@ -282,15 +274,11 @@ class ScenePairs(DataModule):
         train_length: Scenes in an epoch.
         eval_length: Scenes for validation, and as many others for test.
         world: Which world is drawn; validation and test depend on nothing else.
-        batch_size: Pairs a training batch, on each process.
-        eval_batch_size: Pairs a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training; 0 is the fastest.
-        seed: Of the order; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep drawn scenes in memory in 8 bit, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
+    usual_batch_size = 1
 
     def __init__(
         self,
@@ -299,14 +287,9 @@ class ScenePairs(DataModule):
         train_length: int = 2000,
         eval_length: int = 200,
         world: int = 0,
-        batch_size: int = 1,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         if size < 16:
             raise UserError(f"data.size is {size}; give at least 16.")
         if source not in ("labels", "edges"):
@@ -379,8 +362,8 @@ class SceneSet(SampleSet):
             x = loaded["edges"].float()
         else:
             x = F.one_hot(labels, len(scenes.CLASSES)).permute(2, 0, 1).float()
-        y = to_floats(loaded["target"])
-        return {"input": x, "target": y, "labels": labels, "instances": loaded["instances"].long()}
+        instances = loaded["instances"].long()
+        return {"input": x, "target": loaded["target"], "labels": labels, "instances": instances}
 
 
 def _bytes(picture: Tensor) -> Tensor:

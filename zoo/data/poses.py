@@ -17,7 +17,7 @@ the limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
 - Who is on a picture stands in the column ``identity`` (in a JSON, the annotation's key), or else in the
   file's name before the first underscore.
 - ``train``, ``val`` and ``test`` are read from the names of the keypoint files or of the pictures' folders;
-  of other sets, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP or BMP of 8 or 16 bit.
+  of other sets, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP, BMP or NPY of 8 or 16 bit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from zoo.data.base import (
     Split,
     find_root,
     folder_fingerprint,
-    to_floats,
 )
 from zoo.data.checks import Findings, examine, require_training
 from zoo.data.pose_files import (
@@ -64,7 +63,16 @@ from zoo.data.skeletons import (
     pose_mask,
     to_openpose,
 )
-from zoo.data.sprites import ACTIONS, CHARACTERS, FRAMES, SIDE, SpriteSheets, on_black
+from zoo.data.sprites import (
+    ACTIONS,
+    CHARACTERS,
+    FRAMES,
+    SIDE,
+    SpriteSheets,
+    check_sheets,
+    looks_like_sheets,
+    on_black,
+)
 from zoo.data.worlds import people
 from zoo.errors import UserError
 from zoo.files import read_array
@@ -83,7 +91,7 @@ class _KeypointSet(SampleSet):
         self.mirrored = skeleton.mirrored
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """Pictures in [-1, 1], maps and mask, all mirrored alike; left and right then change places."""
+        """Pictures in bytes, maps and mask, all mirrored alike; left and right then change places."""
         keypoints, (height, width) = loaded["keypoints"], loaded["target"].shape[1:]
         pictures = {key: loaded[key] for key in ("input", "target", "mask")}
         if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
@@ -91,9 +99,9 @@ class _KeypointSet(SampleSet):
             keypoints = keypoints[self.mirrored]
             keypoints[:, 0] = width - 1 - keypoints[:, 0]
         return {
-            "input": to_floats(pictures["input"]),
+            "input": pictures["input"],
             "pose": keypoint_maps(keypoints, height, width, self.radius),
-            "target": to_floats(pictures["target"]),
+            "target": pictures["target"],
             "mask": pictures["mask"].float(),
         }
 
@@ -245,12 +253,14 @@ class PoseFolder(_KeypointModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the folder has a file of keypoints."""
-        return looks_like_poses(root)
+        """Whether the folder has a file of keypoints, or is that of the sprites."""
+        return Sprites.recognises(root) or looks_like_poses(root)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Look at every keypoint file, every picture, and who is on how many."""
+        if Sprites.recognises(root):
+            return Sprites.check(root)
         held = read_people(root)
         names = " and ".join(path.relative_to(root).as_posix() for path in held.sources)
         found = Findings(cls.contract, f"pairs of pictures with keypoints in {names}")
@@ -425,6 +435,21 @@ class Sprites(DataModule):
             "fingerprint": folder_fingerprint(self.sheets.files(), self.sheets.root),
         }
 
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is a folder of sheets for each part."""
+        return looks_like_sheets(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every sheet."""
+        found = check_sheets(root)
+        found.class_path = "zoo.data.poses.Sprites"
+        if not found.errors:
+            data = cls(str(root))
+            found.samples = {split: len(data.dataset(split)) for split in get_args(Split)}
+        return found
+
 
 class SpritePairs(SampleSet):
     """Each frame of each character once as input, with a target that is always the same.
@@ -462,14 +487,14 @@ class SpritePairs(SampleSet):
         }
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """Pictures in [-1, 1] and the one-hot pose; nothing is random."""
+        """Pictures in bytes and the one-hot pose; nothing is random."""
         pose = torch.full((len(ACTIONS) + FRAMES, SIDE, SIDE), -1.0)
         pose[loaded["action"]] = 1
         pose[len(ACTIONS) + loaded["frame"]] = 1
         return {
-            "input": to_floats(loaded["input"]),
+            "input": loaded["input"],
             "pose": pose,
-            "target": to_floats(loaded["target"]),
+            "target": loaded["target"],
             "mask": loaded["mask"].float(),
         }
 

@@ -267,7 +267,7 @@ _ALL = (
         size_bytes=170_052_171,
         count="50,000 + 10,000 colour pictures of 32 px, 10 classes",
         layout="data_batch_1.bin … data_batch_5.bin  test_batch.bin  batches.meta.txt",
-        present=("data_batch_*.bin", "test_batch.bin"),
+        present=("data_batch_1.bin", "data_batch_5.bin", "test_batch.bin"),
         files=(
             RemoteFile(
                 ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
@@ -277,6 +277,8 @@ _ALL = (
                 parts=(("cifar-10-batches-bin", ""),),
             ),
         ),
+        reader="zoo.data.image_sets.CIFAR10",  # 10,000 records a file: the class in a byte, then three planes
+        init_args=_ROOT,
         hashes=TFDS,
     ),
     Source(
@@ -890,6 +892,8 @@ _ALL = (
                 ),
             )
         ),
+        reader="zoo.data.caption_sets.COCOCaptions",  # val2014 is its test split; 2017 is read too
+        init_args=_ROOT,
         hashes=TFDS,
     ),
     Source(
@@ -1144,6 +1148,9 @@ _ALL = (
                 ),
             )
         ),
+        # X (32, 32, 3, N) and y (N, 1) of MATLAB; zoo.data.image_sets.SVHN reads them as labelled images
+        reader="zoo.data.domain_sets.SVHNToMNIST",
+        init_args={"svhn": "{root}"},
         hashes=TFDS,
     ),
     Source(
@@ -1156,16 +1163,21 @@ _ALL = (
         licence_url="http://yaroslav.ganin.net",
         size_bytes=0,
         count="59,001 + 9,001 colour pictures of 32 px, 10 classes",
-        layout="mnist_m_train/*.png  mnist_m_train_labels.txt\nmnist_m_test/*.png   mnist_m_test_labels.txt",
+        layout=(
+            "mnist_m_train/*.png  mnist_m_train_labels.txt   (lines: 00000000.png 5)\n"
+            "mnist_m_test/*.png   mnist_m_test_labels.txt"
+        ),
         present=("mnist_m_train/*.png", "mnist_m_train_labels.txt"),
         by_hand=(
             "Its like needs no download: zoo.data.domains.DigitsToMNISTM blends it from `mnist` and\n"
             "`bsds500`.\n"
-            "For the authors' own digits:\n"
+            "For the authors' own digits (zoo.data.domain_sets.PublishedMNISTM):\n"
             "1. Open http://yaroslav.ganin.net and take the link to MNIST-M (Google Drive,\n"
             "   mnist_m.tar.gz).\n"
             "2. Unpack it."
         ),
+        reader="zoo.data.domain_sets.PublishedMNISTM",
+        init_args=_ROOT,
     ),
     Source(
         name="avatars",
@@ -1309,6 +1321,8 @@ _ALL = (
                 unpack=False,
             ),
         ),
+        reader="zoo.data.clip_sets.MovingMNIST",  # mapped; with MNIST's files all sequences are for test
+        init_args=_ROOT,
         hashes=TFDS,
     ),
     Source(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from zoo.data.checks import Facts, Fault, Findings, examine, picture_facts
 from zoo.errors import UserError
 from zoo.files import read_array
 
@@ -143,3 +144,22 @@ def read_sheet(path: Path) -> Array:
             f"{SHEET[1]} x {SHEET[0]} with 4; replace it."
         )
     return sheet
+
+
+def looks_like_sheets(root: Path) -> bool:
+    """Whether a folder has a folder for each part, with a sheet of it."""
+    return all(any((root / part).glob("[0-5].png")) for part in PARTS)
+
+
+def check_sheets(root: Path) -> Findings:
+    """Look at every sheet of a folder."""
+    found = Findings("poses", "sheets of parts of the Liberated Pixel Cup's figures")
+    examine(found, "train", SpriteSheets(root).files(), _look)
+    return found
+
+
+def _look(path: Path) -> list[Facts] | Fault:
+    try:
+        return [picture_facts(path, "sheet", read_sheet(path))]
+    except UserError as error:
+        return Fault(str(path), str(error))

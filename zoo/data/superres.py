@@ -1,7 +1,7 @@
 """Super-resolution {input (low), target (high)}: photographs and their low-resolution twins.
 
-A folder of one's own holds photographs of any size, but no smaller than a crop: PNG, JPEG, TIFF, WebP or BMP,
-of 8 or 16 bit, grey or RGB::
+A folder of one's own holds photographs of any size, but no smaller than a crop: PNG, JPEG, TIFF, WebP, BMP
+or NPY, of 8 or 16 bit, grey or RGB::
 
     photos/
       train/        a.jpg  b.png  …   or all pictures in photos/ itself: everything is for training
@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Unpack, get_args
 
 import torch
 
-from zoo.data.base import DataModule, Sample, SampleSet, Split, find_root, folder_fingerprint, to_floats
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
 from zoo.data.checks import Findings
 from zoo.data.superres_files import (
     EXPECTED,
@@ -81,14 +81,14 @@ class PhotoCrops(SampleSet):
         return {"high": high, "low": low}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` and ``target`` (3,H,W) in [-1, 1]: one crop, mirrored and turned alike.
+        """``input`` and ``target`` (3,H,W) in bytes: one crop, mirrored and turned alike.
 
         A crop begins at a pixel of the twin, so that the crop of the twin is the twin of the crop. Without
         ``random`` it is the middle.
         """
         high, low = loaded["high"], loaded["low"]
         if self.crop is None:
-            return {"input": to_floats(low), "target": to_floats(high)}
+            return {"input": low, "target": high}
         side = self.crop // self.scale
         rows, columns = (n - side for n in low.shape[1:])
         top, left, mirrored, turns = rows // 2, columns // 2, False, 0
@@ -99,7 +99,7 @@ class PhotoCrops(SampleSet):
         sample: Sample = {}
         for key, picture, step in (("input", low, 1), ("target", high, self.scale)):
             y, x, size = top * step, left * step, side * step
-            cut = to_floats(picture[:, y : y + size, x : x + size])
+            cut = picture[:, y : y + size, x : x + size]
             sample[key] = (cut.flip(2) if mirrored else cut).rot90(turns, (1, 2))
         return sample
 
@@ -120,15 +120,11 @@ class SuperResolutionFolder(DataModule):
         name: What the data is called; the folder's name when not given.
         licence: What the data may be used for; of a known set, else unknown, when not given.
         research_only: False only where the licence allows commercial use.
-        batch_size: Crops a training batch, on each process.
-        eval_batch_size: Pictures a batch in validation and test; more than 1 where all have one size.
-        num_workers: Processes that prepare batches beside training; with the cache, 0 is soon the fastest.
-        seed: Of order and augmentation; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep decoded pictures in memory in the bits of their files, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "super-resolution"
+    usual_eval_batch_size = 1
 
     def __init__(
         self,
@@ -142,14 +138,9 @@ class SuperResolutionFolder(DataModule):
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
-        batch_size: int = 16,
-        eval_batch_size: int = 1,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = True,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         _require_scale(scale)
         if crop < scale or crop % scale:
             raise UserError(f"data.crop is {crop}; give a multiple of data.scale, such as {24 * scale}.")
@@ -241,15 +232,11 @@ class SceneTwins(DataModule):
         train_length: Scenes in an epoch.
         eval_length: Scenes for validation, and as many others for test.
         world: Which world is drawn; validation and test depend on nothing else.
-        batch_size: Scenes a training batch, on each process.
-        eval_batch_size: Scenes a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training.
-        seed: Of the order; the run's seed when not given.
-        packed: Read from the pack that ``zoo data pack`` wrote.
-        cache: Keep drawn scenes in memory in 8 bit, at most 2 GiB a split.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "super-resolution"
+    worth_keeping = False
 
     def __init__(
         self,
@@ -258,14 +245,9 @@ class SceneTwins(DataModule):
         train_length: int = 2000,
         eval_length: int = 200,
         world: int = 0,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
-        packed: bool = False,
-        cache: bool = False,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(batch_size, eval_batch_size, num_workers, seed, packed, cache)
+        super().__init__(**options)
         _require_scale(scale)
         if size < 16 or size % scale:
             raise UserError(f"data.size is {size}; give a multiple of data.scale {scale}, at least 16.")
@@ -325,8 +307,8 @@ class SceneTwinSet(SampleSet):
         return {"high": high, "low": shrink(high, self.scale)}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` and ``target`` (3,H,W) in [-1, 1]."""
-        return {"input": to_floats(loaded["low"]), "target": to_floats(loaded["high"])}
+        """``input`` and ``target`` (3,H,W) in bytes."""
+        return {"input": loaded["low"], "target": loaded["high"]}
 
 
 def _require_scale(scale: int) -> None:

@@ -7,13 +7,14 @@ different protocols never share a column.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
+from zoo.errors import UserError
 from zoo.files import write_text
 from zoo.guards import GuardedModule
 
@@ -27,7 +28,7 @@ class Row:
         value: The number.
         subject: What it was measured on: ``generated``, ``real`` or ``noise``.
         protocol: All that the number depends on: counts, split, network and its hash, resize, seed.
-        error: One standard error, where there is one.
+        error: One standard error, where there is one; or the spread that the protocol names as ``error``.
         paper: The paper's number for the same quantity, where there is one.
         differs: What differs from the paper's protocol, in words.
     """
@@ -66,13 +67,67 @@ def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = Non
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as aligned text: metric, subject, ours, the paper's, what differs."""
-    head = ("metric", "on", "ours", "paper", "what differs")
-    cells = [head]
+    """Rows as aligned text: metric, subject, ours, the paper's, what differs.
+
+    Raises:
+        UserError: One metric of one subject stands there by two protocols.
+    """
+    seen: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        ours = f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
-        cells.append((row.metric, row.subject, ours, row.paper or "", row.differs or ""))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+        require_one_protocol(
+            row.metric, seen.setdefault((row.metric, row.subject), row.protocol), row.protocol
+        )
+    head = ("metric", "on", "ours", "paper", "what differs")
+    return aligned([head, *((r.metric, r.subject, number(r), r.paper or "", r.differs or "") for r in rows)])
+
+
+def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
+    """Several subjects as aligned text, a line each, and a column for each metric.
+
+    Raises:
+        UserError: Two numbers of one column were measured by different protocols; says how they differ.
+    """
+    metrics = list(dict.fromkeys(row.metric for rows in subjects.values() for row in rows))
+    cells = [("", *metrics)]
+    seen: dict[str, dict[str, Any]] = {}
+    for subject, rows in subjects.items():
+        by_metric: dict[str, Row] = {}
+        for row in rows:
+            protocol = comparable(row.protocol)
+            require_one_protocol(row.metric, seen.setdefault(row.metric, protocol), protocol)
+            by_metric[row.metric] = row
+        cells.append((subject, *(number(by_metric[m]) if m in by_metric else "" for m in metrics)))
+    return aligned(cells)
+
+
+def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
+    """A protocol without what names the scored pictures themselves, which differ by intention."""
+    made = protocol.get("made")
+    return protocol | ({"made": {"count": made["count"]}} if made else {})
+
+
+def require_one_protocol(metric: str, one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Refuse to put two numbers together that were measured differently.
+
+    Raises:
+        UserError: They were; names the first difference.
+    """
+    for key in [*one, *other]:
+        if one.get(key) != other.get(key):
+            raise UserError(
+                f"{metric} was measured by two protocols, so its numbers cannot stand together: {key} is "
+                f"{one.get(key)!r} here and {other.get(key)!r} there; measure both alike."
+            )
+
+
+def number(row: Row) -> str:
+    """Value and error as text."""
+    return f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """A table as text, its head underlined."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells

@@ -9,8 +9,6 @@ means over the classes that occur in the label maps.
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
@@ -23,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zoo.data.base import Batch, DataModule, collate
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
-from zoo.files import write_bytes
+from zoo.files import cache_folder, write_bytes
 from zoo.metrics.report import Row, publish
 
 PALETTES = {"facades": tuple(FACADES.values())}
@@ -53,12 +51,6 @@ def scores(matrix: Tensor) -> Scores:
     return Scores(
         (right.sum() / truth.sum()).item(), recall.mean().item(), (right[occurs] / union).mean().item()
     )
-
-
-def cache_folder() -> Path:
-    """Where what was computed once is kept: ``$ZOO_HOME``, else ``~/.cache/gan-application-zoo``."""
-    home = os.environ.get("ZOO_HOME")
-    return Path(home) if home else Path.home() / ".cache" / "gan-application-zoo"
 
 
 class SegmentationScore(Callback):

@@ -168,10 +168,10 @@ MOODS: dict[Mood, tuple[float, float, float, float]] = {  # smile, mouth, brows,
 def person(seed: int, number: int) -> Person:
     """Person ``number`` of the world ``seed``."""
     random = np.random.default_rng(mix("person", seed, number))
-    part = random.random(16)
+    part: list[float] = random.random(16).tolist()
 
     def between(at: int, low: float, high: float) -> float:
-        return low + (high - low) * float(part[at])
+        return low + (high - low) * part[at]
 
     tone = min(int(part[0] * len(SKINS)), len(SKINS) - 1)
     # dark skins rarely go with fair hair; grey and white go with all
@@ -183,7 +183,7 @@ def person(seed: int, number: int) -> Person:
         width=between(4, 0.64, 0.78),
         jaw=between(5, 0, 1),
         chin=between(6, -1, 1),
-        skin=_mixed(SKINS[tone], SKINS[max(tone - 1, 0)], 0.5 * float(part[7])),
+        skin=_mixed(SKINS[tone], SKINS[max(tone - 1, 0)], 0.5 * part[7]),
         hair=style,
         hair_colour=HAIR[shade],
         brow=between(8, 0.02, 0.05),
@@ -237,15 +237,14 @@ def draw(shown: Parameters, yaw: float = 0.0, size: int = 64) -> Face:
     painter = _Portrait(shown, yaw, size)
     painter.paint()
     points, seen = painter.landmarks()
-    pixels = torch.from_numpy(np.ascontiguousarray(painter.shaded().transpose(2, 0, 1)))
-    return Face(pixels, torch.from_numpy(points.astype(np.float32)), torch.from_numpy(seen))
+    return Face(torch.from_numpy(painter.shaded()), torch.from_numpy(points), torch.from_numpy(seen))
 
 
 def emoji(shown: Parameters, size: int = 64) -> Tensor:
     """The cartoon of the same parameters, (3,H,W) uint8: from the front, flat, in thick lines, on white."""
     painter = _Emoji(shown, size)
     painter.paint()
-    return torch.from_numpy(np.ascontiguousarray(painter.pixels().transpose(2, 0, 1)))
+    return torch.from_numpy(np.ascontiguousarray(painter.pixels()[..., :3].transpose(2, 0, 1)))
 
 
 # ------------------------------------------------------------------------------------------------- pictures
@@ -253,18 +252,27 @@ def emoji(shown: Parameters, size: int = 64) -> Tensor:
 EYES, BROWS, NOSE, MOUTH = 0.06, -0.17, 0.36, 0.62  # y of the features' middles
 FINE = 3  # drawn so much larger, then shrunk
 ACROSS, WAY = np.linspace(-1, 1, 11), np.linspace(-1, 1, 9)
-BOW = 1 - ACROSS**2
+BOW, BEND = 1 - ACROSS**2, 1 - WAY**2
+SIDES = np.array([[-1.0], [1.0]])  # most of what comes in pairs is computed as one array, a row for each side
+CHEEKS = 0.4 * SIDES + ellipse(0, 0.36, 0.17, 0.11)
+DISCS = np.array([[0.5], [0.24]]) * ROUND  # iris and pupil in halves of an eye's width
+LIDS = np.interp(DISCS.real, WAY, BEND)  # how high the lids are there
+SEEN = np.linspace(-math.pi / 2, math.pi / 2, 41)  # angles from that which faces the viewer
 
 
 def _mixed(one: Colour, other: Colour, share: float) -> Colour:
     """A colour between two; ``share`` of the second."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
+    (red, green, blue), (r, g, b) = one, other
+    return (
+        round(red + (r - red) * share),
+        round(green + (g - green) * share),
+        round(blue + (b - blue) * share),
+    )
 
 
 def _lit(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255, round(value * factor)) for value in colour)
-    return red, green, blue
+    red, green, blue = colour
+    return min(255, round(red * factor)), min(255, round(green * factor)), min(255, round(blue * factor))
 
 
 class _Painter:
@@ -284,10 +292,9 @@ class _Painter:
     ) -> None:
         self.who, self.mood, self.light = shown.person, shown.expression, shown.light
         self.yaw, self.size = yaw, size
-        side = size * FINE
-        self.unit, self.origin = scale * side, complex(0.5 * side, height * side)
-        self.image = Image.new("RGB", (side, side), backdrop)
-        self.pen = ImageDraw.Draw(self.image)
+        self.side, self.backdrop = size * FINE, backdrop
+        self.unit, self.origin = scale * self.side, complex(0.5 * self.side, height * self.side)
+        self.shapes: list[tuple[Array, Colour, float, bool]] = []
         build = (self.who.width, self.who.jaw, self.who.chin)
         self.head = Head(*build, yaw)
         self.hair = self.who.hair_colour
@@ -296,41 +303,49 @@ class _Painter:
             self.shell = shell = Head(*build, yaw, self.cut.shell, self.cut.long > 0)
             width, _, depth = shell.row(-0.3)
             centre = math.atan2(-shell.sin * depth, shell.cos * width)
-            self.angle = np.linspace(centre - math.pi / 2, centre + math.pi / 2, 41)  # of what is seen
-            left, right = self.cut.lower(self.angle[[0, -1]]).tolist()
-            self.edge = shell.outline(left, right)
-
-    def flat(self, points: Array) -> list[float]:
-        """Coordinates on the canvas, one after the other."""
-        places: list[float] = (points * self.unit + self.origin).view(np.float64).tolist()
-        return places
+            self.angle = centre + SEEN
+            self.lower = self.cut.lower(self.angle)
+            self.edge = shell.outline(float(self.lower[0]), float(self.lower[-1]))
 
     def fill(self, points: Array, colour: Colour) -> None:
         """Paint a closed shape."""
-        self.pen.polygon(self.flat(points), colour)
+        self.shapes.append((points, colour, 0.0, True))
 
-    def stroke(self, points: Array, colour: Colour, width: float) -> None:
-        """Paint an open line, ``width`` in head units."""
-        self.pen.line(self.flat(points), colour, max(1, round(width * self.unit)))
+    def stroke(self, points: Array, colour: Colour, width: float, closed: bool = False) -> None:
+        """Paint a line, ``width`` in head units."""
+        self.shapes.append((points, colour, width, closed))
 
     def pixels(self) -> Array:
-        """The picture (H,W,3) uint8."""
-        return np.asarray(self.image.reduce(FINE))
+        """The picture (H,W,4) uint8, its fourth channel idle; all shapes are placed at once, for speed."""
+        image = Image.new("RGB", (self.side, self.side), self.backdrop)
+        pen, start = ImageDraw.Draw(image), 0
+        places = np.concatenate([shape[0] for shape in self.shapes]) * self.unit + self.origin
+        flat: list[float] = places.view(np.float64).tolist()
+        for points, colour, width, closed in self.shapes:
+            end = start + 2 * len(points)
+            if width:
+                line = flat[start:end] + (flat[start : start + 4] if closed else [])
+                pen.line(line, colour, max(1, round(width * self.unit)))
+            else:
+                pen.polygon(flat[start:end], colour)
+            start = end
+        small = image.reduce(FINE).tobytes("raw", "RGBX")
+        return np.frombuffer(small, np.uint8).reshape(self.size, self.size, 4)
 
-    def brow(self, side: int) -> Array:
-        """A brow; a frown lowers its inner end, sorrow its outer one."""
-        inner, up = -WAY * side, self.mood.brows  # 1 at the inner end
-        y = BROWS - (0.1 * up * (0.35 + 0.65 * inner) if up < 0 else 0.08 * up)
-        y = y + 0.05 * WAY**2 - (0.06 * inner if self.mood.mood == "sad" else 0)
-        x = side * self.who.eye_place + WAY * self.who.eye_size * 1.2
+    def brows(self) -> Array:
+        """Both brows (2,18); a frown lowers the inner ends, sorrow the outer ones."""
+        inner, up = -WAY * SIDES, self.mood.brows  # 1 at the inner end
+        rise = 0.1 * up * (0.35 + 0.65 * inner) if up < 0 else 0.08 * up
+        y = BROWS - rise + 0.05 * WAY**2 - (0.06 * inner if self.mood.mood == "sad" else 0)
+        x = SIDES * self.who.eye_place + WAY * self.who.eye_size * 1.2
         return band(x + 1j * y, self.who.brow * (0.75 + 0.35 * inner))
 
-    def lids(self, side: int) -> tuple[Array, Array]:
-        """The upper and the lower edge of an eye."""
+    def lids(self) -> tuple[Array, Array]:
+        """The upper and the lower edges (2,9) of both eyes."""
         half = self.who.eye_size
-        high = 0.52 * half * self.mood.eyes * (1 - WAY**2)
-        line = side * self.who.eye_place + half * WAY + 1j * (EYES - self.who.eye_tilt * WAY * side)
-        return line - 1j * high, line + 0.75j * high
+        high = 0.52j * half * self.mood.eyes * BEND
+        line = SIDES * self.who.eye_place + half * WAY + 1j * (EYES - self.who.eye_tilt * WAY * SIDES)
+        return line - high, line + 0.75 * high
 
     def mouth(self) -> tuple[Array, Array, Array]:
         """The open mouth's upper and lower edge, and the lips' thickness there."""
@@ -368,22 +383,23 @@ class _Portrait(_Painter):
         skin = self.who.skin
         self.shade, self.deep = _lit(skin, 0.88), _lit(skin, 0.74)
         self.lip = _mixed(_lit(skin, 0.84), (190, 60, 70), 0.42)
-        self.waiting: list[tuple[Array, Colour, float, float]] = []
+        self.waiting: list[tuple[Array, Colour, float, float, int]] = []
 
     def paint(self) -> None:
         """Paint from the back to the front."""
-        away = [side for side in (-1, 1) if side * self.yaw >= 0]
-        near = [side for side in (-1, 1) if side * self.yaw < 0]
+        away = [at for at, side in enumerate((-1, 1)) if side * self.yaw >= 0]
+        near = [at for at in (0, 1) if at not in away]
         self.behind()
         self.body()
+        ears = self.ears()
         for side in away:
-            self.ear(side)
+            self.ear(ears[side])
         self.fill(self.head.outline(1, 1), self.who.skin)
         self.features()
         self.crown()
         for side in near:
             if not (self.cut and self.cut.long):
-                self.ear(side)
+                self.ear(ears[side])
         self.glasses()
 
     def behind(self) -> None:
@@ -397,35 +413,32 @@ class _Portrait(_Painter):
     def body(self) -> None:
         """Neck, shoulders and collar; they turn with the head."""
         sin, cos = self.head.sin, self.head.cos
-        for colour, y, half, deep, z in (
-            (self.deep, (0.3, 0.9, 1.15, 1.3), (0.36, 0.36, 0.38, 0.46), 1.0, (-0.28, -0.3, -0.34, -0.36)),
-            (
-                self.who.shirt,
-                (1.18, 1.22, 1.3, 1.42, 1.6, 2.0),
-                (0.36, 0.5, 0.84, 1.06, 1.18, 1.25),
-                0.66,
-                (-0.36,) * 6,
-            ),
-            (self.deep, (1.1, 1.2, 1.3, 1.4), (0.28, 0.3, 0.2, 0.02), 1.0, (-0.34, -0.34, -0.24, -0.12)),
-        ):
-            wide = np.array(half)
-            self.fill(mirrored(np.array(z) * sin, wide * math.hypot(cos, deep * sin), np.array(y)), colour)
+        y, half, deep, z = _body()
+        body = z * sin + half * np.hypot(cos, deep * sin) + 1j * y
+        self.fill(body[:8], self.deep)
+        self.fill(body[8:20], self.who.shirt)
+        self.fill(body[20:], self.deep)
 
-    def ear(self, side: int) -> None:
-        """An ear: a disc that stands off the head at its back."""
+    def ears(self) -> Array:
+        """Both ears (2,2,14), each a disc that stands off the head at its back, and a smaller one in it."""
         width, high = self.head.row(0.16)[0], self.who.ears
-        for share, colour in ((1.0, self.who.skin), (0.55, self.shade)):
-            x = side * (width - 0.03 + 0.07 * (1 - share * ROUND.real))
-            z = 0.62 * high * (share * ROUND.real - 0.2) - 0.02
-            self.fill(self.head.view(x, z) + 1j * (0.16 + high * share * ROUND.imag), colour)
+        disc = np.array([[1.0], [0.55]]) * ROUND
+        x = SIDES[:, None] * (width + 0.04 - 0.07 * disc.real)
+        z = 0.62 * high * (disc.real - 0.2) - 0.02
+        ears: Array = self.head.view(x, z) + 1j * (0.16 + high * disc.imag)
+        return ears
+
+    def ear(self, discs: Array) -> None:
+        """One of them."""
+        self.fill(discs[0], self.who.skin)
+        self.fill(discs[1], self.shade)
 
     def features(self) -> None:
-        """Cheeks, beard, mouth, eyes, brows and nose, over the head."""
+        """Cheeks, beard, mouth, eyes, brows and nose, over the head; and where the landmarks are."""
         who, skin = self.who, self.who.skin
-        inner = np.array([-1, 1]) * (who.eye_place - who.eye_size) + 1j * EYES
-        sides = [side for side, seen in zip((-1, 1), self.head.faces(inner), strict=True) if seen]
-        for side in sides:
-            self.put(ellipse(side * 0.4, 0.36, 0.17, 0.11), _mixed(skin, (226, 110, 100), 0.13))
+        blush = _mixed(skin, (226, 110, 100), 0.13)
+        for at in (0, 1):
+            self.put(CHEEKS[at], blush, side=at)
         for shape in self.beard():
             share = 0.28 if who.beard == "stubble" else 0.88
             self.put(shape, _mixed(skin, _lit(self.hair, 0.92), share), 0.02)
@@ -438,42 +451,52 @@ class _Portrait(_Painter):
             self.put(between(high, teeth), (244, 240, 234), 0.025)
         else:
             self.put(high, _lit(self.lip, 0.62), 0.04, 0.028)
-        for side in sides:
-            self.eye(side)
-            self.put(self.brow(side), _lit(_mixed(self.hair, (60, 40, 30), 0.35), 0.8), 0.02)
-        self.flush()
+        brows = self.brows()
+        self.eyes(brows)
+        inner = who.eye_place - who.eye_size
+        named = [*((brows[:, 4] + brows[:, 13]) / 2).tolist(), 0.97j, -inner + 1j * EYES, inner + 1j * EYES]
+        eyes = [-who.eye_place + 1j * EYES, who.eye_place + 1j * EYES]
+        self.flush(np.array([*eyes, complex(high[0]), complex(high[-1]), *named]))
         self.nose()
 
-    def put(self, points: Array, colour: Colour, lift: float = 0.0, width: float = 0.0) -> None:
-        """Paint a shape of the frontal view onto the head at the next flush; with a width, a line."""
-        self.waiting.append((points, colour, lift, width))
+    def put(
+        self, points: Array, colour: Colour, lift: float = 0.0, width: float = 0.0, side: int = 2
+    ) -> None:
+        """Keep a shape of the frontal view, or with a width a line, to paint onto the head at the flush.
 
-    def flush(self) -> None:
-        """Paint what waits: all shapes are turned at once, which takes a tenth of the time."""
-        lengths = [len(points) for points, _, _, _ in self.waiting]
-        lifts = np.repeat([lift for _, _, lift, _ in self.waiting], lengths)
-        places = self.flat(self.head.on(np.concatenate([points for points, _, _, _ in self.waiting]), lifts))
-        end = 0
-        for length, (_, colour, _, width) in zip(lengths, self.waiting, strict=True):
-            shape, end = places[end : end + 2 * length], end + 2 * length
-            if width:
-                self.pen.line(shape, colour, max(1, round(width * self.unit)))
-            else:
-                self.pen.polygon(shape, colour)
-        self.waiting = []
+        One of a ``side`` (0 left, 1 right) is painted where its eye's inner corner is seen.
+        """
+        self.waiting.append((points, colour, lift, width, side))
 
-    def eye(self, side: int) -> None:
-        """An eye; iris and pupil are cut by the lids."""
-        who, x = self.who, side * self.who.eye_place
-        upper, lower = self.lids(side)
-        self.put(ellipse(x, EYES - 0.01, 1.25 * who.eye_size, 0.8 * who.eye_size), self.shade)
-        self.put(between(upper, lower), (250, 248, 245))
-        for share, colour in ((0.5, who.iris), (0.24, (22, 18, 18))):
-            disc = ellipse(x, EYES, share * who.eye_size, share * who.eye_size)
-            y = np.maximum(disc.imag, np.interp(disc.real, upper.real, upper.imag))
-            y = np.minimum(y, np.interp(disc.real, lower.real, lower.imag))
-            self.put(disc.real + 1j * y, colour)
-        self.put(upper, _lit(self.deep, 0.45), 0.01, 0.035)
+    def flush(self, named: Array) -> None:
+        """Paint what waits and find the landmarks; all is turned at once, in a tenth of the time."""
+        shapes = [shape[0] for shape in self.waiting]
+        lengths = [len(shape) for shape in shapes]
+        lifts = np.repeat([*(shape[2] for shape in self.waiting), 0.0], [*lengths, len(named)])
+        places, seen = self.head.on(np.concatenate([*shapes, named]), lifts)
+        self.placed, self.seen = places[-len(named) :].tolist(), seen[-len(named) :].tolist()
+        shown, end = (*self.seen[-2:], True), 0
+        for length, (_, colour, _, width, side) in zip(lengths, self.waiting, strict=True):
+            start, end = end, end + length
+            if shown[side]:
+                self.shapes.append((places[start:end], colour, width, False))
+
+    def eyes(self, brows: Array) -> None:
+        """Eyes and brows; iris and pupil are cut by the lids."""
+        who, half = self.who, self.who.eye_size
+        upper, lower = self.lids()
+        sockets = SIDES * who.eye_place + ellipse(0, EYES - 0.01, 1.25 * half, 0.8 * half)
+        tilt, high = EYES - who.eye_tilt * DISCS.real * SIDES[:, None], 0.52 * half * self.mood.eyes * LIDS
+        y = np.minimum(np.maximum(EYES + half * DISCS.imag, tilt - high), tilt + 0.75 * high)
+        discs = SIDES[:, None] * who.eye_place + half * DISCS.real + 1j * y
+        line, ink = _lit(self.deep, 0.45), _lit(_mixed(self.hair, (60, 40, 30), 0.35), 0.8)
+        for side in (0, 1):
+            self.put(sockets[side], self.shade, side=side)
+            self.put(between(upper[side], lower[side]), (250, 248, 245), side=side)
+            self.put(discs[side, 0], who.iris, side=side)
+            self.put(discs[side, 1], (22, 18, 18), side=side)
+            self.put(upper[side], line, 0.01, 0.035, side)
+            self.put(brows[side], ink, 0.02, side=side)
 
     def tip(self) -> complex:
         """Where the nose's tip is seen."""
@@ -518,15 +541,18 @@ class _Portrait(_Painter):
         if self.cut is None:
             return
         shell, cut, edge = self.shell, self.cut, self.edge
-        line = shell.around(self.angle, cut.lower(self.angle))
         if cut.curls:
-            for place in [*spread(edge, 17), *(line[5:-5:5] - 0.05j).tolist()]:
-                self.fill(ellipse(place.real, place.imag, 0.8 * cut.curls, 0.8 * cut.curls), self.hair)
-        self.fill(np.concatenate([line, edge]), self.hair)
-        if not cut.curls:
-            shine = self.angle[20] + self.light.side * 0.5 + 0.45 * WAY
-            streak = shell.around(shine, -0.78 - 0.06 * (1 - WAY**2))
-            self.fill(band(streak, 0.035 * (1 - WAY**2)), _mixed(self.hair, (255, 250, 240), 0.16))
+            line = shell.around(self.angle, self.lower)
+            places = np.concatenate([spread(edge, 17), line[5:-5:5] - 0.05j])
+            for curl in places[:, None] + ellipse(0, 0, 0.8 * cut.curls, 0.8 * cut.curls):
+                self.fill(curl, self.hair)
+            self.fill(np.concatenate([line, edge]), self.hair)
+            return
+        shine = self.angle[20] + self.light.side * 0.5 + 0.45 * WAY
+        heights = np.concatenate([self.lower, -0.78 - 0.06 * BEND])
+        places = shell.around(np.concatenate([self.angle, shine]), heights)
+        self.fill(np.concatenate([places[: len(SEEN)], edge]), self.hair)
+        self.fill(band(places[len(SEEN) :], 0.035 * BEND), _mixed(self.hair, (255, 250, 240), 0.16))
 
     def glasses(self) -> None:
         """Frames before the eyes, and the arm to the ear that is seen."""
@@ -537,8 +563,8 @@ class _Portrait(_Painter):
         place, front = max(who.eye_place, frame + 0.04), sum(head.row(EYES)[1:]) + 0.06
         for side in (-1, 1):
             rim = _rim(who.glasses) * frame + (side * place + 1j * (EYES + 0.02))
-            x = view_x = head.view(rim.real, front - 0.28 * np.abs(rim.real) ** 1.5)
-            self.stroke(np.append(x + 1j * rim.imag, (view_x + 1j * rim.imag)[:2]), ink, width)
+            x = head.view(rim.real, front - 0.28 * np.abs(rim.real) ** 1.5)
+            self.stroke(x + 1j * rim.imag, ink, width, closed=True)
             if side * self.yaw <= 0:
                 outer = side * (place + frame)
                 hinge = head.view(outer, front - 0.28 * abs(outer) ** 1.5)
@@ -548,7 +574,7 @@ class _Portrait(_Painter):
         self.stroke(np.array(ends), ink, width)
 
     def shaded(self) -> Array:
-        """The picture (H,W,3) uint8 under its light."""
+        """The picture (3,H,W) uint8 under its light."""
         pixels, size = self.pixels(), self.size
         line = ((np.arange(size) + 0.5) / size).astype(np.float32)
         width, middle, depth = self.head.row(0.1)
@@ -559,30 +585,37 @@ class _Portrait(_Painter):
             0.5 - line[:, None]
         )
         wall = (1 + 0.08 * self.light.side * (2 * line - 1))[None] + 0.1 * (0.4 - line[:, None])
-        red, green, blue = (pixels[:, :, i] == value for i, value in enumerate(self.light.backdrop))
-        gain = np.where(red & green & blue, wall, body)[:, :, None]
+        red, green, blue = self.backdrop
+        behind = pixels.view("<u4")[..., 0] & 0xFFFFFF == red | green << 8 | blue << 16
+        lit: Array = np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1)) * np.where(behind, wall, body)
         warm = 0.05 * self.light.warmth
-        lit: Array = pixels * gain * np.array([1 + warm, 1, 1 - warm], np.float32)
-        return np.minimum(lit + 0.5, 255).astype(np.uint8)
+        lit *= np.array([1 + warm, 1, 1 - warm], np.float32)[:, None, None]
+        lit += 0.5
+        return np.minimum(lit, 255, out=lit).astype(np.uint8)
 
     def landmarks(self) -> tuple[Array, Array]:
-        """Places (10,2) in pixels of the picture and whether each is seen."""
-        who, head = self.who, self.head
-        high = self.mouth()[0]
-        named = [  # eyes, mouth's corners, brows, chin
-            *(complex(side * who.eye_place, EYES) for side in (-1, 1)),
-            *(complex(high[0]), complex(high[-1])),
-            *(complex(self.brow(side)[[4, 13]].mean()) for side in (-1, 1)),
-            0.97j,
-        ]
-        placed = head.on(np.array(named)).tolist()
-        ears = [head.view(side * (head.row(0.16)[0] + 0.04), -0.05) + 0.16j for side in (-1, 1)]
-        points = np.array([*placed[:2], self.tip(), *placed[2:], *ears]) * self.unit + self.origin
-        seen = head.faces(np.array(named)).tolist()
+        """Places (10,2) float32 in pixels of the picture and whether each is seen; after painting."""
+        head, placed, seen = self.head, self.placed, self.seen
+        width = head.row(0.16)[0] + 0.04
+        ears = [head.view(side * width, -0.05) + 0.16j for side in (-1, 1)]
+        points = np.array([*placed[:2], self.tip(), *placed[2:7], *ears]) * self.unit + self.origin
         bare = not (self.cut and self.cut.long)
         listen = [bare and side * self.yaw <= 10 for side in (-1, 1)]
-        places = np.stack([points.real, points.imag], 1) / FINE
-        return places, np.array([*seen[:2], True, *seen[2:], *listen])
+        places = (points.view(np.float64).reshape(-1, 2) / FINE).astype(np.float32)
+        return places, np.array([*seen[:2], True, *seen[2:7], *listen])
+
+
+@lru_cache(maxsize=1)
+def _body() -> Array:
+    """Points of neck, shirt and collar: heights, half widths (negative at the left), shares of depth, z."""
+    pieces = (
+        ((0.3, 0.9, 1.15, 1.3), (0.36, 0.36, 0.38, 0.46), 1.0, (-0.28, -0.3, -0.34, -0.36)),
+        ((1.18, 1.22, 1.3, 1.42, 1.6, 2.0), (0.36, 0.5, 0.84, 1.06, 1.18, 1.25), 0.66, (-0.36,) * 6),
+        ((1.1, 1.2, 1.3, 1.4), (0.28, 0.3, 0.2, 0.02), 1.0, (-0.34, -0.34, -0.24, -0.12)),
+    )
+    left = [np.array([y, np.negative(half), [deep] * len(y), z]) for y, half, deep, z in pieces]
+    mirror = np.array([[1.0], [-1.0], [1.0], [1.0]])
+    return np.concatenate([part for one in left for part in (one, mirror * one[:, ::-1])], 1)
 
 
 class _Emoji(_Painter):
@@ -596,7 +629,7 @@ class _Emoji(_Painter):
     def shape(self, points: Array, colour: Colour) -> None:
         """Paint a closed shape and its outline."""
         self.fill(points, colour)
-        self.stroke(np.append(points, points[:2]), self.INK, 0.075)
+        self.stroke(points, self.INK, 0.075, closed=True)
 
     def paint(self) -> None:
         """Paint from the back to the front."""
@@ -607,10 +640,12 @@ class _Emoji(_Painter):
             low = min(cut.long or 0.3, 1.05)
             curtain = (1.1 if cut.long else 1.0) * self.shell.outline(low, low)
             colour = _lit(self.hair, 0.8) if cut.long else self.hair
-            curls = [ellipse(p.real, p.imag, 0.2, 0.2) for p in spread(curtain, 17)] if cut.curls else []
-            for edge in (curtain, *curls):
-                self.stroke(np.append(edge, edge[:2]), self.INK, 0.15)
-            for edge in (curtain, *curls):
+            edges = [curtain]
+            if cut.curls:
+                edges += list(spread(curtain, 17)[:, None] + ellipse(0, 0, 0.2, 0.2))
+            for edge in edges:
+                self.stroke(edge, self.INK, 0.15, closed=True)
+            for edge in edges:
                 self.fill(edge, colour)
         for side in (-1, 1):
             if not (cut and cut.long):
@@ -621,33 +656,34 @@ class _Emoji(_Painter):
             self.fill(ellipse(side * 0.43, 0.42, 0.16, 0.1), _mixed(skin, (235, 95, 95), 0.35))
         for beard in self.beard():
             self.fill(beard, _mixed(skin, self.hair, 0.35 if who.beard == "stubble" else 1))
-        self.stroke(np.append(face, face[:2]), self.INK, 0.075)
+        self.stroke(face, self.INK, 0.075, closed=True)
         self.features()
         if cut is not None:
-            line = self.shell.around(self.angle, cut.lower(self.angle))
+            line = self.shell.around(self.angle, self.lower)
             self.shape(np.concatenate([line, self.edge]), self.hair)
         if who.glasses != "none":
             frame = 0.27
             for side in (-1, 1):
                 rim = _rim(who.glasses) * frame + (side * 0.33 + 1j * (EYES + 0.01))
-                self.stroke(np.append(rim, rim[:2]), (30, 30, 34), 0.075)
+                self.stroke(rim, (30, 30, 34), 0.075, closed=True)
             self.stroke(np.array([-0.06 + 1j * EYES, 0.06 + 1j * EYES]), (30, 30, 34), 0.075)
 
     def features(self) -> None:
         """Eyes, brows, nose and mouth."""
         who, mood = self.who, self.mood
-        for side in (-1, 1):
+        brows, uppers = self.brows(), self.lids()[0]
+        for at, side in enumerate((-1, 1)):
             place = complex(side * 0.33, EYES)
-            upper = 1.25 * (self.lids(side)[0] - side * who.eye_place - 1j * EYES) + place
-            white = place + 0.17 * ROUND.real + 0.17j * mood.eyes * ROUND.imag
             if mood.mood == "laughing":  # eyes are arcs
-                self.stroke(upper - 0.06j * (1 - WAY**2) + 0.03j, self.INK, 0.09)
+                upper = 1.25 * (uppers[at] - side * who.eye_place - 1j * EYES) + place
+                self.stroke(upper - 0.06j * BEND + 0.03j, self.INK, 0.09)
             else:
+                white = place + 0.17 * ROUND.real + 0.17j * mood.eyes * ROUND.imag
                 self.fill(white, (255, 255, 255))
-                self.stroke(np.append(white, white[:2]), self.INK, 0.045)
+                self.stroke(white, self.INK, 0.045, closed=True)
                 self.fill(ellipse(place.real, EYES + 0.02, 0.1, min(0.1, 0.15 * mood.eyes)), who.iris)
                 self.fill(ellipse(place.real, EYES + 0.02, 0.05, 0.05), (20, 16, 18))
-            brow = self.brow(side) + (side * (0.33 - who.eye_place) - 0.04j)
+            brow = brows[at] + (side * (0.33 - who.eye_place) - 0.04j)
             self.fill(band((brow[:9] + brow[:8:-1]) / 2, 0.02 + who.brow), _lit(self.hair, 0.7))
         width = who.nose_width
         nose = 1.1 * width * ACROSS + 1j * (NOSE + 0.02 + (0.02 + 0.25 * who.nose_length) * BOW)

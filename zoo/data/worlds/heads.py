@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,36 @@ def _profile() -> Array:
     return np.stack([y, *lines])
 
 
+@lru_cache(maxsize=1)
+def _base() -> tuple[Array, Array, Array, Array, slice]:
+    """What all heads share: rings of half width 1, a chin, jaw heights, a curtain's share, the jaw's rows."""
+    y, front, back = _profile()
+    crown = np.where(y < 0, np.sqrt(1 - np.abs(np.minimum(y, 0)) ** 2.3), 0)
+    jaw = slice(*np.searchsorted(y, (0, 1)).tolist())
+    chin = 0.025 * np.clip((y - 0.7) / 0.2, 0, 1)
+    rings = np.stack([crown, (front + back) / 2, (front - back) / 2])
+    return rings, np.stack([0 * y, chin, chin]), y[jaw], np.clip((y + 0.1) / 0.4, 0, 1), jaw
+
+
+@lru_cache(maxsize=8)
+def _rings(width: float, jaw: float, chin: float, shell: float, curtain: bool) -> Array:
+    """The ellipses of :class:`Head`; kept, as pictures of one person often come together."""
+    if not shell and not curtain:
+        common, lift, low, _, part = _base()
+        power = 2.1 + 1.6 * jaw
+        rings: Array = common + chin * lift
+        rings[0, part] = (1 - low**power) ** (1 / power) * (1 - (0.26 - 0.2 * jaw) * low)
+        rings[0] *= width
+        return rings
+    rings = _rings(width, jaw, chin, 0.0, False)
+    if curtain:
+        straight = np.full_like(rings, -0.29)
+        straight[0], straight[2] = np.maximum(rings[0], width), 0.59
+        rings = rings + _base()[3] * (straight - rings)
+    rings = rings + np.array([[shell], [0.0], [shell]])
+    return rings
+
+
 class Head:
     """The ellipses of a person's head, or of a shell around it, seen at a yaw.
 
@@ -64,82 +94,73 @@ class Head:
         self, width: float, jaw: float, chin: float, yaw: float, shell: float = 0.0, curtain: bool = False
     ) -> None:
         self.sin, self.cos, self.shell = math.sin(math.radians(yaw)), math.cos(math.radians(yaw)), shell
-        y, front, back = _profile()
-        power = 2.1 + 1.6 * jaw
-        low = np.minimum(np.maximum(y, 0), 1)
-        sides = (1 - low**power) ** (1 / power) * (1 - (0.26 - 0.2 * jaw) * low)
-        widths = width * np.where(y < 0, np.sqrt(1 - np.abs(np.minimum(y, 0)) ** 2.3), sides)
-        front = front + 0.05 * chin * np.minimum(np.maximum((y - 0.7) / 0.2, 0), 1)
-        if curtain:
-            hang = np.minimum(np.maximum((y + 0.1) / 0.4, 0), 1)
-            widths = widths + hang * (np.maximum(widths, width) - widths)
-            front, back = front + hang * (0.3 - front), back + hang * (-0.88 - back)
-        self.rings = np.stack([widths + shell, (front + back) / 2, (front - back) / 2 + shell])
+        self.rings = _rings(width, jaw, chin, shell, curtain)
 
     def rows(self, y: Array) -> Array:
         """Half width, middle and half depth (3,N) of the ellipses at heights."""
-        flat = np.where(y < 0, y / (1 + self.shell), y)
-        rings: Array = self.rings[:, ((flat + 1 + STEP / 2) / STEP).astype(np.int64)]
+        flat = np.where(y < 0, y / (1 + self.shell), y) if self.shell else y
+        rings: Array = self.rings.take(((flat + (1 + STEP / 2)) / STEP).astype(np.int64), 1)
         return rings
 
     def row(self, y: float) -> tuple[float, float, float]:
         """The same at one height."""
         flat = y / (1 + self.shell) if y < 0 else y
-        width, middle, depth = self.rings[:, int((flat + 1 + STEP / 2) / STEP)].tolist()
+        width, middle, depth = self.rings[:, int((flat + (1 + STEP / 2)) / STEP)].tolist()
         return width, middle, depth
 
     def view(self, x: Any, z: Any) -> Any:
         """Where points come to lie on the picture, from its middle."""
         return x * self.cos + z * self.sin
 
-    def around(self, angle: Array, y: Array, lift: Any = 0.0) -> Array:
+    def around(self, angle: Array, y: Array) -> Array:
         """Places on the head at angles from its front, on the picture; hidden ones lie on its edge."""
         width, middle, depth = self.rows(y)
-        centre = np.arctan2(-self.sin * depth, self.cos * width)  # the angle that faces the viewer
+        return self._seen(angle, self._centre(width, depth), width, middle, depth) + 1j * y
+
+    def on(self, points: Array, lift: Array | float = 0.0) -> tuple[Array, Array]:
+        """Places of points of the frontal view, and whether each is on the side that is seen."""
+        y = points.imag
+        width, middle, depth = self.rows(y)
+        sine = points.real / np.maximum(width, 1e-6)
+        angle = np.arcsin(np.minimum(np.maximum(sine, -1), 1))
+        centre = self._centre(width, depth)
+        places = self._seen(angle, centre, width + lift, middle, depth + lift) + 1j * y
+        return places, np.abs(angle - centre) < math.pi / 2 + 1e-6
+
+    def _centre(self, width: Array, depth: Array) -> Array:
+        """The angles that face the viewer."""
+        centre: Array = np.arctan2(-self.sin * depth, self.cos * width)
+        return centre
+
+    def _seen(self, angle: Array, centre: Array, width: Array, middle: Array, depth: Array) -> Array:
+        """The ``x`` at angles, which end at the head's edge."""
         angle = np.minimum(np.maximum(angle, centre - math.pi / 2), centre + math.pi / 2)
-        x = self.view((width + lift) * np.sin(angle), middle + (depth + lift) * np.cos(angle))
-        places: Array = x + 1j * y
-        return places
-
-    def on(self, points: Array, lift: Any = 0.0) -> Array:
-        """The same for points of the frontal view."""
-        return self.around(self.angles(points), points.imag, lift)
-
-    def angles(self, points: Array) -> Array:
-        """Angles from the front of points of the frontal view."""
-        width = np.maximum(self.rows(points.imag)[0], 1e-6)
-        angles: Array = np.arcsin(np.minimum(np.maximum(points.real / width, -1), 1))
-        return angles
-
-    def faces(self, points: Array) -> Array:
-        """Whether points of the frontal view are on the side that is seen."""
-        width, _, depth = self.rows(points.imag)
-        centre = np.arctan2(-self.sin * depth, self.cos * width)
-        seen: Array = np.abs(self.angles(points) - centre) < math.pi / 2 + 1e-6
-        return seen
+        x: Array = self.view(width * np.sin(angle), middle + depth * np.cos(angle))
+        return x
 
     def outline(self, left: float, right: float) -> Array:
         """The edge from the height ``right`` on the right over the crown to the height ``left``."""
-        y, kept = _profile()[0], _bends()
-        width, middle, depth = self.rings[:, kept]
-        half, middle = np.hypot(width * self.cos, depth * self.sin), middle * self.sin + 1j * y[kept]
-        middle.imag[middle.imag < 0] *= 1 + self.shell
-        on_right, on_left = np.searchsorted(y[kept], (right, left), "right").tolist()
+        y, kept, below = _bends()
+        width, middle, depth = self.rings.take(kept, 1)
+        half = np.hypot(width * self.cos, depth * self.sin)
+        middle = middle * self.sin + 1j * (y + self.shell * below)
+        on_right, on_left = y.searchsorted((right, left), "right").tolist()
         return np.concatenate([(middle + half)[:on_right][::-1], (middle - half)[:on_left]])
 
 
 @lru_cache(maxsize=1)
-def _bends() -> Array:
-    """The heights' numbers that an outline needs: all at crown and chin, every fifth between."""
+def _bends() -> tuple[Array, Array, Array]:
+    """Heights of an outline (all at crown and chin, each fifth between), their numbers, what is above 0."""
     y = _profile()[0]
-    return np.flatnonzero((np.abs(np.abs(y) - 1) < 0.07) | (np.arange(len(y)) % 5 == 0))
+    kept = np.flatnonzero((np.abs(np.abs(y) - 1) < 0.07) | (np.arange(len(y)) % 5 == 0))
+    return y[kept], kept, np.minimum(y[kept], 0)
 
 
-def spread(line: Array, count: int) -> list[complex]:
+def spread(line: Array, count: int) -> Array:
     """Places along a line, evenly."""
     way = np.concatenate([[0.0], np.abs(np.diff(line)).cumsum()])
     at = np.linspace(0, way[-1], count)
-    places: list[complex] = (np.interp(at, way, line.real) + 1j * np.interp(at, way, line.imag)).tolist()
+    places: Array = np.interp(at, way, line.real) + 1j * np.interp(at, way, line.imag)
     return places
 
 
@@ -150,8 +171,8 @@ def ellipse(x: float, y: float, half: float, high: float) -> Array:
 
 
 def band(line: Array, thick: Array | float) -> Array:
-    """A closed shape around a line, as thick up and down at each point."""
-    return np.concatenate([line - 1j * thick, (line + 1j * thick)[::-1]])
+    """A closed shape around a line, as thick up and down at each point; or one around each row of lines."""
+    return np.concatenate([line - 1j * thick, (line + 1j * thick)[..., ::-1]], -1)
 
 
 def mirrored(middle: Array | float, half: Array, y: Array) -> Array:
@@ -190,16 +211,14 @@ class Cut:
     def lower(self, angle: Array) -> Array:
         """The lower edge at angles from the front."""
         turn = (angle + math.pi) % (2 * math.pi) - math.pi
-        both = np.concatenate([_half(self.line, -1)[::-1], _half(self.other or self.line, 1)])
-        heights: Array = np.interp(turn, both.real, both.imag)
+        heights: Array = np.interp(turn, *self._both)
         return heights
 
-
-@lru_cache(maxsize=64)
-def _half(knots: Knots, side: int) -> Array:
-    degrees, heights = np.array(knots).T
-    half: Array = side * np.radians(degrees) + 1j * heights
-    return half
+    @cached_property
+    def _both(self) -> tuple[Array, Array]:
+        """Angles and heights of the lower edge, from the back over the left, the front and the right."""
+        (left, high), (right, low) = (np.array(knots).T for knots in (self.line, self.other or self.line))
+        return np.radians(np.concatenate([-left[::-1], right])), np.concatenate([high[::-1], low])
 
 
 _NAPE = ((80.0, 0.1), (94.0, 0.02), (104.0, -0.05), (122.0, 0.05), (138.0, 0.42), (180.0, 0.5))

@@ -1,0 +1,62 @@
+"""Score checkpoints or folders of pictures against real pictures, by protocols that every number carries.
+
+SUBJECT is a checkpoint, weights of `zoo list checkpoints`, a recipe (its newest checkpoint), or a folder of
+pictures; several give one table. Protocols: fid-tf, fid-clean, kid, is, prdc, fd-dinov2, or METRIC-NETWORK as
+in fd-mnist, kid-effnet-lite0, prdc-resnet50; docs/metrics says what each fixes. `zoo eval --selftest` shows
+how far such numbers may be off, `zoo eval --bench` times them beside torch-fidelity.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zoo.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="what to score")
+    parser.add_argument(
+        "--against",
+        metavar="DATA|DIR",
+        help="real pictures: a folder, a recipe or a data class (default: the checkpoint's own data)",
+    )
+    parser.add_argument("--protocol", nargs="+", metavar="P", help="how to score (default: fid-tf)")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), help="of the data (train for models of noise, else test)"
+    )
+    parser.add_argument(
+        "--samples", type=int, help="pictures to make (default: as many as real ones, at most 10,000)"
+    )
+    parser.add_argument("--real-samples", type=int, help="real pictures, drawn by seed (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--root", help="the folder to use in place of the data's own root")
+    parser.add_argument("--weights", help="a file of weights for the feature network")
+    parser.add_argument("--device", help="where networks run (default: cuda where there is one)")
+    parser.add_argument("-o", "--out", type=Path, help="a folder whose eval.json gets the numbers")
+    parser.add_argument("--selftest", action="store_true", help="show how far the numbers may be off")
+    parser.add_argument("--bench", action="store_true", help="time the metrics beside torch-fidelity")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, test the scores, or time them."""
+    if args.selftest and args.bench:
+        raise UserError("--selftest and --bench are two things; give one.")
+    if args.selftest or args.bench:
+        if args.subjects:
+            raise UserError("--selftest and --bench take no SUBJECT; choose real pictures with --against.")
+        if args.bench:
+            from zoo.commands.eval import speed
+
+            return speed.run(args)
+        from zoo.commands.eval import selftest
+
+        return selftest.run(args)
+    if not args.subjects:
+        raise UserError("Name what to score: a checkpoint, a recipe or a folder of pictures.")
+    from zoo.commands.eval import score
+
+    return score.run(args)

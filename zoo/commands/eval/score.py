@@ -1,0 +1,233 @@
+"""Scores of checkpoints and folders: what `zoo eval SUBJECT` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from zoo.checkpoints import Pretrained
+    from zoo.data.base import DataModule, Split
+    from zoo.features.network import FeatureNetwork
+    from zoo.metrics.protocols import Protocol, Resize
+    from zoo.metrics.subjects import Pictures, SetPictures
+
+MOST = 10_000  # generated pictures when nobody says how many
+KEYS = {"images": "image", "captions": "image"}  # the picture that is aimed at; of other contracts: target
+NO_PICTURES = ("voxels", "clips", "points")
+
+
+class Subject(NamedTuple):
+    """Something to score."""
+
+    name: str
+    model: Pretrained | None  # None for a folder
+    folder: Path  # of pictures; of a model's run, or where it lies
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every subject and print one table."""
+    from zoo.metrics.protocols import protocol
+    from zoo.metrics.report import Row, record, side_by_side, table
+    from zoo.metrics.scores import measure
+
+    protocols = [protocol(name) for name in args.protocol or ["fid-tf"]]
+    subjects = [subject(name) for name in args.subjects]
+    device = chosen_device(args.device)
+    networks = load_networks(protocols, args.weights, device)
+    found: dict[str, list[Row]] = {}
+    for one in subjects:
+        if one.name in found:
+            raise UserError(f"{one.name} is named twice; name it once.")
+        real, made = sides(one, args, device)
+        found[one.name] = measure(protocols, networks, real, made, None if args.json else bar)
+    side_by_side(found)  # refuses numbers that cannot stand together before anything is written
+    for one in subjects:
+        target = args.out or (one.folder if one.model and (one.folder / "config.yaml").is_file() else None)
+        if target is not None:
+            record(target, found[one.name], one.model.config.get("step") or 0 if one.model else 0)
+            print(f"Recorded in {target / 'eval.json'}.", file=sys.stderr)
+    if args.json:
+        print(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=2))
+    elif len(found) == 1:
+        print(table(next(iter(found.values()))))
+    else:
+        print(side_by_side(found))
+    return 0
+
+
+def chosen_device(name: str | None) -> torch.device:
+    """The device of a name; a GPU where there is one and no name is given."""
+    import torch
+
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def subject(name: str) -> Subject:
+    """What a name means: a folder of pictures, weights, or a recipe's newest checkpoint.
+
+    Raises:
+        UserError: It means nothing.
+    """
+    from zoo import recipes
+    from zoo.checkpoints import load
+    from zoo.commands.list import checkpoints
+
+    path = Path(name)
+    if path.is_dir() and not (path / "model.json").is_file():
+        newest = _newest(path.parent, path.name) if (path / "checkpoints").is_dir() else None
+        if newest is None:
+            return Subject(name, None, path)
+        return Subject(name, load(newest), path)
+    if path.exists() or name in {entry["name"] for entry in checkpoints()}:
+        return Subject(name, load(name), path.resolve().parent.parent)
+    recipe = recipes.find(name)
+    home = Path("runs") / recipe.parent.name / recipe.stem
+    newest = _newest(home)
+    if newest is None:
+        raise UserError(f"There is no whole checkpoint under {home} yet; run zoo fit, or give a .ckpt.")
+    return Subject(name, load(newest), newest.parent.parent)
+
+
+def _newest(folder: Path, run: str = "*") -> Path | None:
+    from zoo.training import newest_checkpoint
+
+    return newest_checkpoint(folder, run)
+
+
+def load_networks(
+    protocols: list[Protocol], weights: str | None, device: torch.device
+) -> dict[tuple[str, Resize | None], FeatureNetwork]:
+    """Each network that the protocols ask for, once.
+
+    Raises:
+        UserError: A network is missing, or one file of weights is given for several networks.
+    """
+    from zoo.features.choose import feature_network
+
+    keys = list(dict.fromkeys((p.network, p.resize) for p in protocols))
+    if weights is not None and len({name for name, _ in keys}) > 1:
+        names = ", ".join(sorted({name for name, _ in keys}))
+        raise UserError(f"--weights is one network's file but {names} are asked for; score them apart.")
+    return {(n, r): feature_network(n, weights, r).to(device).eval() for n, r in keys}
+
+
+def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple[Pictures, Pictures]:
+    """The real pictures and the ones to score.
+
+    Raises:
+        UserError: Data is missing or holds no pictures, or arguments do not go together.
+    """
+    import torch
+
+    from zoo.metrics.subjects import FolderPictures, NoisePictures, Translations
+
+    if one.model is None:
+        if args.against is None:
+            raise UserError(f"{one.name} is a folder: say with --against what its pictures should be like.")
+        made: Pictures = FolderPictures(one.folder, args.samples, args.seed)
+        return real_pictures(args, None, args.split or "test"), made
+    noise = one.model.takes == "noise"
+    split: Split = args.split or ("train" if noise else "test")
+    about = {"pictures": f"generated by {one.name}", "step": one.model.config.get("step"), "ema": False}
+    module = one.model.module.to(device).eval()
+    if noise:
+        real = real_pictures(args, one.model, split)
+        count = args.samples or min(len(real), MOST)
+        return real, NoisePictures(one.model.sample, about, count, args.seed)
+    data = own_data(one.model, args.root)
+    samples = data.split(split)
+    if samples is None:
+        raise UserError(f"The data of {one.name} has no {split} split; choose another with --split.")
+    translated = Translations(
+        torch.no_grad()(module.generate), samples, about | {"split": split}, args.samples, args.seed, device
+    )
+    if args.against is None:
+        return set_pictures(data, split, args.real_samples, args.seed), translated
+    return real_pictures(args, one.model, split), translated
+
+
+def real_pictures(args: argparse.Namespace, model: Pretrained | None, split: Split) -> Pictures:
+    """The real side: a folder, a recipe's or a class's data, or the data that the model learned from."""
+    from zoo.commands.data.show import named_data
+    from zoo.metrics.subjects import FolderPictures
+
+    if args.against is not None and Path(args.against).is_dir():
+        return FolderPictures(Path(args.against), args.real_samples, args.seed)
+    if args.against is not None:
+        data = named_data(args.against, args.root)
+    else:
+        assert model is not None
+        data = own_data(model, args.root)
+    return set_pictures(data, split, args.real_samples, args.seed)
+
+
+def own_data(model: Pretrained, root: str | None) -> DataModule:
+    """The data that a model learned from, as its checkpoint tells.
+
+    Raises:
+        UserError: It does not tell.
+    """
+    import importlib
+
+    import yaml
+
+    from zoo.data import base
+
+    block = (yaml.safe_load(model.config.get("recipe") or "") or {}).get("data")
+    if not block:
+        raise UserError(
+            f"{model.origin} does not say what it learned from; name real pictures with --against."
+        )
+    module, _, name = str(block["class_path"]).rpartition(".")
+    if not module.startswith("zoo.data."):
+        raise UserError(f"{model.origin} learned from {module}, which is not of this zoo; use --against.")
+    arguments = dict(block.get("init_args") or {})
+    if root is not None:
+        arguments["root"] = root
+    found = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, base.DataModule)):
+        raise UserError(f"{model.origin} learned from {name}, which this version lacks; use --against.")
+    return found(**arguments)
+
+
+def set_pictures(data: DataModule, split: Split, count: int | None, seed: int) -> SetPictures:
+    """The pictures of a split that a model of this data aims at.
+
+    Raises:
+        UserError: The contract has none, or the data no such split.
+    """
+    from zoo.metrics.subjects import SetPictures
+
+    if data.contract in NO_PICTURES:
+        raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score pictures.")
+    samples = data.split(split)
+    if samples is None:
+        raise UserError(f"{type(data).__name__} has no {split} split; choose another with --split.")
+    facts = data.description()
+    about = {"pictures": facts.get("name"), "split": split, "fingerprint": facts.get("fingerprint")}
+    about["preprocessing"] = facts.get("preprocessing")
+    return SetPictures(samples, KEYS.get(data.contract, "target"), about, count, seed)
+
+
+def bar(batches: Iterable[Any], total: int) -> Iterator[Any]:
+    """Show on standard error how many pictures are done and how long the rest will take."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=total)
+        for places, pictures in batches:
+            yield places, pictures
+            shown.advance(task, len(places))

@@ -1,0 +1,83 @@
+"""How far scores may be off: what `zoo eval --selftest` shows, on real pictures alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the four tests, and draw them where a folder is given."""
+    from zoo.commands.data.show import named_data
+    from zoo.commands.eval.score import bar, chosen_device, load_networks, set_pictures
+    from zoo.metrics.protocols import protocol
+    from zoo.metrics.selftest import selftest
+    from zoo.metrics.subjects import FolderPictures, Pictures
+
+    asked = protocol((args.protocol or ["fd-digits"])[0])
+    network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
+    pictures: Pictures
+    if args.against and Path(args.against).is_dir():
+        pictures = FolderPictures(Path(args.against), args.real_samples, args.seed)
+    else:
+        data = named_data(args.against or "Digits", args.root)
+        pictures = set_pictures(data, args.split or "train", args.real_samples, args.seed)
+    report = selftest(asked, network, pictures, args.seed, None if args.json else bar)
+    print(json.dumps(report, indent=2) if args.json else _text(report))
+    if args.out:
+        _draw(report, args.out / "selftest.png")
+        print(f"Drawn in {args.out / 'selftest.png'}.")
+    return 0
+
+
+def _text(report: dict[str, Any]) -> str:
+    from zoo.metrics.report import aligned
+    from zoo.metrics.selftest import GAUSSIAN
+
+    floor, spread = statistics.mean(report["halves"]), statistics.stdev(report["halves"])
+    count = report["numbers"][-1]["count"]
+    known = [("samples", "measured", "true")]
+    known += [(f"{k['count']:,}", f"{k['distance']:.4g}", f"{k['truth']:.4g}") for k in report["known"]]
+    changed = [("change", report["score"])]
+    changed += [(label, f"{value:.4g}") for label, value in report["variants"].items()]
+    numbers = [("pictures", report["score"])]
+    numbers += [(f"{n['count']:,}", f"{n['distance']:.4g}") for n in report["numbers"]]
+    return "\n\n".join(
+        [
+            f"1. Two Gaussians of {GAUSSIAN[0]} dimensions, of known Frechet distance:\n{aligned(known)}",
+            f"2. Random halves of the data, {count:,} pictures each: {floor:.4g} ± {spread:.2g} "
+            f"({len(report['halves'])} halvings). No generator can be told to be better than this.",
+            f"3. The pictures against themselves, changed:\n{aligned(changed)}",
+            f"4. Two halves of the data, by the number of pictures taken of each:\n{aligned(numbers)}",
+            f"With {count:,} pictures of each side, numbers of {report['score']} that differ by less than "
+            f"{2 * spread:.2g} (two deviations between halvings) say nothing, and numbers of different "
+            "counts cannot be compared at all.",
+        ]
+    )
+
+
+def _draw(report: dict[str, Any], path: Path) -> None:
+    import io
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from zoo.files import write_bytes
+
+    figure, axes = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
+    counts, values = zip(*((n["count"], n["distance"]) for n in report["numbers"]), strict=True)
+    axes.plot(counts, values, "o-", color="#33658a", label="two halves of the data")
+    for label, value in list(report["variants"].items())[1:]:
+        axes.axhline(value, color="#999999", linewidth=0.8)
+        axes.annotate(label, (counts[0], value), fontsize=7, color="#666666", va="bottom")
+    axes.set(xscale="log", xlabel="pictures of each side", ylabel=report["score"])
+    axes.legend(frameon=False)
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=120)
+    pyplot.close(figure)
+    write_bytes(path, held.getvalue())

@@ -1,0 +1,97 @@
+"""Speed of the metrics beside torch-fidelity's, with random weights: what `zoo eval --bench` shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PICTURES, SIDE, AT_ONCE = 500, 64, 50
+ROWS = 5_000  # features a side, for the distance
+
+
+def run(args: argparse.Namespace) -> int:
+    """Time both, taking turns batch by batch, and compare what they say."""
+    import torch
+
+    from zoo.features.inception import Inception, InceptionV3
+    from zoo.metrics.frechet import Moments, frechet_distance
+
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        from torch_fidelity.metric_fid import fid_statistics_to_metric
+    except ImportError as error:
+        raise UserError("This compares with torch-fidelity: pip install torch-fidelity.") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.pth"
+        torch.manual_seed(args.seed)
+        torch.save(InceptionV3().state_dict(), path)
+        ours = Inception("tf1", path)
+        theirs = FeatureExtractorInceptionV3("reference", ["2048"], feature_extractor_weights_path=str(path))
+    generator = torch.Generator().manual_seed(args.seed)
+    pictures = torch.randint(0, 256, (PICTURES, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    networks: dict[str, Callable[[Tensor], Tensor]] = {
+        "zoo": lambda part: ours(part).features,
+        "torch-fidelity": lambda part: theirs(part)[0],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    worst = 0.0
+    with torch.inference_mode():
+        for network in networks.values():
+            network(pictures[:4])  # first calls allocate
+        for part in torch.split(pictures, AT_ONCE):
+            found = {}
+            for name, network in networks.items():
+                start = time.perf_counter()
+                found[name] = network(part)
+                seconds[name].append(time.perf_counter() - start)
+            mine, other = found["zoo"], found["torch-fidelity"]
+            worst = max(worst, float((mine - other).abs().max() / other.abs().max()))
+    rates = {name: AT_ONCE / statistics.median(taken) for name, taken in seconds.items()}
+    a, b = (torch.randn(ROWS, 2048, generator=generator).abs() * 0.4 + 0.05 * i for i in range(2))
+    moments = []
+    for rows in (a, b):
+        moments.append(Moments(2048))
+        moments[-1].update(rows)
+    start = time.perf_counter()
+    distance = frechet_distance(*moments)
+    took = {"zoo": time.perf_counter() - start}
+    numbers = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in moments]
+    start = time.perf_counter()
+    theirs_distance = fid_statistics_to_metric(*numbers, verbose=False)["frechet_inception_distance"]
+    took["torch-fidelity"] = time.perf_counter() - start
+    report: dict[str, Any] = {
+        "pictures_per_s": rates,
+        "extraction_ratio": rates["zoo"] / rates["torch-fidelity"],
+        "largest_difference": worst,
+        "distance_s": took,
+        "distance_ratio": took["torch-fidelity"] / took["zoo"],
+        "distances": {"zoo": distance, "torch-fidelity": float(theirs_distance)},
+    }
+    print(json.dumps(report, indent=2) if args.json else _text(report))
+    return 0
+
+
+def _text(report: dict[str, Any]) -> str:
+    cells = [("", "pictures/s", "distance of 2,048 features", "its value")]
+    for name in ("zoo", "torch-fidelity"):
+        rate, took = report["pictures_per_s"][name], report["distance_s"][name]
+        cells.append((name, f"{rate:.1f}", f"{took:.2f} s", f"{report['distances'][name]:.8g}"))
+    from zoo.metrics.report import aligned
+
+    faster = f"{report['extraction_ratio']:.2f} and {report['distance_ratio']:.1f} times as fast"
+    return (
+        f"{aligned(cells)}\n{faster}; features differ by at most {report['largest_difference']:.1e} of the "
+        f"largest ({PICTURES} random pictures of {SIDE} px, random weights; medians of batches of {AT_ONCE} "
+        "that take turns)."
+    )

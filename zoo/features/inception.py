@@ -1,0 +1,238 @@
+"""The InceptionV3 of December 2015, whose features the FID, the KID and the Inception score are defined on.
+
+It is TensorFlow's network, not torchvision's: 1008 classes, average pools that do not count their padding,
+and a maximum in the pool branch of the last block (Salimans 2016, https://arxiv.org/abs/1606.03498; Heusel
+2017, https://arxiv.org/abs/1706.08500). torch-fidelity and pytorch-fid publish the same file of its weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.inception import (
+    BasicConv2d,
+    Inception3,
+    InceptionA,
+    InceptionAux,
+    InceptionB,
+    InceptionC,
+    InceptionD,
+    InceptionE,
+)
+
+from zoo.downloads import download
+from zoo.errors import UserError
+from zoo.features.network import FeatureNetwork, Features
+from zoo.features.resizing import clean_bicubic, tf1_bilinear
+from zoo.files import cache_folder, sha256
+
+Resize = Literal["tf1", "clean"]
+RESIZES = {"tf1": tf1_bilinear, "clean": clean_bicubic}
+IN_WORDS = {"tf1": "TF1 bilinear, 299", "clean": "clean bicubic (PIL, antialiased), 299"}
+CLASSES = 1008
+
+OFFICIAL = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+FILE = f"weights-inception-2015-12-05-{OFFICIAL[:8]}.pth"
+URLS = (
+    f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}",
+    f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-{OFFICIAL[:8]}.pth",
+)
+
+
+def _average(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+class _A(InceptionA):
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        return [
+            self.branch1x1(x),
+            self.branch5x5_2(self.branch5x5_1(x)),
+            self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+            self.branch_pool(_average(x)),
+        ]
+
+
+class _C(InceptionC):
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        return [
+            self.branch1x1(x),
+            self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
+            self.branch7x7dbl_5(self.branch7x7dbl_4(double)),
+            self.branch_pool(_average(x)),
+        ]
+
+
+class _E(InceptionE):
+    def _pool(self, x: Tensor) -> Tensor:
+        return _average(x)
+
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        single, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        return [
+            self.branch1x1(x),
+            self.branch3x3_2a(single),
+            self.branch3x3_2b(single),
+            self.branch3x3dbl_3a(double),
+            self.branch3x3dbl_3b(double),
+            self.branch_pool(self._pool(x)),
+        ]
+
+
+class _LastE(_E):
+    def _pool(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, 3, stride=1, padding=1)
+
+
+class InceptionV3(Inception3):
+    """The network itself: pictures (N, 3, 299, 299) in [-1, 1] to its activations by name.
+
+    Its state dict has torchvision's names, without the auxiliary head.
+    """
+
+    def __init__(self) -> None:
+        blocks = [BasicConv2d, _A, InceptionB, _C, InceptionD, _E, InceptionAux]
+        super().__init__(CLASSES, aux_logits=False, inception_blocks=blocks, init_weights=False)
+        self.Mixed_7c = _LastE(2048)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Means over all places at four depths, named by their width, and the logits without bias."""
+        stages = {
+            "64": (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3, self.maxpool1),
+            "192": (self.Conv2d_3b_1x1, self.Conv2d_4a_3x3, self.maxpool2),
+            "768": (
+                *(self.Mixed_5b, self.Mixed_5c, self.Mixed_5d),
+                *(self.Mixed_6a, self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e),
+            ),
+            "2048": (self.Mixed_7a, self.Mixed_7b, self.Mixed_7c),
+        }
+        activations = {}
+        for name, stage in stages.items():
+            for layer in stage:
+                x = layer(x)
+            activations[name] = x.mean((2, 3))
+        activations["logits_unbiased"] = activations["2048"] @ self.fc.weight.T
+        return activations
+
+
+def prepare(network: nn.Module) -> None:
+    """Make a network of ``BasicConv2d`` blocks quick to evaluate: batch norms folded in, channels last.
+
+    Done in place; the outputs change by rounding only (about 1e-6 in float32).
+    """
+    network.eval().requires_grad_(False)
+    for block in network.modules():
+        if isinstance(block, BasicConv2d):
+            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+            block.bn = nn.Identity()
+    network.to(memory_format=torch.channels_last)
+
+
+class Inception(FeatureNetwork):
+    """Features (2048) and unbiased logits (1008) for FID, KID and IS.
+
+    Its name is ``inception`` with the official weights only; with others it ends in their hash, because a
+    score from them is no FID.
+
+    Args:
+        resize: ``tf1``, that of the original FID, or ``clean``, that of clean-fid.
+        weights: A state dict of this network (.pth or .safetensors); by default the official file, from the
+            zoo's cache or by download.
+
+    Raises:
+        UserError: The weights are missing, damaged, or another network's.
+    """
+
+    def __init__(self, resize: Resize = "tf1", weights: str | Path | None = None) -> None:
+        if resize not in get_args(Resize):
+            raise UserError(f"The Inception network's resize is {resize!r}; give tf1 or clean.")
+        path = Path(weights) if weights is not None else official_weights()
+        digest = sha256(path)
+        name = "inception" if digest == OFFICIAL else f"inception-{digest[:8]}"
+        super().__init__(name, digest, 2048, IN_WORDS[resize])
+        self.official = digest == OFFICIAL
+        self._resize = RESIZES[resize]
+        self.network = load_inception(path)
+        prepare(self.network)
+        self.eval()
+
+    def identity(self) -> dict[str, Any]:
+        """What a protocol states of the network."""
+        return super().identity() | {"official_weights": self.official}
+
+    def forward(self, images: Tensor) -> Features:
+        """Describe pictures (N, C, H, W) in uint8, C 1 or 3."""
+        pixels = (self._resize(images, (299, 299)) - 128) / 128
+        activations = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return Features(activations["2048"], activations["logits_unbiased"])
+
+
+def official_weights() -> Path:
+    """The official weights' file in the zoo's cache, downloaded if it is not there, its SHA-256 checked.
+
+    Raises:
+        UserError: It can neither be found nor fetched, or is damaged.
+    """
+    path = cache_folder() / FILE
+    try:
+        return download(URLS, path, sha256=OFFICIAL)
+    except UserError as error:
+        if path.exists():  # the error says what is wrong with it
+            raise
+        raise UserError(
+            f"The Inception network needs its weights (96 MB): fetch {URLS[0]} and put it at {path}, or give "
+            f"the path of your copy as weights ({str(error).rstrip('.')})."
+        ) from error
+
+
+def load_inception(path: Path) -> InceptionV3:
+    """The network with the weights of a file, in evaluation mode, as yet neither folded nor frozen.
+
+    Raises:
+        UserError: The file cannot be read, or does not hold this network's weights.
+    """
+    state = read_state(path)
+    with torch.device("meta"):
+        network = InceptionV3()
+    for key, buffer in network.state_dict().items():  # counters of training that old files lack
+        if key.endswith("num_batches_tracked") and key not in state:
+            state[key] = torch.zeros(buffer.shape, dtype=buffer.dtype)
+    try:
+        floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        network.load_state_dict(floats, strict=True, assign=True)
+    except RuntimeError as error:
+        hint = ", but torchvision's" if "AuxLogits.fc.weight" in state else ""
+        raise UserError(
+            f"{path} does not hold the weights of the Inception network that FID is defined on{hint}; give "
+            f"{FILE} or leave weights out."
+        ) from error
+    network.eval()
+    return network
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a state dict that torch saved; nothing in it is ever run.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; give the path of a weights file.") from error
+    except Exception as error:
+        raise UserError(
+            f"{path} is damaged or no file of weights ({type(error).__name__}); replace it."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path} holds more than named tensors; save the network's state_dict alone.")
+    return state

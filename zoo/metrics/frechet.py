@@ -1,0 +1,290 @@
+"""Frechet distance between two sets of features, each seen as one Gaussian (Heusel et al. 2017, section 1).
+
+With means m, n and covariances S, T it is ``|m - n|^2 + tr S + tr T - 2 tr sqrt(S T)`` (Dowson and Landau
+1982). Everything is float64: in float32 the root of a rank-deficient product is wrong by a percent.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+
+PAPERS_COUNT, PAPERS_DIMENSION = 50_000, 2_048
+# the root of a singular covariance is known to the root of rounding, about 1e-8 of the variance
+ROUNDING = 1e-6
+
+
+def checked(features: Tensor, name: str, dimension: int | None = None) -> Tensor:
+    """Features, once they are known to be (N, ``dimension``) and finite.
+
+    Args:
+        features: (N, d) of any real dtype.
+        name: What the features are, for the sentence.
+        dimension: The wanted d; any if not given.
+
+    Raises:
+        UserError: Another shape, or values that are not finite.
+    """
+    if features.ndim != 2 or (dimension is not None and features.shape[1] != dimension):
+        wanted = "d" if dimension is None else dimension
+        raise UserError(
+            f"{name} have shape {tuple(features.shape)}, not (N, {wanted}); give one row of numbers a "
+            f"picture, both sets from the same network."
+        )
+    # in pieces, because the test makes copies
+    bad = torch.cat([~torch.isfinite(part).all(1) for part in torch.split(features, 10_000)])
+    if bad.any():
+        raise UserError(
+            f"{name} have NaN or infinity in {int(bad.sum())} of {len(bad)} rows, the first at row "
+            f"{int(bad.nonzero()[0])}; mend the pictures or the network that they come from."
+        )
+    return features.detach()
+
+
+class Moments:
+    """Count, mean and covariance of features that come in batches, in memory that does not grow with them.
+
+    Rows are kept as they are while there are at most ``dimension`` of them, because the distance of so few is
+    found faster and more exactly from the rows; beyond they are folded into mean and scatter by the pairwise
+    update of Chan, Golub and LeVeque (1983), which is safe where means are large beside deviations.
+
+    Args:
+        dimension: Length of a feature.
+        device: Where the statistics are kept.
+    """
+
+    def __init__(self, dimension: int, device: torch.device | str = "cpu") -> None:
+        self.dimension, self.device = dimension, torch.device(device)
+        self._count = 0
+        self._rows: list[Tensor] = []
+        self._mean: Tensor | None = None
+        self._scatter: Tensor | None = None  # sum of outer products of deviations; None while rows are kept
+
+    @property
+    def count(self) -> int:
+        """Rows seen."""
+        return self._count
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean (d) in float64; of no rows, zero."""
+        if self._mean is not None:
+            return self._mean
+        rows = self._all_rows()
+        return rows.mean(0) if len(rows) else rows.new_zeros(self.dimension)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance (d, d) in float64, divisor n - 1.
+
+        Raises:
+            UserError: Fewer than two rows were seen.
+        """
+        self._require_two()
+        if self._scatter is not None:
+            return self._scatter / (self._count - 1)
+        root = self.root
+        assert root is not None
+        return root.T @ root
+
+    @property
+    def root(self) -> Tensor | None:
+        """A (n, d) with ``A^T A`` the covariance, while the rows are kept; else None."""
+        if self._scatter is not None:
+            return None
+        self._require_two()
+        rows = self._all_rows()
+        return (rows - rows.mean(0)) / math.sqrt(self._count - 1)
+
+    def update(self, features: Tensor) -> None:
+        """Take features (N, d) in.
+
+        Raises:
+            UserError: Another dimension, or values that are not finite; nothing is taken in.
+        """
+        for part in torch.split(checked(features, "Features", self.dimension), 1_024):
+            if len(part):
+                self._add(part.to(self.device).to(torch.float64, copy=True))
+
+    def merge(self, other: Moments) -> None:
+        """Take in all that ``other`` has seen, as if its rows had come here; ``other`` stays as it is.
+
+        Raises:
+            UserError: Another dimension.
+        """
+        if other.dimension != self.dimension:
+            raise UserError(
+                f"Moments of {self.dimension} and of {other.dimension} features cannot be merged; use one "
+                f"network for both."
+            )
+        if other._scatter is None:
+            for part in list(other._rows):
+                self._add(part.to(self.device, copy=True))
+            return
+        scatter, mean = other._scatter.to(self.device), other.mean.to(self.device)
+        if self._scatter is None:
+            mine, self._rows = self._rows, []
+            self._count, self._mean, self._scatter = other._count, mean.clone(), scatter.clone()
+            for part in mine:
+                self._add(part)
+        else:
+            self._scatter += scatter
+            bridge = self._shift(other._count, mean)
+            self._scatter.addr_(bridge, bridge)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is known, as tensors that safetensors can write."""
+        state = {"count": torch.tensor(self._count), "mean": self.mean.clone()}
+        if self._scatter is None:
+            return state | {"rows": self._all_rows().clone()}
+        return state | {"scatter": self._scatter.clone()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Moments:
+        """The moments that ``state`` was taken of.
+
+        Raises:
+            UserError: The tensors are not such a state.
+        """
+        kept = next((name for name in ("rows", "scatter") if name in state), None)
+        if kept is None or set(state) != {"count", "mean", kept}:
+            raise UserError(
+                f"Statistics of features hold count, mean and rows or scatter, not "
+                f"{', '.join(sorted(state)) or 'nothing'}; delete the file and have it computed again."
+            )
+        count, d = int(state["count"]), state["mean"].numel()
+        wanted = {"mean": (d,), kept: (count, d) if kept == "rows" else (d, d)}
+        if any(state[k].shape != s or not torch.isfinite(state[k]).all() for k, s in wanted.items()) or (
+            (kept == "rows") != (count <= d)
+        ):
+            raise UserError(
+                f"Statistics of {count} rows of {d} features are damaged: shapes do not fit or values are "
+                f"not finite; delete the file and have it computed again."
+            )
+        new = cls(d, device)
+        tensors = {name: state[name].to(device, torch.float64, copy=True) for name in wanted}
+        new._count = count
+        if kept == "rows":
+            new._rows = [tensors["rows"]] if count else []
+        else:
+            new._mean, new._scatter = tensors["mean"], tensors["scatter"]
+        return new
+
+    def _add(self, part: Tensor) -> None:
+        if self._scatter is not None:
+            mean = part.mean(0)
+            bridge = self._shift(len(part), mean)
+            deviations = torch.cat([part - mean, bridge.unsqueeze(0)])
+            self._scatter.addmm_(deviations.T, deviations)
+            return
+        self._rows.append(part)
+        self._count += len(part)
+        if self._count > self.dimension:
+            rows, self._rows = self._all_rows(), []
+            self._mean = rows.mean(0)
+            deviations = rows - self._mean
+            self._scatter = deviations.T @ deviations
+
+    def _shift(self, count: int, mean: Tensor) -> Tensor:
+        """Move count and mean to include ``count`` rows of ``mean``; the row that the scatter gains by it."""
+        assert self._mean is not None
+        total = self._count + count
+        delta = mean - self._mean
+        bridge = delta * math.sqrt(self._count * count / total)
+        self._mean += delta * (count / total)
+        self._count = total
+        return bridge
+
+    def _all_rows(self) -> Tensor:
+        if not self._rows:
+            return torch.zeros(0, self.dimension, dtype=torch.float64, device=self.device)
+        self._rows = [torch.cat(self._rows)]
+        return self._rows[0]
+
+    def _require_two(self) -> None:
+        if self._count < 2:
+            raise UserError(
+                f"A covariance needs at least 2 pictures and there are {self._count}; give more pictures."
+            )
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """Frechet distance between two Gaussians, never below 0.
+
+    A set whose rows are kept (no more of them than features) enters by its rows: with A and B the centred
+    rows by the root of n - 1, ``tr sqrt(S T)`` is the sum of the singular values of ``A B^T``. Full
+    covariances enter by ``L^T S L`` with ``T = L L^T``, whose eigenvalues are those of ``S T``.
+
+    Computed on the CPU, wherever the moments are.
+
+    Raises:
+        UserError: Fewer than two rows in one of them, or different dimensions.
+        ArithmeticError: The result is below 0 by more than rounding.
+    """
+    if a.dimension != b.dimension:
+        raise UserError(
+            f"A distance between {a.dimension} and {b.dimension} features does not exist; use one network "
+            f"for both sets."
+        )
+    few, many = (a, b) if a.root is not None else (b, a)
+    root, other_root = few.root, many.root
+    if root is None:
+        s, t = few.covariance.cpu(), many.covariance.cpu()
+        scale, middle = float(s.trace() + t.trace()), _trace_of_root(s, t)
+    elif other_root is None:
+        root, t = root.cpu(), many.covariance.cpu()
+        scale = float(root.square().sum() + t.trace())
+        middle = _sum_of_roots(torch.linalg.eigvalsh(root @ t @ root.T))
+    else:
+        root, other_root = root.cpu(), other_root.cpu()
+        scale = float(root.square().sum() + other_root.square().sum())
+        middle = float(torch.linalg.svdvals(root @ other_root.T).sum())
+    value = float((a.mean.cpu() - b.mean.cpu()).square().sum()) + scale - 2 * middle
+    if not value >= -ROUNDING * scale:  # also when it is not a number
+        raise ArithmeticError(f"the Frechet distance came out as {value} where variances sum to {scale}")
+    return max(value, 0.0)
+
+
+def small_count_warning(count: int, dimension: int) -> str | None:
+    """Why ``count`` rows are too few for a Frechet distance of ``dimension`` features; None if they suffice.
+
+    The distance of finite sets is too large, by an amount that grows with dimension / count and depends on
+    the model (Chong and Forsyth 2020). Papers take 50,000 for the 2,048 features of Inception; other
+    dimensions are asked for the same ratio.
+    """
+    advised = math.ceil(PAPERS_COUNT * dimension / PAPERS_DIMENSION)
+    if count >= advised:
+        return None
+    reason = "so the distance is too large by an amount that differs between models"
+    if count <= dimension:
+        reason = f"so the covariance has rank {max(count - 1, 0):,} at most and the distance is far too large"
+    return (
+        f"{count:,} pictures are few for {dimension:,} features (advised: {advised:,}), {reason}; compare "
+        f"only with numbers from equally many."
+    )
+
+
+def _sum_of_roots(eigenvalues: Tensor) -> float:
+    return float(eigenvalues.clamp_min(0).sqrt().sum())  # below 0 by rounding only
+
+
+def _trace_of_root(s: Tensor, t: Tensor) -> float:
+    """Trace of the root of ``s t``, two positive semi-definite matrices."""
+    # a feature that never changes in one set adds nothing, and would leave no Cholesky factor
+    live = (s.diagonal() > 0) & (t.diagonal() > 0)
+    if not live.all():
+        s, t = s[live][:, live], t[live][:, live]
+    try:
+        # Cholesky, one symmetric product, eigenvalues only; .T: in LAPACK's order without a copy
+        options = {"eigvals_only": True, "driver": "gv", "check_finite": False}
+        return _sum_of_roots(torch.from_numpy(scipy.linalg.eigh(s.numpy().T, t.numpy().T, type=2, **options)))
+    except np.linalg.LinAlgError:  # t is singular
+        values, vectors = torch.linalg.eigh(t)
+        root = vectors * values.clamp_min(0).sqrt()
+        return _sum_of_roots(torch.linalg.eigvalsh(root.T @ s @ root))

@@ -1,0 +1,86 @@
+"""Protocols: names that fix all a score depends on besides the pictures.
+
+A protocol is written ``METRIC-NETWORK``: ``fd`` (Frechet distance), ``kid``, ``is`` or ``prdc``, and a name
+of :func:`zoo.features.choose.feature_network`, as in ``fd-mnist`` or ``kid-effnet-lite0``. Presets name those
+that papers use. Only the official Inception weights earn the names FID, KID and IS; the same computation with
+other weights is named after their hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from zoo.errors import UserError
+from zoo.features.network import FeatureNetwork
+
+Metric = Literal["fd", "kid", "is", "prdc"]
+Resize = Literal["tf1", "clean"]
+
+KID_SUBSETS, KID_SIZE = 100, 1_000  # torch-fidelity's, like the seeds of KID and IS
+IS_SPLITS = 10
+NEAREST = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}  # k of Kynkaanniemi 2019 and Naeem 2020
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to score pictures.
+
+    Args:
+        name: As it was asked for: ``fid-tf``, ``kid-mnist``.
+        metric: What is computed.
+        network: Whose features it is computed from.
+        resize: For Inception: ``tf1`` or ``clean``.
+    """
+
+    name: str
+    metric: Metric
+    network: str
+    resize: Resize | None = None
+
+    def title(self, network: FeatureNetwork) -> str:
+        """The name of its score: ``fid-tf``; with weights that are not official ``fd-`` and their name."""
+        if network.name == self.network:
+            return self.name
+        return f"{self.metric}-{network.name}" + ("-clean" if self.resize == "clean" else "")
+
+    def settings(self) -> dict[str, Any]:
+        """What is fixed besides the network."""
+        return {"protocol": f"{self.name}/1", "metric": WORDS[self.metric]}
+
+
+WORDS: dict[Metric, str] = {
+    "fd": "Frechet distance, float64",
+    "kid": "kernel distance, polynomial of degree 3",
+    "is": f"inception score, {IS_SPLITS} splits of a random order",
+    "prdc": ", ".join(f"{name} k={k}" for name, k in NEAREST.items()),
+}
+PRESETS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("fid-tf", "fd", "inception", "tf1"),
+        Protocol("fid-clean", "fd", "inception", "clean"),
+        Protocol("kid", "kid", "inception", "tf1"),
+        Protocol("is", "is", "inception", "tf1"),
+        Protocol("prdc", "prdc", "inception", "tf1"),
+        Protocol("fd-dinov2", "fd", "dinov2"),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        UserError: The name is neither a preset nor METRIC-NETWORK.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    metric, _, network = name.partition("-")
+    if metric == "fid" or not network or metric not in get_args(Metric):
+        meant = f" (fd-{network} is what a network other than Inception gives)" if metric == "fid" else ""
+        raise UserError(
+            f"There is no protocol {name}{meant}; give {', '.join(PRESETS)}, or METRIC-NETWORK with one of "
+            f"{', '.join(get_args(Metric))}, such as fd-mnist or kid-effnet-lite0."
+        )
+    return Protocol(name, metric, network)  # type: ignore[arg-type]

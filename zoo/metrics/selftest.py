@@ -1,0 +1,141 @@
+"""How far distances may be off, shown on real pictures alone and on Gaussians of known distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
+
+from zoo.errors import UserError
+from zoo.features.network import FeatureNetwork
+from zoo.guards import mix
+from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics.kernel import whole_kernel_distance
+from zoo.metrics.protocols import Protocol
+from zoo.metrics.scores import AT_ONCE, Progress, collect
+from zoo.metrics.subjects import Pictures
+
+HALVINGS = 5  # random halves of the data
+GAUSSIAN = (16, 0.5, 1.5)  # dimensions, shift and width of the known pair
+COUNTS = (100, 1_000, 10_000)
+LEAST = 32  # pictures: they are halved five times
+Distance = Callable[[Tensor, Tensor], float]
+
+
+def selftest(
+    protocol: Protocol,
+    network: FeatureNetwork,
+    pictures: Pictures,
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure what a score says where the answer is known.
+
+    Args:
+        protocol: A Frechet or a kernel distance.
+        network: Its network.
+        pictures: Real ones.
+        seed: Of the halves.
+        progress: Wraps batches in a progress bar where one is wanted.
+
+    Returns:
+        ``known`` Gaussians (count, distance, truth), distances of random ``halves`` of the data, of the data
+        to ``variants`` of itself, and of two halves by ``numbers`` of pictures (count, distance).
+
+    Raises:
+        UserError: The protocol is no distance, or there are too few pictures.
+    """
+    if protocol.metric not in ("fd", "kid"):
+        raise UserError(
+            f"The self-test knows distances, not {protocol.name}; give one such as fd-digits or kid-mnist."
+        )
+    if len(pictures) < LEAST:
+        raise UserError(
+            f"The self-test needs at least {LEAST} pictures and there are {len(pictures)}; give more."
+        )
+    distance = frechet if protocol.metric == "fd" else whole_kernel_distance
+    # the kernel distance is what keeps every feature
+    rows = collect(pictures, network, frozenset({"kid"}), progress).rows
+    changed = {
+        label: distance(rows, _features(network, pictures, change)) for label, change in VARIANTS.items()
+    }
+    return {
+        "score": protocol.title(network),
+        "protocol": protocol.settings() | network.identity(),
+        "pictures": pictures.facts(),
+        "known": known_gaussians(),
+        "halves": [distance(*_halves(rows, seed + i)) for i in range(HALVINGS)],
+        "variants": changed,
+        "numbers": dependence(rows, distance, seed),
+    }
+
+
+def known_gaussians() -> list[dict[str, float]]:
+    """Frechet distances between samples of two Gaussians whose distance is known, by number of samples."""
+    dimension, shift, width = GAUSSIAN
+    truth = dimension * (shift**2 + (width - 1) ** 2)
+    random = torch.Generator().manual_seed(0)
+    found = []
+    for count in COUNTS:
+        a, b = (torch.randn(count, dimension, generator=random, dtype=torch.float64) for _ in range(2))
+        found.append({"count": count, "distance": frechet(a, b * width + shift), "truth": truth})
+    return found
+
+
+def dependence(rows: Tensor, distance: Distance, seed: int) -> list[dict[str, float]]:
+    """The distance of two halves of the data when only so many pictures of each are taken."""
+    a, b = _halves(rows, seed)
+    counts = [len(a) // 2**k for k in range(4, -1, -1) if len(a) // 2**k >= 2]
+    return [{"count": n, "distance": distance(a[:n], b[:n])} for n in counts]
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of two sets of rows (N, d)."""
+    moments = []
+    for rows in (a, b):
+        moments.append(Moments(rows.shape[1]))
+        moments[-1].update(rows)
+    return frechet_distance(*moments)
+
+
+def _halves(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix("halves", seed)))
+    half = len(rows) // 2
+    return rows[order[:half]], rows[order[half : 2 * half]]
+
+
+def _features(network: FeatureNetwork, pictures: Pictures, change: Callable[[Tensor], Tensor]) -> Tensor:
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        return torch.cat(
+            [
+                network(change(part).to(device)).features.float().cpu()
+                for _, batch in pictures.batches()
+                for part in torch.split(batch, AT_ONCE)
+            ]
+        )
+
+
+def _smaller(pictures: Tensor) -> Tensor:
+    height, width = pictures.shape[2:]
+    half = (max(height // 2, 1), max(width // 2, 1))
+    small = F.interpolate(pictures.float(), half, mode="bilinear", antialias=True)
+    return F.interpolate(small, (height, width), mode="bilinear").round().clamp(0, 255).byte()
+
+
+def _jpeg(pictures: Tensor, quality: int) -> Tensor:
+    mode = ImageReadMode.GRAY if pictures.shape[1] == 1 else ImageReadMode.RGB
+    return torch.stack([decode_jpeg(encode_jpeg(picture.cpu(), quality), mode) for picture in pictures])
+
+
+VARIANTS = {
+    "the same pictures": lambda pictures: pictures,
+    "JPEG of quality 95": lambda pictures: _jpeg(pictures, 95),
+    "JPEG of quality 75": lambda pictures: _jpeg(pictures, 75),
+    "halved and enlarged": _smaller,
+    "shifted by a pixel": lambda pictures: pictures.roll(1, 3),
+}

@@ -1,0 +1,235 @@
+"""Scores of predicted and generated clips: frame by frame beside the truth, and as a set.
+
+Clips are (N, T, C, H, W) of uint8 (frames through :func:`zoo.metrics.pixels.to_bytes`). Frame scores come as
+(N, T), one number for each frame, for predictions worsen with time: average by ``over_time`` and show the
+curve.
+
+Mathieu et al. 2016 (Beyond MSE, section 3) score moving pixels only, found by optical flow. Here ``moving``
+is any mask of 0 and 1, as ``moving_pixels`` finds by differences of frames: numbers with and without it, or
+of two masks, do not compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.metrics import similarity
+from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics.pixels import require_bytes
+
+
+def frame_psnr(predicted: Tensor, true: Tensor, moving: Tensor | None = None, luma: bool = False) -> Tensor:
+    """Peak signal-to-noise ratio (N, T) in decibel; infinite for equal frames, NaN where nothing moves.
+
+    Args:
+        predicted: (N, T, C, H, W) uint8.
+        true: As ``predicted``.
+        moving: (N, T, 1, H, W) of 0 and 1: the error is the mean over these pixels only.
+        luma: On Y, otherwise on all channels together; see :func:`zoo.metrics.similarity.psnr`.
+    """
+    a, b, mask = _frames(predicted, true, moving)
+    if mask is None:
+        return similarity.psnr(a, b, luma).view(true.shape[:2])
+    found = similarity.psnr(similarity.masked(a, mask), similarity.masked(b, mask), luma)
+    # what is black in both adds no error, but was counted in the mean
+    return (found + 10 * torch.log10(mask.double().flatten(1).mean(1))).view(true.shape[:2])
+
+
+def frame_ssim(predicted: Tensor, true: Tensor, moving: Tensor | None = None, luma: bool = True) -> Tensor:
+    """Structural similarity (N, T) with Wang's Gaussian window.
+
+    Args:
+        predicted: (N, T, C, H, W) uint8.
+        true: As ``predicted``.
+        moving: (N, T, 1, H, W) of 0 and 1: both frames are made black elsewhere, and black agrees with
+            black. So the less moves, the nearer to 1.
+        luma: On Y, otherwise on each channel; see :func:`zoo.metrics.similarity.ssim`.
+    """
+    a, b, mask = _frames(predicted, true, moving)
+    if mask is None:
+        return similarity.ssim(a, b, luma).view(true.shape[:2])
+    return similarity.mask_ssim(a, b, mask, luma, window="gaussian").view(true.shape[:2])
+
+
+def sharpness_difference(
+    predicted: Tensor, true: Tensor, moving: Tensor | None = None, luma: bool = False, peak: float = 1.0
+) -> Tensor:
+    """How near a predicted frame's edges are to the true one's, (N, T) in decibel (Mathieu et al. 2016).
+
+    ``10 log10(peak^2 / mean |S(true) - S(predicted)|)``, where S at a pixel is the absolute difference to the
+    pixel above plus that to the pixel on the left; the first row and column have none and are left out. Lost
+    edges and invented ones count alike: higher means nearer, not sharper. Infinite where all edges agree, NaN
+    where nothing moves.
+
+    Args:
+        predicted: (N, T, C, H, W) uint8, two pixels or more a side.
+        true: As ``predicted``.
+        moving: (N, T, 1, H, W) of 0 and 1: the mean is over these pixels; edges are those of the whole
+            frames.
+        luma: On Y, otherwise on all channels together.
+        peak: Intensities run from 0 to this. Its square stands over a first power, so the number depends on
+            it: at 255 it is 24.07 more than at 1.
+    """
+    if not peak > 0:
+        raise UserError(f"peak is {peak}; intensities run from 0 to a number above 0.")
+    a, b, mask = _frames(predicted, true, moving)
+    if min(a.shape[2:]) < 2:
+        raise UserError(
+            f"Frames of {a.shape[2]}x{a.shape[3]} pixels have no edges; sharpness needs 2x2 or more."
+        )
+    error = torch.stack([_edge_error(x, y, luma) for x, y in zip(a, b, strict=True)]) * (peak / 255)
+    if mask is None:
+        mean = error.flatten(1).mean(1)
+    else:
+        inner = mask[:, 0, 1:, 1:].double()
+        mean = (error * inner).sum((1, 2)) / inner.sum((1, 2))
+    return (10 * torch.log10(peak**2 / mean)).view(true.shape[:2])
+
+
+def moving_pixels(clips: Tensor, threshold: float = 8.0) -> Tensor:
+    """Where a frame differs from the one before by more than ``threshold`` grey levels in some channel.
+
+    A stand-in for the paper's optical flow above 0.2 pixels: what moves over an even surface is not seen.
+    Give the last frame that the model saw before the true future ones.
+
+    Args:
+        clips: (N, T, C, H, W) uint8 of true frames.
+        threshold: Of 255; noise of the camera should lie below it.
+
+    Returns:
+        (N, T - 1, 1, H, W) of bool.
+    """
+    _require_clips(clips)
+    if clips.shape[1] < 2:
+        raise UserError("Clips of a single frame show no motion; give the frame before as well.")
+    change = (clips[:, 1:].short() - clips[:, :-1].short()).abs()
+    return change.amax(2, keepdim=True) > threshold
+
+
+def over_time(scores: Tensor) -> Tensor:
+    """Mean score (T) of each time over the clips whose score is finite; NaN where none is.
+
+    Args:
+        scores: (N, T). Frames that are equal to the truth or in which nothing moves are left out: say how
+            many.
+    """
+    if scores.ndim != 2 or scores.numel() == 0:
+        raise UserError(f"Scores over time must be (N, T), not {tuple(scores.shape)}.")
+    return scores.where(scores.isfinite(), torch.nan).nanmean(0)
+
+
+@dataclass(frozen=True)
+class ClipNetwork:
+    """A frozen network that describes clips.
+
+    Args:
+        name: Short and lower case; scores are named after it.
+        describe: From clips (N, T, C, H, W) in uint8 to features (N, d); scaling and resizing is its own
+            affair.
+        frames: The fewest frames that it takes.
+        sha256: Of its weights' file, where there is one.
+    """
+
+    name: str
+    describe: Callable[[Tensor], Tensor]
+    frames: int
+    sha256: str | None = None
+
+    @property
+    def metric(self) -> str:
+        """What a Frechet distance on its features is called; FVD is that of one certain I3D."""
+        return f"fd-clips-{self.name}"
+
+    def identity(self) -> dict[str, Any]:
+        """What a protocol states of the network."""
+        return {"network": self.name, "sha256": self.sha256, "frames": self.frames}
+
+
+@torch.no_grad()
+def clip_moments(clips: Tensor, network: ClipNetwork, batch_size: int = 16) -> Moments:
+    """Mean and covariance of a network's features of clips, described ``batch_size`` at a time.
+
+    Raises:
+        UserError: Too few clips or frames, or features that are not (N, d) finite numbers.
+    """
+    _require_clips(clips)
+    if clips.shape[1] < network.frames:
+        raise UserError(
+            f"{network.name} takes clips of {network.frames} frames or more and these have {clips.shape[1]}; "
+            f"generate longer clips or take another network."
+        )
+    moments: Moments | None = None
+    for part in torch.split(clips, batch_size):
+        features = network.describe(part)
+        if features.ndim != 2 or len(features) != len(part):
+            raise UserError(
+                f"{network.name} gave features {tuple(features.shape)} for {len(part)} clips; "
+                f"it must give (N, d)."
+            )
+        if moments is None:
+            moments = Moments(features.shape[1], features.device)
+        moments.update(features)
+    assert moments is not None
+    return moments
+
+
+def frechet_clip_distance(
+    generated: Tensor, real: Tensor, network: ClipNetwork, batch_size: int = 16
+) -> float:
+    """Frechet distance between features of clips: the form of FVD (Unterthiner et al. 2018).
+
+    The number is called ``network.metric``. It compares only at one length, size, frame rate and number of
+    clips: these belong in the protocol.
+
+    Args:
+        generated: (N, T, C, H, W) uint8.
+        real: (M, T, C, H, W) uint8.
+        network: What describes the clips.
+        batch_size: Clips at a time.
+    """
+    if generated.shape[1:] != real.shape[1:]:
+        raise UserError(
+            f"Clips of (T, C, H, W) {tuple(generated.shape[1:])} and {tuple(real.shape[1:])} do not compare; "
+            f"cut or resize the real ones to the generated ones' form."
+        )
+    return frechet_distance(
+        clip_moments(generated, network, batch_size), clip_moments(real, network, batch_size)
+    )
+
+
+def _require_clips(clips: Tensor) -> None:
+    if clips.ndim != 5 or clips.numel() == 0:
+        raise UserError(f"Clips must be (N, T, C, H, W), at least one, not {tuple(clips.shape)}.")
+    require_bytes(clips.flatten(0, 1))
+
+
+def _frames(predicted: Tensor, true: Tensor, moving: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """All frames as pictures (N T, C, H, W), and their masks."""
+    _require_clips(predicted)
+    _require_clips(true)
+    if predicted.shape != true.shape:
+        raise UserError(
+            f"Predicted and true clips must have one shape (N, T, C, H, W), not {tuple(predicted.shape)} and "
+            f"{tuple(true.shape)}; cut the longer ones."
+        )
+    if moving is None:
+        return predicted.flatten(0, 1), true.flatten(0, 1), None
+    wanted = (*true.shape[:2], 1, *true.shape[3:])
+    if moving.shape != wanted or not ((moving == 0) | (moving == 1)).all():
+        raise UserError(f"moving must be {wanted} of 0 and 1, not {tuple(moving.shape)}; see moving_pixels.")
+    return predicted.flatten(0, 1), true.flatten(0, 1), moving.flatten(0, 1)
+
+
+def _edge_error(a: Tensor, b: Tensor, luma: bool) -> Tensor:
+    """Difference of edges (H - 1, W - 1) of two pictures (C, H, W) in grey levels, mean over channels."""
+    edges = []
+    for picture in (a, b):
+        x = similarity.luma(picture[None])[0] if luma else picture.double()
+        edges.append((x[:, 1:, 1:] - x[:, :-1, 1:]).abs() + (x[:, 1:, 1:] - x[:, 1:, :-1]).abs())
+    return (edges[0] - edges[1]).abs().mean(0)
