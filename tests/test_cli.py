@@ -150,6 +150,7 @@ def test_a_run_leaves_its_folder_and_overwrites_nothing(recipe: Path) -> None:
         assert checkpoint["zoo"]["class"] == "games.Game"
         assert checkpoint["zoo"]["recipe"] == (folder / "config.yaml").read_text()
     resolved = yaml.safe_load((folders[0] / "config.yaml").read_text())
+    assert resolved["model"]["init_args"]["accumulate"] == 1, "options that a class only hands on stand there"
     assert resolved["model"]["init_args"]["lr"] == 0.01  # the whole recipe, defaults included
     assert (
         zoo("fit", "--config", folders[0] / "config.yaml", "--trainer.max_epochs", 1) == 0

@@ -234,7 +234,7 @@ def test_show_draws_points(tmp_path):
         ({}, r"names no data class"),
         ({"class_path": "zoo.data.images.Imagefolder"}, r"Imagefolder"),
         ({"class_path": "zoo.files.Path"}, r"is no data class"),
-        ({"class_path": "zoo.data.images.ImageFolder", "init_args": {"rot": "."}}, r"rot"),
+        ({"class_path": "zoo.data.images.ImageFolder", "init_args": {"root": ".", "rot": 1}}, r"rot"),
     ],
 )
 def test_show_refuses_what_names_no_data(tmp_path, block, message):

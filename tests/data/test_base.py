@@ -6,7 +6,8 @@ import pytest
 import torch
 from games import Data, Points
 
-from zoo.data.base import OrderedSampler, collate
+from zoo.data.base import Loader, OrderedSampler, collate, stack, to_floats
+from zoo.data.pairs import ScenePairs
 from zoo.errors import UserError
 
 
@@ -72,3 +73,26 @@ def test_samples_of_two_sizes_are_named() -> None:
 def test_a_batch_needs_a_sample() -> None:
     with pytest.raises(ValueError, match="batch_size"):
         Data(batch_size=0)
+
+
+def test_a_loader_gives_floats_and_its_workers_bytes() -> None:
+    data = ScenePairs(size=16, train_length=4, batch_size=2, source="edges")
+    loader = data.train_dataloader()
+    assert isinstance(loader, Loader)
+    batch = next(iter(loader))
+    loader.leave_bytes = True  # as for a trainer with a GPU
+    raw = next(iter(loader))
+    assert raw["target"].dtype == torch.uint8 and batch["target"].dtype == torch.float32
+    assert torch.equal(to_floats(raw["target"]), batch["target"])
+    there = data.on_after_batch_transfer(raw, 0)
+    assert there.keys() == batch.keys()
+    assert all(torch.equal(there[key], batch[key]) for key in batch)
+
+
+def test_pictures_of_8_and_16_bit_meet_in_floats() -> None:
+    eight = {"image": torch.full((1, 2, 2), 51, dtype=torch.uint8), "label": torch.tensor(3)}
+    sixteen = {"image": torch.full((1, 2, 2), 13107, dtype=torch.uint16), "label": torch.tensor(4)}
+    batch = collate([eight, sixteen])
+    assert torch.allclose(batch["image"], torch.full((2, 1, 2, 2), -0.6))
+    assert batch["label"].tolist() == [3, 4]
+    assert stack([eight, eight])["image"].dtype == torch.uint8

@@ -17,6 +17,8 @@ from zoo.metrics.report import Row, publish
 from zoo.metrics.scores import measure
 from zoo.metrics.subjects import NoisePictures, Pictures, SetPictures, Translations
 
+NO_PICTURES = ("voxels", "clips", "points")  # contracts
+
 
 class ImageQuality(Callback):
     """Score generated pictures against real ones: a trend in training, and by more of them in ``zoo test``.
@@ -54,6 +56,10 @@ class ImageQuality(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the networks, so that a missing one is told before the training and not after it."""
+        if (data := _data(trainer)).contract in NO_PICTURES:
+            raise UserError(
+                f"{type(data).__name__} holds {data.contract}; ImageQuality scores pictures, take it out."
+            )
         keys = {(p.network, p.resize) for p in self.protocols}
         device = trainer.strategy.root_device
         self._networks = {(n, r): feature_network(n, self.weights, r).to(device) for n, r in keys}
@@ -75,7 +81,7 @@ class ImageQuality(Callback):
         count = min(self.trend_samples, len(held_out))
         found = {f"val/{row.metric}@{count}": row.value for row in rows}
         # for monitors; written by hand because Lightning writes only where log_every_n_steps divides
-        pl_module.log_dict(found, logger=False, rank_zero_only=True)
+        pl_module.log_dict(found, logger=False)
         for logger in trainer.loggers:
             logger.log_metrics(found, step=trainer.global_step - 1)
 
@@ -105,7 +111,7 @@ class ImageQuality(Callback):
         of = {"pictures": "generated", "step": module.steps_trained, "ema": False}
         device = trainer.strategy.root_device
         if module.takes == "noise":
-            made = NoisePictures(module.sample, of, most or count, self.seed)
+            made = NoisePictures(module.sample, of, count, self.seed)
         else:
             made = Translations(module.generate, samples, of | {"split": split}, count, self.seed, device)
         with undisturbed(trainer, module, self.seed):

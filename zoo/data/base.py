@@ -44,6 +44,8 @@ class SampleSet(Dataset[Batch]):
     in memory may write ``__getitems__`` too.
     """
 
+    costly_finish: ClassVar[bool] = False  # worth a worker even where `load` is only a look into a pack
+
     seed: int = 0  # this and what follows is set by the data module before use
     pack: Pack | None = None
     cache_bytes: int = 0
@@ -235,7 +237,8 @@ class DataModule(pl.LightningDataModule):
         batch_size: Samples a training batch, on each process; ``usual_batch_size`` when not given.
         eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given (or what the
             class says is usual).
-        num_workers: Processes that prepare batches beside training; 0 prepares in the training process.
+        num_workers: Processes that prepare batches beside training; 0 prepares in the training process, as
+            is done anyway with a pack whose samples need no more work.
         seed: Of order and augmentation; the run's seed when not given.
         packed: Read samples from the pack that ``zoo data pack`` wrote; a missing or stale one is refused.
         cache: Keep what was loaded in memory, at most 2 GiB a split; not given, files are kept and drawn
@@ -415,13 +418,15 @@ class DataModule(pl.LightningDataModule):
         )
 
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
+        # a worker takes longer to hand a batch over than a pack to be read
+        workers = 0 if samples.pack is not None and not samples.costly_finish else self.num_workers
         loader = Loader(
             samples,
             batch_size=batch_size,
             collate_fn=stack,
-            num_workers=self.num_workers,
+            num_workers=workers,
             worker_init_fn=_deaf_to_interrupt,
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             # worker seeds must not eat the global stream
             generator=torch.Generator().manual_seed(self._seed),

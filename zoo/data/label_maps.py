@@ -198,6 +198,8 @@ class LabelMapSet(SampleSet):
         mirror: Mirror at random.
     """
 
+    costly_finish = True
+
     def __init__(
         self,
         items: list[LabelFiles],

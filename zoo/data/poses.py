@@ -86,6 +86,8 @@ LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no rea
 class _KeypointSet(SampleSet):
     """Samples whose pose is keypoints; mirrored in training."""
 
+    costly_finish = True
+
     def __init__(self, skeleton: Skeleton, radius: int, mirror: bool) -> None:
         self.skeleton, self.radius, self.mirror = skeleton, radius, mirror
         self.mirrored = skeleton.mirrored

@@ -89,6 +89,8 @@ class VoxelSet(SampleSet):
             is.
     """
 
+    costly_finish = True
+
     def __init__(self, size: int, rotations: Turns = 1) -> None:
         self.size, self.rotations = size, rotations
 

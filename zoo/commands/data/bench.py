@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
 
 
+SECONDS = 2.0  # that a round takes at least
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
     what = "a folder, a recipe, or a class as `zoo list data` names it"
     parser.add_argument("source", metavar="DIR|RECIPE|CLASS", help=what)
     parser.add_argument("--root", help="the folder to use in place of the recipe's data.root")
-    parser.add_argument("--samples", type=int, default=600, help="timed samples a round (600)")
+    parser.add_argument("--samples", type=int, default=600, help="timed samples a round, at least (600)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts (3)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0], help="numbers of workers")
     parser.add_argument("--size", type=int, help="data.size, pixels")
@@ -46,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     lines: list[dict[str, Any]] = []
     for workers in args.workers:
         feeds = {name: _feed(make) for name, make in _loaders(args, workers).items()}
-        times: dict[str, list[float]] = {name: [] for name in feeds}
+        rates: dict[str, list[float]] = {name: [] for name in feeds}
         for _ in range(args.rounds):
             for name, feed in feeds.items():
-                times[name].append(_seconds(feed, args.samples))
-        for name, taken in times.items():
-            rate = args.samples / statistics.median(taken)
+                rates[name].append(_rate(feed, args.samples))
+        for name, found in rates.items():
+            rate = statistics.median(found)
             lines.append({"loader": name, "workers": workers, "samples_per_s": round(rate, 1)})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if args.json:
@@ -149,11 +152,12 @@ def _feed(make: Callable[[], DataLoader[Any]]) -> Iterator[int]:
             yield len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
 
 
-def _seconds(feed: Iterator[int], samples: int) -> float:
+def _rate(feed: Iterator[int], samples: int) -> float:
+    """Samples a second, over so many samples and so long that what workers had ready counts little."""
     import time
 
     next(feed)  # workers have started
     start, done = time.perf_counter(), 0
-    while done < samples:
+    while done < samples or time.perf_counter() - start < SECONDS:
         done += next(feed)
-    return (time.perf_counter() - start) * samples / done
+    return done / (time.perf_counter() - start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps(report, indent=2) if args.json else _text(report))
     if args.out:
         _draw(report, args.out / "selftest.png")
-        print(f"Drawn in {args.out / 'selftest.png'}.")
+        print(f"Drawn in {args.out / 'selftest.png'}.", file=sys.stderr)
     return 0
 
 
@@ -76,6 +77,8 @@ def _draw(report: dict[str, Any], path: Path) -> None:
         axes.axhline(value, color="#999999", linewidth=0.8)
         axes.annotate(label, (counts[0], value), fontsize=7, color="#666666", va="bottom")
     axes.set(xscale="log", xlabel="pictures of each side", ylabel=report["score"])
+    axes.set_xticks(counts, [f"{count:,}" for count in counts], minor=False)
+    axes.set_xticks([], minor=True)
     axes.legend(frameon=False)
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=120)

@@ -1,0 +1,205 @@
+"""How well pictures are enlarged: PSNR and SSIM on luma as the papers measure them, and a perceptual distance.
+
+Each benchmark's low-resolution files are enlarged whole, by the model, by the bicubic filter and, where one is
+named, by another checkpoint. PSNR and SSIM are on Y of BT.601 in 8 bit, and as many pixels as the scale are cut
+from each side (Ledig 2017, section 3.1). They are means over pictures, not over pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from zoo.data.base import SampleSet, collate
+from zoo.data.superres import SceneTwins, SuperResolutionFolder
+from zoo.data.superres_files import enlarge
+from zoo.errors import UserError
+from zoo.features.perceptual import Distance, PerceptualDistance
+from zoo.metrics.pixels import to_bytes
+from zoo.metrics.report import Row, publish
+from zoo.metrics.similarity import psnr, ssim
+
+Method = Literal["SRResNet", "SRGAN-MSE", "SRGAN-VGG22", "SRGAN"]
+# Ledig 2017, tables 1 and 2: PSNR and SSIM at x4
+PAPER: dict[tuple[str, str], tuple[str, str]] = {
+    ("bicubic", "Set5"): ("28.43", ".8211"),
+    ("bicubic", "Set14"): ("25.99", ".7486"),
+    ("bicubic", "BSD100"): ("25.94", ".6935"),
+    ("SRResNet", "Set5"): ("32.05", ".9019"),
+    ("SRResNet", "Set14"): ("28.49", ".8184"),
+    ("SRResNet", "BSD100"): ("27.58", ".7620"),
+    ("SRGAN-MSE", "Set5"): ("30.64", ".8701"),
+    ("SRGAN-MSE", "Set14"): ("26.92", ".7611"),
+    ("SRGAN-VGG22", "Set5"): ("29.84", ".8468"),
+    ("SRGAN-VGG22", "Set14"): ("26.44", ".7518"),
+    ("SRGAN", "Set5"): ("29.40", ".8472"),
+    ("SRGAN", "Set14"): ("26.02", ".7397"),
+    ("SRGAN", "BSD100"): ("25.16", ".6688"),
+}
+DIFFERS = "the paper's code (daala) is another SSIM"
+Enlarger = Callable[[Tensor], Tensor]
+
+
+class SuperResolutionScore(Callback):
+    """Score benchmarks in ``zoo test``, and follow the first of them in training.
+
+    Args:
+        benchmarks: The folder that holds them, each in a layout of :mod:`zoo.data.superres`; not given, the
+            test split of the data is scored.
+        names: Which, in this order.
+        method: Whose numbers of the paper stand beside ours.
+        distance: A perceptual distance to take too, which should not be what the model was trained by.
+        compare_with: Another model of the same scale to score beside: a name, a folder or a checkpoint.
+        every_n_steps: Also log ``val/psnr-y NAME`` of the first one in training; not by default.
+    """
+
+    def __init__(
+        self,
+        benchmarks: str | None = None,
+        names: tuple[str, ...] = ("Set5", "Set14", "BSD100"),
+        method: Method | None = None,
+        distance: Distance | None = None,
+        compare_with: str | None = None,
+        every_n_steps: int | None = None,
+    ) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
+        if not names:
+            raise UserError("SuperResolutionScore.names is empty; name at least one benchmark, such as Set5.")
+        self.benchmarks, self.names, self.method = benchmarks, tuple(names), method
+        self.distance, self.compare_with, self.every_n_steps = distance, compare_with, every_n_steps
+        self._first: tuple[str, SampleSet] | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the first benchmark, so that a missing one is told before the training and not in it."""
+        self._first = next(iter(self._sets(trainer, self.names[:1]).items())) if self.every_n_steps else None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure the PSNR of the first benchmark every ``every_n_steps`` steps."""
+        if self._first is None or trainer.global_step % (self.every_n_steps or 1):
+            return
+        name, samples = self._first
+        scale = data_of(trainer).scale
+        model: Any = pl_module
+        values = scores(samples, {"generated": model.sample}, scale, None)["generated"]["psnr-y"]
+        found = {f"val/psnr-y {name}": fmean(values)}
+        # for monitors; written by hand because Lightning writes only where log_every_n_steps divides
+        pl_module.log_dict(found, logger=False)
+        for logger in trainer.loggers:
+            logger.log_metrics(found, step=trainer.global_step - 1)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score every benchmark, record and print."""
+        data, model = data_of(trainer), pl_module
+        enlargers: dict[str, Enlarger] = {"generated": model.sample}  # type: ignore[dict-item]
+        protocol: dict[str, Any] = {"scale": data.scale, "channel": "Y", "border": data.scale, "bits": 8}
+        if self.compare_with is not None:
+            from zoo.checkpoints import load
+
+            other = load(self.compare_with)
+            other.module.to(pl_module.device)
+            enlargers["compared"] = other.sample
+            protocol["compared"] = {"origin": other.origin, "step": other.config.get("step")}
+        enlargers["bicubic"] = lambda low: enlarge(low, data.scale)
+        judge = PerceptualDistance(self.distance).to(pl_module.device) if self.distance else None
+        rows: list[Row] = []
+        for name, samples in self._sets(trainer, self.names).items():
+            found = scores(samples, enlargers, data.scale, judge)
+            rows += self._rows(name, found, protocol | {"benchmark": name, "pictures": len(samples)}, judge)
+        publish(trainer, rows)
+
+    def _rows(
+        self,
+        name: str,
+        found: dict[str, dict[str, list[float]]],
+        protocol: dict[str, Any],
+        judge: PerceptualDistance | None,
+    ) -> list[Row]:
+        rows = []
+        for kind in ("psnr-y", "ssim-y"):
+            for subject, values in found.items():
+                method = self.method if subject == "generated" else subject
+                paper = PAPER.get((method or "", name)) if protocol["scale"] == 4 else None
+                told = paper[kind == "ssim-y"] if paper else None
+                differs = DIFFERS if told and kind == "ssim-y" else None
+                rows.append(Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, told, differs))
+        if judge is not None:
+            with_judge = {**protocol, "network": judge.name, "sha256": judge.sha256, "channel": "RGB", "border": 0}
+            ours = found["generated"][judge.name]
+            for subject, values in found.items():
+                theirs = values[judge.name]
+                rows.append(Row(f"{judge.name} {name}", fmean(theirs), subject, with_judge))
+                if subject != "generated":
+                    nearer = float(sum(a < b for a, b in zip(ours, theirs, strict=True)))
+                    rows.append(Row(f"nearer by {judge.name} {name}", nearer, f"than {subject}", with_judge))
+        return rows
+
+    def _sets(self, trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, SampleSet]:
+        data = data_of(trainer)
+        if self.benchmarks is None:
+            samples = data.split("test")
+            if samples is None:
+                raise UserError(
+                    "SuperResolutionScore needs a test split and this data has none; give it benchmarks."
+                )
+            return {"test": samples}
+        sets: dict[str, SampleSet] = {}
+        for name in names:
+            folder = SuperResolutionFolder(
+                self.benchmarks, data.scale, data.scale, benchmarks=self.benchmarks, benchmark=name
+            )
+            samples = folder.dataset("test")
+            assert samples is not None
+            sets[name] = samples
+        return sets
+
+
+def scores(
+    samples: SampleSet, enlargers: dict[str, Enlarger], scale: int, judge: PerceptualDistance | None
+) -> dict[str, dict[str, list[float]]]:
+    """What each enlarger reaches on each picture: enlarger -> ``psnr-y``, ``ssim-y``, the judge's name -> values.
+
+    Args:
+        samples: Low and high pictures, one size a sample.
+        enlargers: From (1,C,H,W) in [-1, 1] to (1,C,scale H,scale W).
+        scale: How many times larger; as many pixels are cut from each side for PSNR and SSIM.
+        judge: A perceptual distance, on the whole pictures.
+    """
+    found: dict[str, dict[str, list[float]]] = {name: {"psnr-y": [], "ssim-y": []} for name in enlargers}
+    device = None if judge is None else next(judge.parameters()).device
+    for index in range(len(samples)):
+        pair = collate(samples.__getitems__([index]))
+        high = to_bytes(pair["target"], "[-1,1]")
+        for name, larger in enlargers.items():
+            made = larger(pair["input"]).float().cpu()
+            pixels, kinds = to_bytes(made, "[-1,1]"), found[name]
+            kinds["psnr-y"].append(psnr(pixels, high, border=scale).item())
+            kinds["ssim-y"].append(ssim(pixels, high, border=scale).item())
+            if judge is not None:
+                with torch.no_grad():
+                    distance = judge(made.to(device), pair["target"].to(device)).item()
+                kinds.setdefault(judge.name, []).append(distance)
+    return found
+
+
+def data_of(trainer: pl.Trainer) -> SuperResolutionFolder | SceneTwins:
+    """The trainer's data.
+
+    Raises:
+        UserError: It is not for super-resolution.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, SuperResolutionFolder | SceneTwins):
+        raise UserError(
+            f"SuperResolutionScore scores super-resolution and {type(data).__name__} is other data; "
+            "take it out of trainer.callbacks."
+        )
+    return data
