@@ -116,8 +116,12 @@ def resize_dinov2(network: Any, size: int) -> None:
     network.pos_embed = nn.Parameter(torch.cat([embedding[:, :1], places], 1), requires_grad=False)
 
 
-def _from_file(model: str, path: Path) -> nn.Module:
-    """The network with a user's weights, all of them and no others."""
+def read_weights(model: str, path: Path) -> dict[str, Tensor]:
+    """The named tensors of a user's file of ``model``'s weights.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds anything else.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist; give the path of {model}'s weights.")
     try:
@@ -128,6 +132,21 @@ def _from_file(model: str, path: Path) -> nn.Module:
         raise UserError(f"{path} is damaged or no file of weights ({kind}); replace it.") from error
     if not tensors:
         raise UserError(f"{path} holds more than named tensors; save the network's state_dict alone.")
+    return dict(state)
+
+
+def weights_of(model: str) -> dict[str, Tensor]:
+    """The named tensors of timm's own weights of ``model``, from the Hugging Face cache or by download.
+
+    Raises:
+        UserError: They are not here and cannot be fetched.
+    """
+    return dict(_pretrained(model).state_dict())
+
+
+def _from_file(model: str, path: Path) -> nn.Module:
+    """The network with a user's weights, all of them and no others."""
+    state = read_weights(model, path)
     network = _create(model)
     ours = network.state_dict().keys()
     # the classifier is left out, and so is what DINOv2's authors keep in their file for training only

@@ -101,6 +101,10 @@ class HED(nn.Module):
             raise UserError(f"HED has no layer {layer!r}; choose one of {', '.join(get_args(Layer))}.")
         return self.network.activations(self._prepared(images), get_args(Layer).index(layer) + 1)[-1]
 
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """VGG16's activations after ``conv1_2``, ``conv2_2``, …, ``conv5_3``, for images as before."""
+        return self.network.activations(self._prepared(images), len(_BLOCKS))
+
     def _prepared(self, images: Tensor) -> Tensor:
         if not images.is_floating_point():
             return as_rgb(images, "HED") - self.mean

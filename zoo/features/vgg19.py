@@ -1,0 +1,73 @@
+"""VGG19's convolutions with torchvision's ImageNet weights, as perceptual losses of several papers take them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.features import backbones
+
+TIMM = "vgg19.tv_in1k"  # torchvision's weights under timm's name
+_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))  # channels and convolutions, up to conv5_1
+_FIRST = (1, 6, 11, 20, 29)  # the ReLU after the first convolution of each block, by torchvision's numbers
+
+
+class VGG19Net(nn.Module):
+    """VGG19 up to ``relu5_1``, untrained; ``features`` is numbered as in torchvision and timm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width, count in _BLOCKS:
+            layers += [nn.MaxPool2d(2)] if layers else []
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Activations ``relu1_1``, ``relu2_1``, …, ``relu5_1`` for (N, 3, H, W), taken as it comes."""
+        found = []
+        for at, layer in enumerate(self.features):
+            x = layer(x)
+            if at in _FIRST:
+                found.append(x)
+        return found
+
+
+def vgg19(weights: str | Path | None = None) -> VGG19Net:
+    """The trained network, frozen and in evaluation mode.
+
+    Args:
+        weights: A state dict of torchvision's or timm's VGG19 (.safetensors, or one that torch saved); by
+            default timm's own, from the Hugging Face cache or by download.
+
+    Raises:
+        UserError: The weights are absent, damaged or another network's.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = VGG19Net()
+    given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
+    kept = convolutions(given)
+    wanted = network.state_dict()
+    if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
+        raise UserError(
+            f"{weights or TIMM} does not hold VGG19's convolutions; give the file of that network."
+        )
+    network.load_state_dict({key: kept[key] for key in wanted})
+    return network.eval().requires_grad_(False)
+
+
+def convolutions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The convolutions among a VGG19's weights, whatever stands before their numbers."""
+    found = {}
+    for key, value in weights.items():
+        if match := re.fullmatch(r"(?:features|vgg\.slice\d)\.(\d+\.(?:weight|bias))", key):
+            found[f"features.{match[1]}"] = value
+    return found
