@@ -45,11 +45,11 @@ def number(row: dict[str, Any]) -> str:
 
 def protocol(row: dict[str, Any]) -> str:
     """What the number depends on, in short; ``model.json`` has all of it."""
-    found = [
-        text.format(row["protocol"][key])
-        for key, text in SHOWN.items()
-        if row["protocol"].get(key) is not None
-    ]
+    stated = row["protocol"]
+    found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
+    if "made" in stated:
+        found.append(f"{stated['made']['count']} against {stated['real']['count']} of {stated['real']['split']}")
+        found.append(f"seed {stated['made']['seed']}")
     return ", ".join(found)
 
 

@@ -208,6 +208,12 @@ def test_translations_of_pairs(trainer: Make, tmp_path: Path, means: None) -> No
     t = trainer(max_steps=4, callbacks=[quality], logger=CSVLogger(tmp_path), limit_val_batches=0)
     t.fit(module, data)
     assert [(step, *row) for step, row in logged(t).items()] == [(1, "val/fd-means@4"), (3, "val/fd-means@4")]
+    held_out, networks = data.split("val"), {("means", None): Means()}
+    real = SetPictures(held_out, "target", {}, 4, 1)
+    with torch.no_grad():
+        made = Translations(module.eval().generate, held_out, {}, 4, 1)
+        (wanted,) = measure([protocol("fd-means")], networks, real, made)
+    assert logged(t)[3]["val/fd-means@4"] == pytest.approx(wanted.value, rel=1e-6)
     alone, data = pix2pix()
     trainer(max_steps=4, limit_val_batches=0).fit(alone, data)
     assert torch.equal(weights(module), weights(alone))
@@ -219,7 +225,6 @@ def test_translations_of_pairs(trainer: Make, tmp_path: Path, means: None) -> No
     samples = data.split("test")
     with torch.no_grad():
         made = Translations(module.eval().generate, samples, {}, None, 1)
-        networks = {("means", None): Means()}
         (wanted,) = measure([protocol("fd-means")], networks, SetPictures(samples, "target", {}), made)
     assert row["value"] == pytest.approx(wanted.value, rel=1e-9)
     assert chosen(5, 5, 1) == [0, 1, 2, 3, 4]

@@ -114,10 +114,10 @@ def test_bundled_weights_against_their_own_data(capsys: pytest.CaptureFixture[st
 
 
 def test_as_many_pictures_as_real_ones_of_the_training_split(capsys: pytest.CaptureFixture[str]) -> None:
-    (row,) = said(capsys, "gan-digits", "--protocol", "is-digits")["gan-digits"]
+    (row,) = said(capsys, "gan-digits", "--protocol", "fd-digits")["gan-digits"]
     assert row["protocol"]["made"]["count"] == row["protocol"]["real"]["count"] == 1283
     assert row["protocol"]["real"]["split"] == "train"
-    assert 1 < row["value"] < 10 and row["error"] > 0
+    assert row["value"] > 1
 
 
 def test_a_folder_against_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,7 +291,7 @@ def test_a_split_that_the_data_lack(capsys: pytest.CaptureFixture[str]) -> None:
     recipe = "data:\n  class_path: zoo.data.images.ImageFolder\n"
     run = run_folder("run", small(), recipe + "  init_args: {root: data, size: 8, channels: 1}\n")
     told = refused(capsys, str(run), "--protocol", "fd-digits", "--split", "val")
-    assert "ImageFolder has no val split; choose another with --split" in told
+    assert "ImageFolder has no val split; choose another" in told
 
 
 def test_weights_of_the_feature_network(capsys: pytest.CaptureFixture[str]) -> None:

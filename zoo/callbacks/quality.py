@@ -8,16 +8,14 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
 from zoo.callbacks.samples import undisturbed
-from zoo.data.base import DataModule, SampleSet
+from zoo.data.base import DataModule, Split
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork
 from zoo.metrics.protocols import protocol
 from zoo.metrics.report import Row, publish
 from zoo.metrics.scores import measure
-from zoo.metrics.subjects import NoisePictures, Pictures, SetPictures, Translations
-
-NO_PICTURES = ("voxels", "clips", "points")  # contracts
+from zoo.metrics.subjects import NO_PICTURES, NoisePictures, Pictures, SetPictures, Translations
 
 
 class ImageQuality(Callback):
@@ -74,12 +72,9 @@ class ImageQuality(Callback):
         """Score every ``every_n_steps`` steps, always the same samples and the same real pictures."""
         if self.every_n_steps is None or trainer.global_step % self.every_n_steps:
             return
-        data = _data(trainer)
-        held_out = data.split("val") or data.split("train")
-        assert held_out is not None
-        rows = self._measure(trainer, pl_module, held_out, "val", self.trend_samples)
-        count = min(self.trend_samples, len(held_out))
-        found = {f"val/{row.metric}@{count}": row.value for row in rows}
+        split: Split = "val" if _data(trainer).split("val") else "train"
+        rows = self._measure(trainer, pl_module, split, self.trend_samples)
+        found = {f"val/{row.metric}@{row.protocol['made']['count']}": row.value for row in rows}
         # for monitors; written by hand because Lightning writes only where log_every_n_steps divides
         pl_module.log_dict(found, logger=False)
         for logger in trainer.loggers:
@@ -87,26 +82,16 @@ class ImageQuality(Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score against the test split, record and print."""
-        samples = _data(trainer).split("test")
-        if samples is None:
+        if _data(trainer).split("test") is None:
             raise UserError("ImageQuality needs a test split and this data has none; leave it out.")
-        publish(trainer, self._measure(trainer, pl_module, samples, "test", self.samples))
+        publish(trainer, self._measure(trainer, pl_module, "test", self.samples))
 
-    def _measure(
-        self,
-        trainer: pl.Trainer,
-        module: Any,
-        samples: SampleSet,
-        split: str,
-        most: int | None,
-    ) -> list[Row]:
+    def _measure(self, trainer: pl.Trainer, module: Any, split: Split, most: int | None) -> list[Row]:
         data = _data(trainer)
+        samples = data.split(split)
+        assert samples is not None
         count = len(samples) if most is None else min(most, len(samples))
-        facts = data.description()
-        about = {"pictures": facts.get("name"), "split": split, "fingerprint": facts.get("fingerprint")}
-        about["preprocessing"] = facts.get("preprocessing")
-        key = "image" if data.contract in ("images", "captions") else "target"
-        real = SetPictures(samples, key, about, count, self.seed)
+        real = SetPictures.of(data, split, count, self.seed)
         made: Pictures
         of = {"pictures": "generated", "step": module.steps_trained, "ema": False}
         device = trainer.strategy.root_device
@@ -115,7 +100,8 @@ class ImageQuality(Callback):
         else:
             made = Translations(module.generate, samples, of | {"split": split}, count, self.seed, device)
         with undisturbed(trainer, module, self.seed):
-            return measure(self.protocols, self._networks, real, made)
+            warn = split == "test" and trainer.is_global_zero
+            return measure(self.protocols, self._networks, real, made, warn=warn)
 
 
 def _data(trainer: pl.Trainer) -> DataModule:

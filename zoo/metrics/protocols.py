@@ -52,7 +52,7 @@ class Protocol:
 WORDS: dict[Metric, str] = {
     "fd": "Frechet distance, float64",
     "kid": "kernel distance, polynomial of degree 3",
-    "is": f"inception score, {IS_SPLITS} splits of a random order",
+    "is": f"inception score, at most {IS_SPLITS} splits of a random order",
     "prdc": ", ".join(f"{name} k={k}" for name, k in NEAREST.items()),
 }
 PRESETS = {

@@ -150,7 +150,9 @@ def kept(
 ) -> Statistics:
     """As :func:`collect`, from the file where the same was kept before, if there is one."""
     wanted = metrics - {"is"}
-    if not wanted or "is" in metrics:
+    # processes of several machines need not find the same files, and must not wait for each other's
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not wanted or "is" in metrics or distributed:
         return collect(pictures, network, metrics, progress)
     facts = [FORMAT, pictures.facts(), network.identity(), sorted(wanted & {"fd"}), bool(wanted & ROWS)]
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
@@ -162,8 +164,7 @@ def kept(
         except Exception as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}); delete it.") from error
     found = collect(pictures, network, metrics, progress)
-    if not (torch.distributed.is_initialized() and torch.distributed.get_rank()):
-        write_bytes(path, safetensors.torch.save({k: v.contiguous() for k, v in found.state().items()}))
+    write_bytes(path, safetensors.torch.save({k: v.contiguous() for k, v in found.state().items()}))
     return found
 
 
@@ -195,6 +196,7 @@ def score(protocol: Protocol, sides: Sides, facts: dict[str, Any]) -> list[Row]:
     if protocol.metric == "is":
         assert made.classes is not None
         value, deviation = made.classes.compute()
+        stated.pop("real")  # which has no part in it
         stated["error"] = f"deviation over {made.classes.splits} splits"
         return [Row(title, value, error=deviation, protocol=stated)]
     if protocol.metric == "kid":
@@ -231,6 +233,7 @@ def measure(
     real: Pictures,
     made: Pictures,
     progress: Progress | None = None,
+    warn: bool = True,
 ) -> list[Row]:
     """Scores of ``made`` against ``real`` by all protocols; each set goes once through each network.
 
@@ -240,12 +243,13 @@ def measure(
         real: The set that is aimed at; its statistics are kept in the cache.
         made: The set to score.
         progress: Wraps batches in a progress bar where one is wanted.
+        warn: Say on standard error where pictures are few and how much memory is needed.
     """
     rows = []
     facts = {"real": real.facts(), "made": made.facts()}
     for key, network in networks.items():
         mine = [p for p in protocols if (p.network, p.resize) == key]
-        for sentence in warnings(mine, network, len(real), len(made)):
+        for sentence in warnings(mine, network, len(real), len(made)) if warn else ():
             print(sentence, file=sys.stderr)
         metrics = frozenset(p.metric for p in mine)
         against = metrics - {"is"}

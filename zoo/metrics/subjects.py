@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from zoo.data.base import Batch, SampleSet, collate
+from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
 from zoo.data.pair_files import pictures_in
 from zoo.errors import UserError
 from zoo.files import read_array, sha256, to_tensor
@@ -23,6 +23,8 @@ from zoo.guards import mix
 from zoo.metrics.pixels import PixelGate, to_bytes
 
 AT_ONCE = 256  # samples of noise computed together; `zoo sample` makes the same ones
+AIMED_AT = {"images": "image", "captions": "image"}  # the picture's key; ``target`` in all other contracts
+NO_PICTURES = ("voxels", "clips", "points")
 Numbered = tuple[Tensor, Tensor]  # places (N) among all, from 0, and pictures (N, C, H, W) in bytes
 
 
@@ -142,6 +144,29 @@ class SetPictures:
     ) -> None:
         self.samples, self.key, self.about, self.seed = samples, key, about, seed
         self.places = chosen(len(samples), count, seed)
+
+    @classmethod
+    def of(cls, data: DataModule, split: Split, count: int | None = None, seed: int = 0) -> SetPictures:
+        """The pictures of a split that a model of this data aims at.
+
+        Raises:
+            UserError: The contract has none, or the data no such split.
+        """
+        if data.contract in NO_PICTURES:
+            raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score pictures.")
+        samples = data.split(split)
+        if samples is None:
+            raise UserError(f"{type(data).__name__} has no {split} split; choose another.")
+        facts = data.description()
+        prepared = facts.get("preprocessing", {}).items()
+        about = {
+            "pictures": facts.get("name"),
+            "split": split,
+            "fingerprint": facts.get("fingerprint"),
+            # lists of classes and colours are in the fingerprint's data
+            "preprocessing": {k: v for k, v in prepared if not (isinstance(v, list) and len(v) > 4)},
+        }
+        return cls(samples, AIMED_AT.get(data.contract, "target"), about, count, seed)
 
     def __len__(self) -> int:
         """Number of pictures."""

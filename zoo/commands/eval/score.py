@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule, Split
     from zoo.features.network import FeatureNetwork
     from zoo.metrics.protocols import Protocol, Resize
-    from zoo.metrics.subjects import Pictures, SetPictures
+    from zoo.metrics.subjects import Pictures
 
 MOST = 10_000  # generated pictures when nobody says how many
-KEYS = {"images": "image", "captions": "image"}  # the picture that is aimed at; of other contracts: target
-NO_PICTURES = ("voxels", "clips", "points")
 
 
 class Subject(NamedTuple):
@@ -141,7 +139,7 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
     import torch
 
     from zoo.checkpoints import portable
-    from zoo.metrics.subjects import FolderPictures, NoisePictures, Translations
+    from zoo.metrics.subjects import FolderPictures, NoisePictures, SetPictures, Translations
 
     if one.model is None:
         if args.against is None:
@@ -165,14 +163,14 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
         torch.no_grad()(module.generate), samples, about | {"split": split}, args.samples, args.seed, device
     )
     if args.against is None:
-        return set_pictures(data, split, args.real_samples, args.seed), translated
+        return SetPictures.of(data, split, args.real_samples, args.seed), translated
     return real_pictures(args, one.model, split), translated
 
 
 def real_pictures(args: argparse.Namespace, model: Pretrained | None, split: Split) -> Pictures:
     """The real side: a folder, a recipe's or a class's data, or the data that the model learned from."""
     from zoo.commands.data.show import named_data
-    from zoo.metrics.subjects import FolderPictures
+    from zoo.metrics.subjects import FolderPictures, SetPictures
 
     if args.against is not None and Path(args.against).is_dir():
         return FolderPictures(Path(args.against), args.real_samples, args.seed)
@@ -181,7 +179,7 @@ def real_pictures(args: argparse.Namespace, model: Pretrained | None, split: Spl
     else:
         assert model is not None
         data = own_data(model, args.root)
-    return set_pictures(data, split, args.real_samples, args.seed)
+    return SetPictures.of(data, split, args.real_samples, args.seed)
 
 
 def own_data(model: Pretrained, root: str | None) -> DataModule:
@@ -211,25 +209,6 @@ def own_data(model: Pretrained, root: str | None) -> DataModule:
     if not (isinstance(found, type) and issubclass(found, base.DataModule)):
         raise UserError(f"{model.origin} learned from {name}, which this version lacks; use --against.")
     return found(**arguments)
-
-
-def set_pictures(data: DataModule, split: Split, count: int | None, seed: int) -> SetPictures:
-    """The pictures of a split that a model of this data aims at.
-
-    Raises:
-        UserError: The contract has none, or the data no such split.
-    """
-    from zoo.metrics.subjects import SetPictures
-
-    if data.contract in NO_PICTURES:
-        raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score pictures.")
-    samples = data.split(split)
-    if samples is None:
-        raise UserError(f"{type(data).__name__} has no {split} split; choose another with --split.")
-    facts = data.description()
-    about = {"pictures": facts.get("name"), "split": split, "fingerprint": facts.get("fingerprint")}
-    about["preprocessing"] = facts.get("preprocessing")
-    return SetPictures(samples, KEYS.get(data.contract, "target"), about, count, seed)
 
 
 def bar(batches: Iterable[Any], total: int) -> Iterator[Any]:

@@ -13,10 +13,10 @@ from typing import Any
 def run(args: argparse.Namespace) -> int:
     """Print the four tests, and draw them where a folder is given."""
     from zoo.commands.data.show import named_data
-    from zoo.commands.eval.score import bar, chosen_device, load_networks, set_pictures
+    from zoo.commands.eval.score import bar, chosen_device, load_networks
     from zoo.metrics.protocols import protocol
     from zoo.metrics.selftest import selftest
-    from zoo.metrics.subjects import FolderPictures, Pictures
+    from zoo.metrics.subjects import FolderPictures, Pictures, SetPictures
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
     network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         pictures = FolderPictures(Path(args.against), args.real_samples, args.seed)
     else:
         data = named_data(args.against or "Digits", args.root)
-        pictures = set_pictures(data, args.split or "train", args.real_samples, args.seed)
+        pictures = SetPictures.of(data, args.split or "train", args.real_samples, args.seed)
     report = selftest(asked, network, pictures, args.seed, None if args.json else bar)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     if args.out:
