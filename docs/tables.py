@@ -48,8 +48,8 @@ def protocol(row: dict[str, Any]) -> str:
     stated = row["protocol"]
     found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
     if "made" in stated:
-        found.append(f"{stated['made']['count']} against {stated['real']['count']} of {stated['real']['split']}")
-        found.append(f"seed {stated['made']['seed']}")
+        made, real = stated["made"], stated["real"]
+        found.append(f"{made['count']} against {real['count']} of {real['split']}, seed {made['seed']}")
     return ", ".join(found)
 
 

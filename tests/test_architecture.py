@@ -18,10 +18,25 @@ FILES = sorted(
 
 # first matching line wins; a name stands for the module and what lies below it
 MAY_IMPORT: list[tuple[str, set[str]]] = [
-    ("zoo.models", {"adversarial", "losses", "blocks", "features", "errors", "guards"}),
+    # checkpoints: a second stage starts from the first one's weights
+    ("zoo.models", {"adversarial", "losses", "blocks", "features", "errors", "guards", "checkpoints"}),
     ("zoo.data.sources", {"errors"}),
     ("zoo.data", {"data", "features", "files", "pictures", "voxel_pictures", "errors", "guards"}),
-    ("zoo.metrics", {"metrics", "features", "data", "files", "pictures", "errors", "adversarial", "guards"}),
+    # checkpoints: a score beside another model's
+    (
+        "zoo.metrics",
+        {
+            "metrics",
+            "features",
+            "data",
+            "files",
+            "pictures",
+            "errors",
+            "adversarial",
+            "guards",
+            "checkpoints",
+        },
+    ),
     (
         "zoo.callbacks",
         {

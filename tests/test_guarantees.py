@@ -17,10 +17,12 @@ from zoo.adversarial import AdversarialModule
 from zoo.data.base import DataModule
 from zoo.data.images import Digits
 from zoo.data.pairs import ScenePairs
+from zoo.data.superres import SceneTwins
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
+from zoo.models.srgan import SRGAN
 
-PAPERS = ["gan", "pix2pix"]
+PAPERS = ["gan", "pix2pix", "srgan"]
 STEPS = 8  # two epochs of four batches
 
 
@@ -30,6 +32,9 @@ def game(paper: str, workers: int = 0) -> tuple[AdversarialModule, DataModule]:
     if paper == "gan":
         model = GAN(shape=(1, 8, 8), hidden=16, maxout_units=8, latent_dim=8)
         return model, Digits(batch_size=300, num_workers=workers)
+    if paper == "srgan":
+        twins = SceneTwins(size=32, train_length=8, eval_length=2, batch_size=2, num_workers=workers)
+        return SRGAN(blocks=2, width=4, discriminator_width=2, size=32, content="mse", decay_at=(3, 6)), twins
     pix2pix = Pix2Pix(
         levels=4, width=4, discriminator_width=4, receptive_field=16, in_channels=1, epochs_decay=3
     )

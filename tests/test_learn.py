@@ -44,6 +44,16 @@ def test_pix2pix_paints_scenes_early() -> None:
     assert distance < 0.5 * grey  # half of what the best single colour leaves; 0.28 when this was written
 
 
+def test_srgan_enlarges_scenes_early() -> None:
+    built = trained("srgan/srgan_world", 150)
+    scenes = built.datamodule.split("test")
+    batch = [scenes[i] for i in range(16)]
+    inputs, targets = (torch.stack([b[key] for b in batch]) for key in ("input", "target"))
+    error = float((built.model.sample(inputs) - targets).square().mean())
+    plain = float((targets.mean(dim=(2, 3), keepdim=True) - targets).square().mean())
+    assert error < 0.4 * plain  # of each picture's best single colour; 0.26 when this was written
+
+
 def whole(recipe: str) -> dict[tuple[str, str], float]:
     """Fit and test as a user does; the numbers by metric and subject."""
     for verb, more in (("fit", []), ("test", ["--ckpt_path", "last"])):
@@ -72,6 +82,13 @@ def test_scenes_whole() -> None:
     found = whole("pix2pix/scenes")
     assert found["segmenter-pixel-accuracy", "real"] >= 0.97
     assert found["segmenter-pixel-accuracy", "generated"] >= 0.90
+
+
+@pytest.mark.slow
+def test_srgan_world_whole() -> None:
+    found = whole("srgan/srgan_world")
+    assert found["psnr-y test", "generated"] >= found["psnr-y test", "bicubic"] + 0.8
+    assert found["ssim-y test", "generated"] > found["ssim-y test", "bicubic"]
 
 
 @pytest.mark.slow

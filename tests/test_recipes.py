@@ -27,10 +27,22 @@ WORLDS: dict[str, list[str]] = {
         *("--data", "zoo.data.pairs.ScenePairs", "--data.source", "edges", "--data.size", "32"),
         *("--data.train_length", "4", "--data.eval_length", "2"),
     ],
+    "super-resolution": [
+        *("--data", "zoo.data.superres.SceneTwins", "--data.size", "32"),
+        *("--data.train_length", "4", "--data.eval_length", "2"),
+    ],
 }
 # widths at which a step takes milliseconds
 TINY: dict[str, dict[str, Any]] = {
     "GAN": {"hidden": 16, "maxout_units": 8, "latent_dim": 8},
+    "SRGAN": {  # the content loss asks for no weights, the second stage for no first
+        "blocks": 2,
+        "width": 4,
+        "discriminator_width": 2,
+        "size": 32,
+        "content": "mse",
+        "start_from": "null",
+    },
     "Pix2Pix": {
         "levels": 5,
         "width": 4,
@@ -142,7 +154,9 @@ def test_a_batch_has_what_the_contract_says(name: str) -> None:
     built = tiny(name)
     built.datamodule.setup("fit")
     batch = next(iter(built.datamodule.train_dataloader()))
-    keys = {"images": {"image"}, "points": {"point"}, "pairs": {"input", "target"}}[contract(name)]
+    pair = {"input", "target"}
+    contracts = {"images": {"image"}, "points": {"point"}, "pairs": pair, "super-resolution": pair}
+    keys = contracts[contract(name)]
     assert keys <= batch.keys()
     if contract(name) != "points":
         assert all(batch[k].abs().max() <= 1 and batch[k].dtype == torch.float32 for k in keys)
@@ -152,7 +166,8 @@ def _sample(model: Any) -> Tensor:
     if model.takes == "noise":
         sampled: Tensor = model.sample(4, seed=1)
         return sampled
-    picture = torch.rand(1, 1, 32, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    channels = model.hparams["in_channels"]
+    picture = torch.rand(1, channels, 32, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
     translated: Tensor = model.sample(picture, seed=1)
     return translated
 

@@ -74,6 +74,11 @@ class Pretrained:
             return None
         return int(self.module.hparams["in_channels"])
 
+    @property
+    def scale(self) -> int:
+        """How many times larger than its input a picture comes out: 1 but for super-resolution."""
+        return int(self.module.hparams.get("scale", 1))
+
     def sample(self, inputs: int | Tensor = 1, seed: int = 0) -> Tensor:
         """Draw samples, or translate pictures.
 
@@ -83,7 +88,8 @@ class Pretrained:
             seed: Of all that is random in the output.
 
         Returns:
-            Pictures (N, C, H, W) in [-1, 1]; points (N, 2) for a model of points.
+            Pictures (N, C, H, W) in [-1, 1], of the input's size times ``scale``; points (N, 2) for a model
+            of points.
 
         Raises:
             UserError: The input is not what this model takes, or only its discriminator is there.

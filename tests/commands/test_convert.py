@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import zoo
 from zoo.cli import main
 from zoo.files import write_picture
+from zoo.models.srgan import SRGAN
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +141,32 @@ def test_what_is_no_state_dict(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no state dict of one network" in refused(capsys, "nested.pth", "--as", "pix2pix")
     Path("half.safetensors").write_bytes(b"\x00" * 20)
     assert "not a whole, safe file" in refused(capsys, "half.safetensors", "--as", "pix2pix")
+
+
+def test_wrapped_weights_of_srgan(capsys: pytest.CaptureFixture[str]) -> None:
+    """Files as Lornatang's and BasicSR's trainings save them, and what they enlarge a picture to."""
+    torch.save({"params": {"conv_last.weight": torch.zeros(1)}}, "basicsr.pth")
+    assert "conv_first.weight' is missing" in refused(capsys, "basicsr.pth", "--as", "srgan")
+    names = {"0.weight": "conv1.0.weight", "0.bias": "conv1.0.bias", "1.weight": "conv1.1.weight"}
+    torch.manual_seed(0)
+    model = SRGAN(blocks=1, width=4, scale=2, high_range="unit", adversarial=False, content="mse").eval()
+    theirs = {}
+    for key, value in model.generator.state_dict().items():
+        part, _, rest = key.partition(".")
+        if part == "head":
+            key = names[rest]
+        elif part == "trunk":
+            key = key.replace("body", "rcb")
+        elif part == "merge":
+            key = f"conv2.{rest}"
+        elif part == "up":
+            key = f"upsampling.0.upsample_block.{rest}"
+        else:
+            key = f"conv3.{rest}"
+        theirs[f"_orig_mod.{key}"] = value
+    torch.save({"epoch": 3, "state_dict": theirs, "ema_state_dict": theirs}, "SRResNet_x2.pth.tar")
+    assert main(["convert", "SRResNet_x2.pth.tar", "--as", "srgan", "-o", "out"]) == 0
+    assert "the generator of zoo.models.srgan.SRGAN (scale=2, blocks=1, width=4" in capsys.readouterr().out
+    picture = torch.rand(1, 3, 6, 5) * 2 - 1
+    expected = (2 * model.generator((picture + 1) / 2) - 1).clamp(-1, 1)
+    torch.testing.assert_close(zoo.load("out").sample(picture), expected.detach())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,14 +15,16 @@ from torch import Tensor
 
 from zoo.checkpoints import Pretrained, describe, write
 from zoo.cli import main
+from zoo.data.clip_files import look, read_frames
 from zoo.data.pairs import ScenePairs
 from zoo.data.worlds import scenes
-from zoo.files import read_array, read_picture, write_picture
+from zoo.files import read_array, read_picture, to_tensor, write_picture
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
+from zoo.models.srgan import SRGAN
 
 
-def weights(module: Pix2Pix | GAN, out: Path) -> Pretrained:
+def weights(module: Pix2Pix | GAN | SRGAN, out: Path) -> Pretrained:
     return write(module, describe(module, dict(module.hparams), {"research_only": False}), out)
 
 
@@ -236,3 +240,93 @@ def test_research_only_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write(module, config, tmp_path / "weights")
     assert main(["sample", "weights", "-o", "out.png"]) == 0
     assert "research only" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------- super-resolution
+
+
+@pytest.fixture(scope="module")
+def enlarger(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    torch.manual_seed(0)
+    module = SRGAN(blocks=1, width=4, discriminator_width=2, size=32, content="mse")
+    return weights(module, tmp_path_factory.mktemp("enlarger") / "srgan")
+
+
+def test_a_picture_is_enlarged(enlarger: Pretrained) -> None:
+    for i in range(2):
+        write_picture(f"in/{i}.png", picture(height=9 + i, seed=i))
+    assert main(["sample", enlarger.origin, "in", "-o", "out"]) == 0
+    assert enlarger.scale == 4
+    for i in range(2):
+        assert read_array(f"out/{i}.png").shape == (4 * (9 + i), 4 * 34, 3)
+        expected = enlarger.sample(read_picture(f"in/{i}.png")[None])[0]
+        assert torch.allclose(read_picture(f"out/{i}.png"), expected, atol=1 / 255 + 1e-6)
+    assert main(["sample", enlarger.origin, "in/0.png", "-o", "side.png", "--compare"]) == 0
+    assert read_array("side.png").shape[1] > 2 * 4 * 34
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_channels_and_bits_stay_in_enlarging(enlarger: Pretrained, channels: int, bits: Any) -> None:
+    suffix = "png" if channels < 5 else "tif"
+    original = picture(channels)
+    write_picture(f"in.{suffix}", original, bits)
+    assert main(["sample", enlarger.origin, f"in.{suffix}", "-o", "out"]) == 0
+    array = read_array(f"out/in.{suffix}")
+    assert array.shape == (84, 136, channels) and array.dtype == f"uint{bits}"
+    made, given, step = read_picture(f"out/in.{suffix}"), read_picture(f"in.{suffix}"), 1.01 / (2**bits - 1)
+    if channels in (2, 4):
+        plane = Image.fromarray(
+            given[-1].numpy()
+        )  # PIL's bicubic has Matlab's a; it differs at the edges only
+        wanted = np.asarray(plane.resize((136, 84), Image.Resampling.BICUBIC)).clip(-1, 1)
+        assert np.abs(made[-1].numpy() - wanted)[8:-8, 8:-8].max() < step + 1e-5
+    if channels == 1:
+        wanted_grey = enlarger.sample(given.expand(1, 3, -1, -1))[0].mean(0)
+        assert torch.allclose(made[0], wanted_grey, atol=step)
+
+
+def test_full_opacity_stays_full(enlarger: Pretrained) -> None:
+    opaque = torch.cat([picture(3), torch.ones(1, 21, 34)])
+    write_picture("in.png", opaque, 16)
+    assert main(["sample", enlarger.origin, "in.png", "-o", "out.png"]) == 0
+    assert (read_array("out.png")[:, :, 3] == 65535).all()
+
+
+def film(path: str, frames: int, height: int = 16, width: int = 24) -> None:
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream("libx264", rate=12, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(frames):
+            grey = np.full((height, width, 3), 40 * i + 20, dtype="uint8")
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_a_film_is_enlarged_frame_by_frame(enlarger: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in").mkdir()
+    film("in/clip.mp4", 5)
+    write_picture("in/still.png", picture())
+    assert main(["sample", enlarger.origin, "in", "-o", "out"]) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["clip.mp4", "still.png"]
+    with av.open("out/clip.mp4") as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == 12
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert [frame.shape for frame in frames] == [(64, 96, 3)] * 5
+    source = list(read_frames(look(Path("in/clip.mp4")), range(5)))
+    for made, given in zip(frames, source, strict=True):
+        wanted = enlarger.sample(to_tensor(given)[None])[0]
+        near, true = (F.avg_pool2d(x, 8).mean(0) for x in (to_tensor(made), wanted))
+        assert (near - true).abs().max() < 0.05  # the codec's loss
+    assert main(["sample", enlarger.origin, "in/clip.mp4", "-o", "one.mp4"]) == 0
+    assert Path("one.mp4").is_file() and not list(Path(".").glob(".one*"))
+    assert "cannot become still.png" in refused(capsys, enlarger.origin, "in/clip.mp4", "-o", "still.png")
+    assert "leave it out" in refused(capsys, enlarger.origin, "in/clip.mp4", "-o", "out", "--compare")
+    Path("cut.mp4").write_bytes(Path("in/clip.mp4").read_bytes()[:300])
+    assert "cut.mp4" in refused(capsys, enlarger.origin, "cut.mp4", "-o", "out")
+
+
+def test_other_models_take_no_film(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    film("clip.mp4", 1)
+    assert "give its frames as pictures" in refused(capsys, translator.origin, "clip.mp4", "-o", "out")

@@ -1,7 +1,8 @@
 """Convert a reference implementation's weights to the zoo's own.
 
-FILE is a plain state dict of one player, as safetensors or as a torch file of tensors alone; the paper's
-module knows the names. The result is a folder as `zoo export` writes it.
+FILE is the state dict of one player, as safetensors or as a torch file of tensors alone, plain or under one
+of the usual keys (state_dict, params_ema); the paper's module knows the names. The result is a folder as
+`zoo export` writes it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo.checkpoints import Pretrained
+
+
+# what training frameworks keep a state dict under; averaged weights before the last ones
+WRAPPERS = ("params_ema", "params", "state_dict")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +97,9 @@ def read_reference(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{path} is not a whole, safe file of weights ({type(error).__name__}).") from error
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict) or not all(
         isinstance(value, torch.Tensor) for value in content.values()
     ):

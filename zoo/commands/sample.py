@@ -2,7 +2,8 @@
 
 A model of noise writes one sheet of samples when OUT is a picture file, single pictures when it is a folder.
 A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output. Where it was
-trained on label maps, give class numbers (palette or grey PNG) or the classes' colours.
+trained on label maps, give class numbers (palette or grey PNG) or the classes' colours. A model of
+super-resolution keeps the channels of a picture, alpha among them, and takes video files too, frame by frame.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from zoo.checkpoints import Pretrained
 
 
+VIDEO = ".mp4"  # what videos become
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", help="a name of `zoo list checkpoints`, an exported folder, or a .ckpt file")
     parser.add_argument(
-        "inputs", nargs="*", type=Path, metavar="INPUT", help="pictures, or folders of pictures"
+        "inputs", nargs="*", type=Path, metavar="INPUT", help="pictures, videos, or folders of them"
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="a picture file, or a folder")
     parser.add_argument("-n", "--number", type=int, help="samples to make from noise (default: 64)")
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         count = _from_pictures(model, args)
     if model.config["data"].get("research_only"):
         print(f"{args.name} was trained on data for research only; so are these pictures.", file=sys.stderr)
-    print(f"Wrote {count} {'picture' if count == 1 else 'pictures'} to {args.out}.")
+    kind = "video" if args.out.suffix.lower() == VIDEO else "picture"
+    print(f"Wrote {count} {kind if count == 1 else kind + 's'} to {args.out}.")
     return 0
 
 
@@ -101,16 +106,21 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
     from zoo.files import write_picture
     from zoo.pictures import grid
 
-    sources = _sources(args.inputs, args.name)
-    if _is_picture(args.out):
+    sources = _sources(args.inputs, args.name, videos=model.scale > 1)
+    if args.compare and any(map(_is_video, sources)):
+        raise UserError("--compare writes pictures, not videos; leave it out.")
+    if _is_picture(args.out) or (args.out.suffix.lower() == VIDEO and not args.out.is_dir()):
         if len(sources) > 1:
             raise UserError(
                 f"{len(sources)} pictures do not fit into the one file {args.out}; give a folder with -o."
             )
+        if _is_video(sources[0]) == _is_picture(args.out):
+            raise UserError(
+                f"{sources[0]} cannot become {args.out}; end a picture with .png, a video with {VIDEO}."
+            )
         targets = [args.out]
     else:
-        suffix = ".png" if args.compare else _suffix(int(model.module.hparams["out_channels"]))
-        targets = [args.out / f"{source.stem}{suffix}" for source in sources]
+        targets = [args.out / f"{source.stem}{_suffix_of(source, model, args.compare)}" for source in sources]
     first: dict[Path, Path] = {}
     for source, target in zip(sources, targets, strict=True):
         if target in first:
@@ -120,17 +130,61 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
     pairs = list(zip(sources, targets, strict=True))
     quiet = len(pairs) < 5
     for source, target in track(pairs, "Translating", console=Console(stderr=True), disable=quiet):
-        picture, bits = _read(source, model)
-        output = model.sample(picture[None], args.seed)
+        if _is_video(source):
+            _enlarge_video(model, source, target)
+            continue
+        picture, output, bits = _made(source, model, args.seed)
         if args.compare:
-            write_picture(target, grid({"input": picture[None], "output": output}))
+            write_picture(target, grid({"input": picture[None], "output": output[None]}))
         else:
-            write_picture(target, output[0], bits)
+            write_picture(target, output, bits)
     return len(pairs)
 
 
-def _sources(inputs: list[Path], name: str) -> list[Path]:
-    """The picture files that are meant, folders opened."""
+def _made(path: Path, model: Pretrained, seed: int) -> tuple[Tensor, Tensor, Any]:
+    """The picture of a file, what the model makes of it, and the bits of the file."""
+    from zoo.files import read_array, to_tensor
+
+    if model.scale == 1:
+        picture, bits = _read(path, model)
+        return picture, model.sample(picture[None], seed)[0], bits
+    from zoo.upscaling import upscale
+
+    array = read_array(path)
+    picture = to_tensor(array)
+    return picture, upscale(model, picture), 8 * array.dtype.itemsize
+
+
+def _enlarge_video(model: Pretrained, source: Path, target: Path) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from zoo.upscaling import upscale_video
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(source.name)
+        upscale_video(model, source, target, lambda done, of: bar.update(task, completed=done, total=of))
+
+
+def _is_video(path: Path) -> bool:
+    from zoo.data.clip_files import VIDEO_SUFFIXES
+
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _suffix_of(source: Path, model: Pretrained, compare: bool) -> str:
+    if _is_video(source):
+        return VIDEO
+    if compare:
+        return ".png"
+    if model.scale > 1:  # channels stay
+        return ".tif" if source.suffix.lower() in (".tif", ".tiff", ".npy") else ".png"
+    return _suffix(int(model.module.hparams["out_channels"]))
+
+
+def _sources(inputs: list[Path], name: str, videos: bool) -> list[Path]:
+    """The picture files that are meant, folders opened; video files too where the model takes them."""
     from zoo.data.pair_files import pictures_in
 
     if not inputs:
@@ -140,6 +194,10 @@ def _sources(inputs: list[Path], name: str) -> list[Path]:
         if not path.exists():
             raise UserError(f"There is no file or folder {path}; check the path.")
         inside = pictures_in(path) if path.is_dir() else [path]
+        if path.is_dir() and videos:
+            inside += sorted(file for file in path.iterdir() if _is_video(file))
+        if not videos and any(map(_is_video, inside)):
+            raise UserError(f"{path} is a video and {name} translates pictures; give its frames as pictures.")
         if not inside:
             raise UserError(f"The folder {path} holds no pictures; name one that does.")
         found += inside

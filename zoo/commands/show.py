@@ -140,7 +140,9 @@ def layers(class_path: str) -> str:
     model = getattr(importlib.import_module(module), name)()
     model.eval()
     with torch.no_grad():
-        picture = torch.zeros(1, getattr(model, "in_channels", 3), 256, 256)
+        # super-resolution: what its discriminator's pictures were made smaller to
+        side = model.hparams["size"] // model.hparams["scale"] if "scale" in model.hparams else 256
+        picture = torch.zeros(1, getattr(model, "in_channels", 3), side, side)
         texts = []
         for player in ("generator", "discriminator"):
             rows: list[tuple[str, str, str]] = []

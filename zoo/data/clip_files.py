@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -94,6 +95,19 @@ def look(path: Path) -> Video:
     with _opened(path) as (_, stream):
         length: int = stream.frames
     return Video(path, length or len(_times(path).shown))  # WebM, MKV and GIF do not say
+
+
+def frame_rate(path: Path) -> Fraction:
+    """Frames a second of a video file, on average.
+
+    Raises:
+        UserError: The file is no whole video, or does not say.
+    """
+    with _opened(path) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+    if not rate:
+        raise UserError(f"{path} does not say how many frames a second it has; write it again as MP4.")
+    return rate
 
 
 def numbered_frames(folder: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Feature maps of a frozen network, for losses and distances between pictures of one size.
+"""Feature maps of a frozen network, for losses between pictures of one size.
 
 Other than a :class:`~zoo.features.network.FeatureNetwork` it takes floats, is differentiable in them, keeps
 their size and gives a map, not a vector.
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features.backbones import TimmBackbone
+from zoo.features import backbones
 from zoo.features.hed import HED, Layer
+from zoo.features.vgg19 import TIMM, convolutions
 
-VGG19 = "vgg19.tv_in1k"
-VGG19_CONVOLUTIONS = (2, 2, 4, 4, 4)  # in each block; a pooling ends a block
+VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for VGG19
 NAMES = "vgg19-relu5_4, vgg19-conv5_4, hed-conv4_3 or timm/NETWORK/STAGE"
 
 
@@ -43,20 +44,17 @@ class FeatureMaps(nn.Module):
         super().__init__()
         self.name = name
         self.network: nn.Module
-        self.stage = -1
-        mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        self.stage: int | None = None
+        mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
         if found := re.fullmatch(r"hed-(\w+)", name):
             if found[1] not in get_args(Layer):
                 raise UserError(f"HED has no layer {found[1]!r}; choose one of {', '.join(get_args(Layer))}.")
             self.network = HED()
         elif found := re.fullmatch(r"vgg19-(conv|relu)(\d)_(\d)", name):
-            count = vgg19_layers(int(found[2]), int(found[3]), found[1] == "relu")
-            backbone = TimmBackbone(VGG19, weights)
-            body: Any = backbone.network
-            self.network = body.features[:count]
-            mean, std = backbone.mean / 255, backbone.std / 255
+            self.network = vgg19_until(int(found[2]), int(found[3]), found[1] == "relu")
+            _fill(self.network, weights)
         elif found := re.fullmatch(r"timm/([\w.]+)/(\d)", name):
-            backbone = TimmBackbone(found[1], weights)
+            backbone = backbones.TimmBackbone(found[1], weights)
             self.network, self.stage = backbone.network, int(found[2])
             mean, std = backbone.mean / 255, backbone.std / 255
         else:
@@ -67,32 +65,51 @@ class FeatureMaps(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The map (N, C, h, w) of pictures (N, 1 or 3, H, W) in [-1, 1]; grey is repeated."""
-        if isinstance(self.network, HED):
-            layer: Any = self.name.removeprefix("hed-")
-            return self.network.vgg_features(images, layer)
-        x = ((images.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
-        if self.stage < 0:
-            features: Tensor = self.network(x)
-            return features
         network: Any = self.network
+        features: Tensor
+        if isinstance(network, HED):
+            layer: Any = self.name.removeprefix("hed-")
+            return network.vgg_features(images, layer)
+        x = ((images.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std
+        if self.stage is None:
+            features = network(x)
+            return features
         try:
-            maps: list[Tensor] = network.forward_intermediates(
-                x, indices=[self.stage], intermediates_only=True
-            )
+            (features,) = network.forward_intermediates(x, indices=[self.stage], intermediates_only=True)
         except (AttributeError, AssertionError) as error:
-            raise UserError(
-                f"{self.name}: timm gives no such stage of this network; take another."
-            ) from error
-        return maps[0]
+            raise UserError(f"{self.name}: timm's network gives no such stage; take another.") from error
+        return features
 
 
-def vgg19_layers(block: int, place: int, activated: bool) -> int:
-    """How many of VGG19's layers (torchvision's and timm's count) end with this convolution or its ReLU.
+def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
+    """VGG19's layers up to a convolution, untrained, numbered as in torchvision and timm.
+
+    Args:
+        block: Of the convolution, 1 to 5.
+        place: In its block, counted from 1.
+        activated: Whether its ReLU is the last layer, or the convolution itself.
 
     Raises:
         UserError: There is no such convolution.
     """
-    if not (1 <= block <= 5 and 1 <= place <= VGG19_CONVOLUTIONS[block - 1]):
-        raise UserError(f"VGG19 has no convolution {block}_{place}; its blocks hold {VGG19_CONVOLUTIONS}.")
-    before = sum(2 * count + 1 for count in VGG19_CONVOLUTIONS[: block - 1])
-    return before + 2 * place - (0 if activated else 1)
+    counts = [count for _, count in VGG19_BLOCKS]
+    if not (1 <= block <= 5 and 1 <= place <= counts[block - 1]):
+        raise UserError(f"VGG19 has no convolution {block}_{place}; its blocks have {counts}.")
+    layers: list[nn.Module] = []
+    channels = 3
+    with torch.random.fork_rng(devices=[]):
+        for number, (width, count) in enumerate(VGG19_BLOCKS[:block], start=1):
+            layers += [nn.MaxPool2d(2)] if layers else []
+            for _ in range(place if number == block else count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+    return nn.Sequential(*(layers if activated else layers[:-1]))
+
+
+def _fill(network: nn.Module, weights: str | Path | None) -> None:
+    given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
+    kept = {key.removeprefix("features."): value for key, value in convolutions(given).items()}
+    wanted = network.state_dict()
+    if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
+        raise UserError(f"{weights or TIMM} does not hold VGG19's convolutions; give that network's file.")
+    network.load_state_dict({key: kept[key] for key in wanted})

@@ -1,4 +1,4 @@
-"""VGG19's convolutions with torchvision's ImageNet weights, as perceptual losses of several papers take them."""
+"""VGG19's convolutions with torchvision's ImageNet weights, for perceptual losses."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def vgg19(weights: str | Path | None = None) -> VGG19Net:
     kept = convolutions(given)
     wanted = network.state_dict()
     if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
-        raise UserError(
-            f"{weights or TIMM} does not hold VGG19's convolutions; give the file of that network."
-        )
+        raise UserError(f"{weights or TIMM} does not hold VGG19's convolutions; give that network's file.")
     network.load_state_dict({key: kept[key] for key in wanted})
     return network.eval().requires_grad_(False)
 

@@ -1,8 +1,8 @@
-"""How well pictures are enlarged: PSNR and SSIM on luma as the papers measure them, and a perceptual distance.
+"""How well pictures are enlarged: PSNR and SSIM on luma as papers measure them, and a perceptual distance.
 
-Each benchmark's low-resolution files are enlarged whole, by the model, by the bicubic filter and, where one is
-named, by another checkpoint. PSNR and SSIM are on Y of BT.601 in 8 bit, and as many pixels as the scale are cut
-from each side (Ledig 2017, section 3.1). They are means over pictures, not over pixels.
+Each benchmark's low-resolution files are enlarged whole, by the model, by the bicubic filter and, where one
+is named, by another checkpoint. PSNR and SSIM are on Y of BT.601 in 8 bit, and as many pixels as the scale
+are cut from each side (Ledig 2017, section 3.1). They are means over pictures, not over pixels.
 """
 
 from __future__ import annotations
@@ -130,9 +130,17 @@ class SuperResolutionScore(Callback):
                 paper = PAPER.get((method or "", name)) if protocol["scale"] == 4 else None
                 told = paper[kind == "ssim-y"] if paper else None
                 differs = DIFFERS if told and kind == "ssim-y" else None
-                rows.append(Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, told, differs))
+                rows.append(
+                    Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, told, differs)
+                )
         if judge is not None:
-            with_judge = {**protocol, "network": judge.name, "sha256": judge.sha256, "channel": "RGB", "border": 0}
+            with_judge = {
+                **protocol,
+                "network": judge.name,
+                "sha256": judge.sha256,
+                "channel": "RGB",
+                "border": 0,
+            }
             ours = found["generated"][judge.name]
             for subject, values in found.items():
                 theirs = values[judge.name]
@@ -165,7 +173,7 @@ class SuperResolutionScore(Callback):
 def scores(
     samples: SampleSet, enlargers: dict[str, Enlarger], scale: int, judge: PerceptualDistance | None
 ) -> dict[str, dict[str, list[float]]]:
-    """What each enlarger reaches on each picture: enlarger -> ``psnr-y``, ``ssim-y``, the judge's name -> values.
+    """What each enlarger reaches on each picture: by enlarger, then ``psnr-y``, ``ssim-y``, the judge's name.
 
     Args:
         samples: Low and high pictures, one size a sample.

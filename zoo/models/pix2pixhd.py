@@ -13,9 +13,9 @@ resolution of the one before, then all together (section 3.1). A map of the bord
 beside the labels (section 3.3); an encoder may add features, one vector a thing, of which the average styles
 of each class are kept for use (section 3.4).
 
-Label maps are (B, classes, H, W) one-hot, pictures (B, C, H, W) in [-1, 1], things (B, H, W) numbers. The order
-of a turn is that of the authors' code: both players are judged on one fake and by one state of each other; G
-moves, then D.
+Label maps are (B, classes, H, W) one-hot, pictures (B, C, H, W) in [-1, 1], things (B, H, W) numbers. The
+order of a turn is that of the authors' code: both losses are of one fake and of the players as they stood
+before either moved; G moves, then D.
 """
 
 from __future__ import annotations
@@ -285,7 +285,8 @@ def averages(values: Tensor, things: Tensor) -> tuple[Tensor, Tensor]:
         Averages (n, C), and the row of each pixel (B, H, W).
     """
     offset = torch.arange(len(things), device=things.device) * (things.max() + 1)
-    _, row = torch.unique(things + offset[:, None, None], return_inverse=True)
+    numbers = things + offset[:, None, None]
+    _, row = torch.unique(numbers, return_inverse=True)
     flat = values.movedim(1, -1).flatten(0, 2)
     if flat.dtype in (torch.float16, torch.bfloat16):  # sums of many pixels
         flat = flat.float()
@@ -408,9 +409,7 @@ class Pix2PixHD(AdversarialModule):
                 "the others 1 or 2."
             )
         if width % 2**enhancers:
-            raise UserError(
-                f"model.width is {width}; {enhancers} enhancers want a multiple of {2**enhancers}."
-            )
+            raise UserError(f"model.width is {width}; the enhancers want a multiple of {2**enhancers}.")
         if features and clusters < 1:
             raise UserError(f"model.clusters is {clusters}; give at least 1, or set model.features to 0.")
         self.start_from = start_from
@@ -601,8 +600,8 @@ class Pix2PixHD(AdversarialModule):
         wrong += [k for k in given if k.startswith("generator.") and not k.startswith(free) and k not in own]
         if wrong:
             raise UserError(
-                f"{path} does not fit this model ({wrong[0]} is missing or of another shape); model.start_from "
-                "must be of the stage before, with the same width, blocks and input."
+                f"{path} does not fit this model ({wrong[0]} is missing or of another shape); "
+                "model.start_from must be of the stage before, with the same width, blocks and input."
             )
         self.load_state_dict(fits, strict=False)
 
@@ -634,7 +633,7 @@ class Pix2PixHD(AdversarialModule):
         generator.style_counts.zero_()
         for number, values_of in found.items():
             points = torch.stack(values_of)
-            count = min(self.clusters, len(points.unique(dim=0)))
+            count = min(self.clusters, len(set(map(tuple, points.tolist()))))
             fitted = KMeans(count, random_state=0, n_init=3).fit(points.numpy())
             sizes = torch.bincount(torch.from_numpy(fitted.labels_).long(), minlength=count)
             order = sizes.argsort(descending=True, stable=True)  # the commonest style is number 0
@@ -770,8 +769,8 @@ class Pix2PixHD(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple or min(height, width) < 2 * self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit: the networks want multiples of {self.multiple}, at "
-                f"least {2 * self.multiple}; set data.size to such sides, or model.downsamplings to fewer."
+                f"Pictures of {height}x{width} do not fit: the networks want multiples of {self.multiple}, "
+                f"at least {2 * self.multiple}; set data.size to such sides, or model.downsamplings to fewer."
             )
 
 
@@ -794,7 +793,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-# --------------------------------------------------------------------------------- weights of the authors' code
+# ------------------------------------------------------------------------------ weights of the authors' code
 
 
 def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
@@ -822,8 +821,8 @@ def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any],
         hparams, names = _generator_keys(state)
     elif "model.1.weight" in state:
         raise UserError(
-            "These weights are of the feature encoder alone; put them with their generator's into one dict, their "
-            "names after netE., and convert that."
+            "These weights are of the feature encoder alone; put them with their generator's into one dict, "
+            "their names after netE., and convert that."
         )
     else:
         raise UserError("These weights are of no pix2pixHD network that is known.")

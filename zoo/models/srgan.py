@@ -2,7 +2,7 @@
 
 Ledig et al., CVPR 2017, https://arxiv.org/abs/1609.04802.
 
-The generator G enlarges a picture LR, by 4 in the paper; the discriminator D tells its pictures from photographs::
+The generator G enlarges a picture LR, by 4 in the paper; the discriminator D tells it from photographs::
 
     min_G max_D  E log D(HR) + E log(1 - D(G(LR)))                      (2)
     l_SR      = l_X + 1e-3 l_Gen                                        (3)
@@ -10,15 +10,17 @@ The generator G enlarges a picture LR, by 4 in the paper; the discriminator D te
     l_VGG/i.j = mean (phi_ij(HR) - phi_ij(G(LR)))^2                     (5)
     l_Gen     = -log D(G(LR))                                           (6)
 
-phi_ij are VGG19's activations after the j-th convolution before the i-th pooling, times 1/12.75 (section 3.2).
-The first stage, SRResNet, is the same generator under l_MSE alone (``adversarial: false``, ``content: mse``);
-SRGAN starts from its weights. Pictures are (B, C, H, W) in [-1, 1] at the module's edge; G sees LR in [0, 1] and
-gives HR in [-1, 1] (section 3.2). D gives one logit a picture of one size, 96 pixels.
+phi_ij are VGG19's activations after the j-th convolution before the i-th pooling, times 1/12.75 (section
+3.2). The first stage, SRResNet, is the same generator under l_MSE alone (``adversarial: false``, ``content:
+mse``); SRGAN starts from its weights. Pictures are (B, C, H, W) in [-1, 1] at the module's edge; inside, G
+sees LR in [0, 1] and gives HR in [-1, 1] (section 3.2). D gives one logit a picture of one size, 96 pixels.
+The paper does not say who moves first; as in the GAN paper, which it follows, it is D.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
@@ -26,7 +28,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
 from zoo.errors import UserError
 from zoo.features.maps import FeatureMaps
 from zoo.losses import bce
@@ -36,8 +38,22 @@ Scale = Literal[2, 3, 4, 8]
 PAPER_MAPS = {"vgg22": "vgg19-relu2_2", "vgg54": "vgg19-relu5_4"}  # section 3.2: phi_2,2 and phi_5,4
 TILE = 192  # pixels of the input that are enlarged at once; 1.3 GB with the paper's width at x4
 INSTEAD = (
-    "--model.content hed-conv4_3 is a trained network that comes in a package, --model.content mse needs none"
+    "--model.content hed-conv4_3 takes a trained network that comes in a package, --model.content mse needs "
+    "none"
 )
+# differs: what BasicSR trains MSRGAN with
+BASICSR: dict[str, Any] = {
+    "variant": "basicsr",
+    "size": 128,
+    "high_range": "unit",
+    "content": "vgg19-conv5_4",
+    "content_scale": 1.0,
+    "lambda_pixel": 1e-2,
+    "lambda_adversarial": 5e-3,
+    "betas": (0.9, 0.99),
+    "decay_at": (50_000, 100_000, 200_000, 300_000),
+    "decay_factor": 0.5,
+}
 
 
 def steps_of(scale: Scale) -> list[int]:
@@ -46,7 +62,7 @@ def steps_of(scale: Scale) -> list[int]:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm, a parametric ReLU between them, around which the input is added."""
+    """Two 3 x 3 convolutions with batch norm and a parametric ReLU between, to which the input is added."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -124,12 +140,117 @@ class Discriminator(nn.Module):
         return logits
 
 
-def initialise(module: nn.Module) -> None:
-    """Draw weights after He (2015), which the paper cites for its parametric ReLU; biases are 0."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
+class PlainBlock(nn.Module):
+    """BasicSR's residual block: two convolutions and a ReLU, without norm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the block computes; shape is kept."""
+        y: Tensor = x + self.body(x)
+        return y
+
+
+class MSRResNet(nn.Module):
+    """BasicSR's generator: no batch norm, leaky ReLU, and the bilinear enlargement added to the output.
+
+    Args:
+        channels: Of both pictures.
+        width: Channels of all layers.
+        blocks: Residual blocks.
+        scale: How many times larger the output is.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int, scale: Scale) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
+        self.trunk = nn.Sequential(*(PlainBlock(width) for _ in range(blocks)))
+        self.up = nn.Sequential()
+        for step in steps_of(scale):
+            self.up.append(nn.Conv2d(width, width * step**2, 3, padding=1))
+            self.up.append(nn.PixelShuffle(step))
+            self.up.append(nn.LeakyReLU(0.1, inplace=True))
+        self.out = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv2d(width, channels, 3, padding=1),
+        )
+
+    def forward(self, low: Tensor) -> Tensor:
+        """Enlarge ``low``."""
+        plain = F.interpolate(low, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
+        high: Tensor = self.out(self.up(self.trunk(self.head(low)))) + plain
+        return high
+
+
+class VGGStyleDiscriminator(nn.Module):
+    """BasicSR's discriminator: halved by convolutions of 4 x 4 down to 4 pixels; one logit a picture.
+
+    Args:
+        channels: Of the picture.
+        width: Channels of the first layer.
+        size: Side of the pictures that it judges: 128, or another power of two.
+    """
+
+    def __init__(self, channels: int, width: int, size: int) -> None:
+        super().__init__()
+        if size < 8 or size & (size - 1):
+            raise UserError(
+                f"model.size must be a power of two, at least 8, for variant basicsr, not {size}."
+            )
+        layers: list[nn.Module] = []
+        before, levels = channels, int(math.log2(size)) - 2
+        for level in range(levels):
+            after = width * min(2**level, 8)
+            for source, kernel in ((before, 3), (after, 4)):
+                first = not layers
+                stride = kernel - 2
+                layers.append(nn.Conv2d(source, after, kernel, stride, padding=1, bias=first))
+                layers += [] if first else [nn.BatchNorm2d(after)]
+                layers.append(nn.LeakyReLU(0.2, inplace=True))
+            before = after
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(before * 16, 100), nn.LeakyReLU(0.2, inplace=True), nn.Linear(100, 1)
+        )
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Logits (B, 1)."""
+        logits: Tensor = self.classifier(self.features(picture).flatten(1))
+        return logits
+
+
+def initialise(generator: SRResNet) -> None:
+    """Begin as a plain enlargement, by torch's own draw; the paper says nothing of first weights.
+
+    Residual blocks begin as identities (Goyal 2017), and all pixels that a sub-pixel layer makes of one begin
+    alike (Aitken 2017): otherwise hundreds of turns are spent on unlearning a checkerboard.
+    """
+    for block in generator.trunk:
+        nn.init.zeros_(block.get_submodule("body.4").weight)  # type: ignore[arg-type]
+    convolutions = [layer for layer in generator.up if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        for layer in convolutions:
+            copies = layer.out_channels // layer.in_channels
+            for values in (layer.weight, layer.bias):
+                assert values is not None
+                values.copy_(values[::copies].clone().repeat_interleave(copies, 0))
+
+
+def initialise_basicsr(module: nn.Module) -> None:
+    """BasicSR's draw: a tenth of He's (2015), biases 0."""
+    if isinstance(module, nn.Conv2d) and module.bias is not None:
         nn.init.kaiming_normal_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            module.weight.mul_(0.1)
+        nn.init.zeros_(module.bias)
 
 
 class SRGAN(AdversarialModule):
@@ -142,26 +263,26 @@ class SRGAN(AdversarialModule):
         blocks: Residual blocks of the generator.
         width: Channels of the generator's layers.
         discriminator_width: Channels of the discriminator's first layer.
-        size: Side of the targets that the discriminator judges, in pixels: ``data.crop``, or ``data.size`` of a
-            world.
+        size: Side of the targets that the discriminator judges, in pixels: ``data.crop``, or ``data.size``
+            of a world.
         in_channels: Channels of both pictures.
         adversarial: Without it there is no discriminator, and what is trained is SRResNet.
-        content: Where generated and true pictures are compared: ``vgg54`` (SRGAN), ``vgg22``, ``mse`` (SRResNet),
-            any of :class:`zoo.features.maps.FeatureMaps` (``hed-conv4_3``), or ``none``.
+        content: Where generated and true pictures are compared: ``vgg54`` (SRGAN), ``vgg22``, ``mse``
+            (SRResNet), any of :class:`zoo.features.maps.FeatureMaps` (``hed-conv4_3``), or ``none``.
         content_weights: A file of weights for that network, where it is timm's and not to be fetched.
         content_scale: What its maps are multiplied by (section 3.2); ``mse`` is not scaled.
         lambda_content: Weight of the content loss.
         lambda_pixel: Weight of a pixel distance beside it; the paper has none.
         lambda_adversarial: Weight of the adversarial loss (equation 3).
         lambda_tv: Weight of the total variation; the paper has 2e-8 for SRResNet-VGG22.
-        high_range: Values of high-resolution pictures inside networks and losses: ``signed`` is [-1, 1] (section
-            3.2), ``unit`` is [0, 1], as in other implementations.
+        high_range: Values of high-resolution pictures inside networks and losses: ``signed`` is [-1, 1]
+            (section 3.2), ``unit`` is [0, 1], as in other implementations.
         start_from: Weights that the generator starts from: a name, an exported folder or a checkpoint.
         learning_rate: Of Adam, for both players (section 3.2).
         betas: Of Adam; the paper states the first.
         decay: ``steps`` or ``cosine``.
-        decay_at: ``steps``: after these turns the learning rate is cut, once in the paper; ``cosine``: the turn
-            at which it has come down to zero.
+        decay_at: ``steps``: after these turns the learning rate is cut, once in the paper; ``cosine``: the
+            turn at which it has come down to zero.
         decay_factor: What ``steps`` multiplies it by.
     """
 
@@ -198,7 +319,8 @@ class SRGAN(AdversarialModule):
         self.save_hyperparameters()
         if not adversarial and content == "none" and not lambda_pixel:
             raise UserError(
-                "model.adversarial is false, model.content none and model.lambda_pixel 0: nothing is left to learn."
+                "model.adversarial is false, model.content none and model.lambda_pixel 0: nothing is left to "
+                "learn from."
             )
         if decay == "cosine" and len(decay_at) != 1:
             raise UserError(f"model.decay cosine ends at one turn; model.decay_at names {len(decay_at)}.")
@@ -215,25 +337,28 @@ class SRGAN(AdversarialModule):
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
         # a tuple hides the network from the module: its weights belong into no checkpoint
         self._maps: tuple[nn.Module, ...] = ()
-        self.generator: nn.Module
-        self.discriminator: nn.Module
-        self.generator = SRResNet(in_channels, width, blocks, scale)
         # one idle weight where nobody judges: the game keeps two players
-        self.discriminator = (
-            Discriminator(in_channels, discriminator_width, size)
-            if adversarial
-            else nn.Linear(1, 1, bias=False)
-        )
+        self.generator: nn.Module
+        self.discriminator: nn.Module = nn.Linear(1, 1, bias=False)
+        if variant == "paper":
+            self.generator = SRResNet(in_channels, width, blocks, scale)
+            initialise(self.generator)
+            if adversarial:
+                self.discriminator = Discriminator(in_channels, discriminator_width, size)
+        else:
+            self.generator = MSRResNet(in_channels, width, blocks, scale)
+            self.generator.apply(initialise_basicsr)
+            if adversarial:
+                self.discriminator = VGGStyleDiscriminator(in_channels, discriminator_width, size)
         # pixels the output depends on, on each side
         self.reach = 2 * blocks + 10
-        self.apply(initialise)
         self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
 
     def setup(self, stage: str) -> None:
         """Before a training: take the generator's first weights, and the network of the content loss."""
         if stage != "fit":
             return
-        if self.start_from is not None:
+        if self.start_from is not None and self.trainer.ckpt_path is None:
             self._start(self.start_from)
         if self._network_name:
             self._content_maps(torch.zeros(()))
@@ -248,12 +373,12 @@ class SRGAN(AdversarialModule):
         shapes = {key: value.shape for key, value in found.items()}
         if shapes != {key: value.shape for key, value in wanted.items()}:
             raise UserError(
-                f"model.start_from {origin} holds no generator of these model.blocks, width, scale and variant; "
-                "set them to those of the first stage."
+                f"model.start_from {origin} holds no generator of these model.blocks, width, scale and "
+                "variant; set them to those of the first stage."
             )
         self.generator.load_state_dict(found)
 
-    # ---------------------------------------------------------------------------------------------- the losses
+    # ------------------------------------------------------------------------------------------ the losses
 
     def generate(self, batch: Batch) -> Tensor:
         """``batch["input"]`` enlarged, (B, C, scale H, scale W) in [-1, 1]; unclamped while training.
@@ -264,7 +389,8 @@ class SRGAN(AdversarialModule):
         low = batch["input"]
         if low.shape[1] != self.in_channels:
             raise UserError(
-                f"The input has {low.shape[1]} channels but model.in_channels is {self.in_channels}; set it alike."
+                f"The input has {low.shape[1]} channels but model.in_channels is {self.in_channels}; "
+                "set it to that number."
             )
         high: Tensor = self.generator((low + 1) / 2)
         if self.high_range == "unit":
@@ -283,7 +409,8 @@ class SRGAN(AdversarialModule):
         target, terms = batch["target"], {}
         if fake.shape != target.shape:
             raise UserError(
-                f"The target is {_size(target)} where the output is {_size(fake)}; set data.scale to model.scale."
+                f"The target is {_size(target)} where the output is {_size(fake)}; set data.scale to "
+                "model.scale."
             )
         if self.content == "mse":
             terms["content"] = self.lambda_content * self.distance(self._inner(fake), self._inner(target))
@@ -307,8 +434,8 @@ class SRGAN(AdversarialModule):
         """The discriminator's logits (B, 1) for pictures in [-1, 1]."""
         if picture.shape[2:] != (self.size, self.size):
             raise UserError(
-                f"The discriminator judges pictures of {self.size}x{self.size}, not {_size(picture)}; set model.size "
-                "to data.crop (data.size of a world)."
+                f"The discriminator judges pictures of {self.size}x{self.size}, not {_size(picture)}; set "
+                "model.size to data.crop (data.size of a world)."
             )
         logits: Tensor = self.discriminator(self._inner(picture))
         return logits
@@ -331,10 +458,10 @@ class SRGAN(AdversarialModule):
                 ) from error
         return self._maps[0].to(like)
 
-    # ------------------------------------------------------------------------------------------------ the game
+    # -------------------------------------------------------------------------------------------- the game
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """The discriminator moves, then the generator; SRResNet has no discriminator, BasicSR the other order."""
+        """The discriminator moves, then the generator; in BasicSR the other way round."""
         parts = self.micro_batches(batch)
         if not self.adversarial:
             return self.update("generator", *(self._making(part) for part in parts))
@@ -351,11 +478,11 @@ class SRGAN(AdversarialModule):
             fakes.append(fake.detach())
             return self.generator_loss(part, fake)
 
-        made = self.update("generator", *(lambda part=part: make(part) for part in parts))  # type: ignore[misc]
+        made = self.update("generator", *(lambda part=part: make(part) for part in parts))
         pairs = zip(parts, fakes, strict=True)
         return made | self.update(
             "discriminator",
-            *(lambda part=part, fake=fake: self.discriminator_loss(part, fake) for part, fake in pairs),  # type: ignore[misc]
+            *(lambda part=part, fake=fake: self.discriminator_loss(part, fake) for part, fake in pairs),
         )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -376,7 +503,7 @@ class SRGAN(AdversarialModule):
             return 0.5 * (1 + math.cos(math.pi * min(turn / self.decay_at[0], 1.0)))
         return self.decay_factor ** sum(turn >= at for at in self.decay_at)
 
-    # ----------------------------------------------------------------------------------------------------- use
+    # ------------------------------------------------------------------------------------------------- use
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Columns of a sample grid."""
@@ -427,3 +554,125 @@ def total_variation(picture: Tensor) -> Tensor:
 
 def _size(picture: Tensor) -> str:
     return "x".join(map(str, picture.shape[2:]))
+
+
+# --------------------------------------------------------------------------- weights of other implementations
+
+
+def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
+    """Recognise a network of Lornatang's SRGAN-PyTorch or of BasicSR, and rename its weights to ours.
+
+    Args:
+        state: State dict of SRResNet (a generator is one too) or of its discriminator, of MSRResNet or of the
+            VGG-style discriminator.
+
+    Returns:
+        The player, the arguments of :class:`SRGAN` that it implies, and its state dict here.
+
+    Raises:
+        UserError: It is none of these networks.
+    """
+    state = {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in state.items()}
+    player: Player = "generator" if {"conv3.weight", "conv_last.weight"} & state.keys() else "discriminator"
+    try:
+        if "conv3.weight" in state:
+            hparams, names = _srresnet_keys(state)
+        elif "conv_last.weight" in state:
+            hparams, names = _msrresnet_keys(state)
+        elif "features.0.weight" in state:
+            hparams, names = _discriminator_keys(state)
+        elif "conv0_0.weight" in state:
+            hparams, names = _vgg_style_keys(state)
+        else:
+            raise UserError(
+                "These weights are of no network that is known here (SRResNet, MSRResNet, their "
+                "discriminators)."
+            )
+    except KeyError as error:
+        raise UserError(f"These weights look like SRGAN's {player} but {error} is missing.") from error
+    ours = {names.get(key, key): value for key, value in state.items()}
+    with torch.device("meta"):
+        expected = getattr(SRGAN(**hparams), player).state_dict()
+    wrong = [k for k in expected.keys() | ours.keys() if k not in ours or k not in expected]
+    wrong += [k for k in expected.keys() & ours.keys() if expected[k].shape != ours[k].shape]
+    if wrong:
+        raise UserError(
+            f"These weights look like SRGAN's {player} but {sorted(wrong)[0]} is missing, unknown or does "
+            "not fit."
+        )
+    return player, hparams, {key: ours[key] for key in expected}
+
+
+def _renamed(state: dict[str, Tensor], patterns: dict[str, str]) -> dict[str, str]:
+    return {
+        key: re.sub(pattern, new, key)
+        for key in state
+        for pattern, new in patterns.items()
+        if re.match(pattern, key)
+    }
+
+
+def _srresnet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Lornatang's generator; it gives pictures in [0, 1]."""
+    names = _renamed(
+        state,
+        {
+            r"conv1\.": "head.",
+            r"trunk\.(\d+)\.rcb\.": r"trunk.\1.body.",
+            r"conv2\.": "merge.",
+            r"conv3\.": "out.",
+        },
+    )
+    for key in state:
+        if match := re.fullmatch(r"upsampling\.(\d+)\.upsample_block\.(\d)\.(\w+)", key):
+            names[key] = f"up.{3 * int(match[1]) + int(match[2])}.{match[3]}"
+    first = state["conv1.0.weight"]
+    shuffles = [
+        value for key, value in state.items() if key.startswith("upsampling") and key.endswith("0.weight")
+    ]
+    hparams = _sizes(first, shuffles, sum(key.endswith("rcb.0.weight") for key in state))
+    return hparams | {"high_range": "unit"}, names
+
+
+def _msrresnet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    patterns = {
+        r"conv_first\.": "head.0.",
+        r"body\.(\d+)\.conv1\.": r"trunk.\1.body.0.",
+        r"body\.(\d+)\.conv2\.": r"trunk.\1.body.2.",
+        r"upconv1\.": "up.0.",
+        r"upconv2\.": "up.3.",
+        r"conv_hr\.": "out.0.",
+        r"conv_last\.": "out.2.",
+    }
+    shuffles = [state[key] for key in ("upconv1.weight", "upconv2.weight") if key in state]
+    blocks = sum(key.endswith("conv1.weight") and key.startswith("body.") for key in state)
+    return BASICSR | _sizes(state["conv_first.weight"], shuffles, blocks), _renamed(state, patterns)
+
+
+def _sizes(first: Tensor, shuffles: list[Tensor], blocks: int) -> dict[str, Any]:
+    """Arguments of a generator, from its first convolution and those before its pixel shuffles."""
+    scale = math.prod(math.isqrt(value.shape[0] // value.shape[1]) for value in shuffles)
+    if scale not in (2, 3, 4, 8):
+        raise UserError(f"These weights enlarge by {scale}; known are 2, 3, 4 and 8.")
+    return {"scale": scale, "blocks": blocks, "width": first.shape[0], "in_channels": first.shape[1]}
+
+
+def _discriminator_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Lornatang's discriminator has our names; it judges pictures in [0, 1]."""
+    width, channels = state["features.0.weight"].shape[:2]
+    side = math.isqrt(state["classifier.0.weight"].shape[1] // (8 * width))
+    sizes = {"discriminator_width": width, "in_channels": channels, "size": 16 * side}
+    return sizes | {"high_range": "unit"}, {}
+
+
+def _vgg_style_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Layers by level and place, here counted through: three to a convolution, two to the first."""
+    levels = sum(bool(re.fullmatch(r"conv\d_0\.weight", key)) for key in state)
+    names = _renamed(state, {r"linear1\.": "classifier.0.", r"linear2\.": "classifier.2."})
+    for key in state:
+        if match := re.fullmatch(r"(conv|bn)(\d)_(\d)\.(\w+)", key):
+            at = 3 * (2 * int(match[2]) + int(match[3])) - 1 + (match[1] == "bn")
+            names[key] = f"features.{max(at, 0)}.{match[4]}"
+    width, channels = state["conv0_0.weight"].shape[:2]
+    sizes = {"discriminator_width": width, "in_channels": channels, "size": 2 ** (levels + 2)}
+    return BASICSR | sizes, names
