@@ -1,0 +1,54 @@
+"""Keep an encoder's styles at the end of a training (Wang 2018, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+
+from zoo.data.base import Batch, DataModule, collate
+from zoo.errors import UserError
+
+
+@runtime_checkable
+class Stylist(Protocol):
+    """A model that keeps the styles of the pictures that it learned from."""
+
+    def cluster_styles(self, batches: Iterator[Batch]) -> None:
+        """Find and keep them."""
+
+
+class KeepStyles(Callback):
+    """Have the model keep the styles of the training pictures once it is trained; the last checkpoint has them.
+
+    Args:
+        pictures: Most training pictures that are looked at; all of them by default.
+    """
+
+    def __init__(self, pictures: int | None = None) -> None:
+        if pictures is not None and pictures < 1:
+            raise UserError(f"KeepStyles.pictures is {pictures}; give at least 1, or leave it out for all.")
+        self.pictures = pictures
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the training pictures once more, as they are.
+
+        Raises:
+            UserError: The model keeps no styles.
+        """
+        if not isinstance(pl_module, Stylist):
+            raise UserError(
+                f"{type(pl_module).__name__} keeps no styles; take KeepStyles out of trainer.callbacks."
+            )
+        pl_module.cluster_styles(self._batches(trainer, pl_module))
+
+    def _batches(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[Batch]:
+        data: DataModule = trainer.datamodule  # type: ignore[attr-defined]
+        samples = data.split("train")
+        assert samples is not None
+        count = min(len(samples), self.pictures or len(samples))
+        for start in range(0, count, data.batch_size):
+            batch = collate(samples.__getitems__(list(range(start, min(start + data.batch_size, count)))))
+            yield {key: value.to(pl_module.device) for key, value in batch.items()}
