@@ -21,7 +21,7 @@ class Stylist(Protocol):
 
 
 class KeepStyles(Callback):
-    """Have the model keep the styles of the training pictures once it is trained; the last checkpoint has them.
+    """Keep the styles of the training pictures when all is learned; the last checkpoint has them.
 
     Args:
         pictures: Most training pictures that are looked at; all of them by default.

@@ -4,6 +4,8 @@ A model of noise writes one sheet of samples when OUT is a picture file, single 
 A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output. Where it was
 trained on label maps, give class numbers (palette or grey PNG) or the classes' colours. A model of
 super-resolution keeps the channels of a picture, alpha among them, and takes video files too, frame by frame.
+A label map can be changed on its way (pix2pixHD): --relabel car=tree, or '#26001=tree' for one thing of
+--instances; --style car=2 for a style that was kept in training. Then a picture shows both, before and after.
 """
 
 from __future__ import annotations
@@ -35,6 +37,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--number", type=int, help="samples to make from noise (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.add_argument("--compare", action="store_true", help="write input and output side by side")
+    parser.add_argument(
+        "--instances", type=Path, help="map of things, or a folder of them, named as the label maps"
+    )
+    parser.add_argument(
+        "--relabel", action="append", default=[], metavar="TARGET=CLASS", help="change a label, show both"
+    )
+    parser.add_argument(
+        "--style", action="append", default=[], metavar="TARGET=NUMBER", help="change a style, show both"
+    )
     parser.add_argument("--force", action="store_true", help="replace files that lie there")
 
 
@@ -43,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     from zoo.checkpoints import load
 
     model = load(args.name)
+    editing = bool(args.instances or args.relabel or args.style)
+    if editing and not _paints_things(model):
+        raise UserError(
+            f"{args.name} paints no label maps with things; leave --instances, --relabel and --style out."
+        )
     if model.takes == "noise":
         if args.inputs or args.compare:
             raise UserError(
@@ -120,7 +136,7 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
             )
         targets = [args.out]
     else:
-        targets = [args.out / f"{source.stem}{_suffix_of(source, model, args.compare)}" for source in sources]
+        targets = [args.out / f"{source.stem}{_suffix_of(source, model, args)}" for source in sources]
     first: dict[Path, Path] = {}
     for source, target in zip(sources, targets, strict=True):
         if target in first:
@@ -128,10 +144,14 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
         first[target] = source
     _refuse_taken(targets, args.force)
     pairs = list(zip(sources, targets, strict=True))
+    editing = bool(args.instances or args.relabel or args.style)
     quiet = len(pairs) < 5
     for source, target in track(pairs, "Translating", console=Console(stderr=True), disable=quiet):
         if _is_video(source):
             _enlarge_video(model, source, target)
+            continue
+        if editing:
+            write_picture(target, _painted(source, model, args))
             continue
         picture, output, bits = _made(source, model, args.seed)
         if args.compare:
@@ -155,6 +175,44 @@ def _made(path: Path, model: Pretrained, seed: int) -> tuple[Tensor, Tensor, Any
     return picture, upscale(model, picture), 8 * array.dtype.itemsize
 
 
+def _paints_things(model: Pretrained) -> bool:
+    """Whether it paints label maps and asks for their things."""
+    labels = model.config["data"].get("preprocessing", {}).get("source") == "labels"
+    return labels and "instance_edges" in model.config["hyper_parameters"]
+
+
+def _painted(path: Path, model: Pretrained, args: argparse.Namespace) -> Tensor:
+    """The painting of a label map; with changes, all four pictures side by side."""
+    import torch
+    import torch.nn.functional as F
+
+    from zoo.label_edits import Painting, edited, read_things
+    from zoo.pictures import grid
+
+    classes: list[str] = model.config["data"]["preprocessing"]["classes"]
+    one_hot, _ = _read(path, model)
+    labels = one_hot.argmax(0)
+    things = None
+    if args.instances is not None:
+        named = args.instances / path.name if args.instances.is_dir() else args.instances
+        things = read_things(named, labels)
+    if args.style and not model.config["hyper_parameters"].get("features"):
+        raise UserError(f"{args.name} was trained without an encoder and keeps no styles; leave --style out.")
+
+    def paint(painting: Painting) -> tuple[Tensor, Tensor]:
+        x = F.one_hot(painting.labels, len(classes)).permute(2, 0, 1)[None].float()
+        maps = (None if things is None else things[None], painting.styles[None])
+        return x, model.module.sample(x, args.seed, *maps)  # type: ignore[operator]
+
+    before = Painting(labels, things, torch.full_like(labels, -1))
+    after = edited(before, args.relabel, args.style, classes)
+    x, output = paint(before)
+    if not args.relabel and not args.style:
+        return grid({"input": x, "output": output}) if args.compare else output[0]
+    changed, edited_output = paint(after)
+    return grid({"input": x, "output": output, "changed input": changed, "changed output": edited_output})
+
+
 def _enlarge_video(model: Pretrained, source: Path, target: Path) -> None:
     from rich.console import Console
     from rich.progress import Progress
@@ -173,10 +231,10 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _suffix_of(source: Path, model: Pretrained, compare: bool) -> str:
+def _suffix_of(source: Path, model: Pretrained, args: argparse.Namespace) -> str:
     if _is_video(source):
         return VIDEO
-    if compare:
+    if args.compare or args.relabel or args.style:  # several pictures in one
         return ".png"
     if model.scale > 1:  # channels stay
         return ".tif" if source.suffix.lower() in (".tif", ".tiff", ".npy") else ".png"
