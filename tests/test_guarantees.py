@@ -20,9 +20,10 @@ from zoo.data.pairs import ScenePairs
 from zoo.data.superres import SceneTwins
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
+from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
 
-PAPERS = ["gan", "pix2pix", "srgan"]
+PAPERS = ["gan", "pix2pix", "pix2pixhd", "srgan"]
 STEPS = 8  # two epochs of four batches
 
 
@@ -35,6 +36,23 @@ def game(paper: str, workers: int = 0) -> tuple[AdversarialModule, DataModule]:
     if paper == "srgan":
         twins = SceneTwins(size=32, train_length=8, eval_length=2, batch_size=2, num_workers=workers)
         return SRGAN(blocks=2, width=4, discriminator_width=2, size=32, content="mse", decay_at=(3, 6)), twins
+    if paper == "pix2pixhd":
+        hd = Pix2PixHD(
+            in_channels=16,
+            features=2,
+            width=4,
+            downsamplings=1,
+            blocks=1,
+            encoder_width=4,
+            encoder_downsamplings=1,
+            discriminators=2,
+            discriminator_width=4,
+            discriminator_layers=1,
+            perceptual="none",
+            epochs_constant=1,
+            epochs_decay=2,
+        )
+        return hd, ScenePairs(size=32, train_length=8, eval_length=2, batch_size=2, num_workers=workers)
     pix2pix = Pix2Pix(
         levels=4, width=4, discriminator_width=4, receptive_field=16, in_channels=1, epochs_decay=3
     )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from zoo import cli
+from zoo.data.base import collate
 from zoo.features.digits import classifier
 from zoo.metrics.modes import count
 from zoo.training import build
@@ -54,6 +55,16 @@ def test_srgan_enlarges_scenes_early() -> None:
     assert error < 0.4 * plain  # of each picture's best single colour; 0.26 when this was written
 
 
+def test_pix2pixhd_paints_scenes_early() -> None:
+    built = trained("pix2pixhd/scenes", 100)
+    scenes = built.datamodule.split("test")
+    batch = collate([scenes[i] for i in range(16)])
+    preview = built.model.eval().preview(batch)
+    distance = float((preview["fake"] - batch["target"]).abs().mean().detach())
+    grey = float((batch["target"].mean(dim=(0, 2, 3), keepdim=True) - batch["target"]).abs().mean())
+    assert distance < 0.7 * grey  # of the best single colour's
+
+
 def whole(recipe: str) -> dict[tuple[str, str], float]:
     """Fit and test as a user does; the numbers by metric and subject."""
     for verb, more in (("fit", []), ("test", ["--ckpt_path", "last"])):
@@ -82,6 +93,12 @@ def test_scenes_whole() -> None:
     found = whole("pix2pix/scenes")
     assert found["segmenter-pixel-accuracy", "real"] >= 0.97
     assert found["segmenter-pixel-accuracy", "generated"] >= 0.90
+
+
+@pytest.mark.slow
+def test_pix2pixhd_scenes_whole() -> None:
+    found = whole("pix2pixhd/scenes")
+    assert found["segmenter-pixel-accuracy", "generated"] >= 0.7 * found["segmenter-pixel-accuracy", "real"]
 
 
 @pytest.mark.slow

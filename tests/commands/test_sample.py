@@ -19,8 +19,10 @@ from zoo.data.clip_files import look, read_frames
 from zoo.data.pairs import ScenePairs
 from zoo.data.worlds import scenes
 from zoo.files import read_array, read_picture, to_tensor, write_picture
+from zoo.label_edits import Painting, edited
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
+from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
 
 
@@ -330,3 +332,107 @@ def test_a_film_is_enlarged_frame_by_frame(enlarger: Pretrained, capsys: pytest.
 def test_other_models_take_no_film(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
     film("clip.mp4", 1)
     assert "give its frames as pictures" in refused(capsys, translator.origin, "clip.mp4", "-o", "out")
+
+
+# --------------------------------------------------------------------------------------------------- editing
+
+CLASSES = ["sky", "wall", "door", "window"]
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+    torch.manual_seed(0)
+    module = Pix2PixHD(
+        in_channels=4, features=2, clusters=3, width=4, downsamplings=1, blocks=1, encoder_width=4,
+        encoder_downsamplings=1, discriminators=1, discriminator_width=4, discriminator_layers=1,
+    )  # fmt: skip
+    module.generator.styles.copy_(torch.rand(4, 3, 2) * 4 - 2)
+    module.generator.style_counts.fill_(3)
+    prepared = {"source": "labels", "classes": CLASSES, "colours": []}
+    out = tmp_path_factory.mktemp("painter") / "hd"
+    return write(
+        module,
+        describe(module, dict(module.hparams), {"research_only": False, "preprocessing": prepared}),
+        out,
+    )
+
+
+def house() -> tuple[Tensor, Tensor]:
+    """Labels and things (16, 24): sky, below it a wall with two windows."""
+    labels, things = torch.zeros(16, 24, dtype=torch.long), torch.zeros(16, 24, dtype=torch.long)
+    labels[4:] = 1
+    for number, left in ((300, 3), (301, 14)):  # more than eight bits hold
+        labels[8:12, left : left + 5], things[8:12, left : left + 5] = 3, number
+    Image.fromarray(labels.numpy().astype("uint8")).save("labels.png")
+    Image.fromarray(things.numpy().astype("uint16")).save("things.png")
+    return labels, things
+
+
+def columns(path: str, titles: int) -> list[Tensor]:
+    """The pictures of a one-row sheet, at their enlarged size, without their titles."""
+    sheet = read_picture(path)[:, 28:]
+    width = (sheet.shape[-1] - 4) // titles
+    return [sheet[..., 4 + i * width : (i + 1) * width] for i in range(titles)]
+
+
+def test_a_label_is_changed_and_both_are_shown(painter: Pretrained) -> None:
+    house()
+    assert main(["sample", painter.origin, "labels.png", "-o", "both.png", "--relabel", "window=door"]) == 0
+    before, painted, after, repainted = columns("both.png", 4)
+    assert not torch.equal(before, after) and not torch.equal(painted, repainted)
+    assert main(["sample", painter.origin, "labels.png", "-o", "same.png", "--relabel", "window=3"]) == 0
+    before, painted, after, repainted = columns("same.png", 4)
+    assert torch.equal(before, after) and torch.equal(painted, repainted)
+
+
+def test_one_thing_is_changed(painter: Pretrained) -> None:
+    labels, things = house()
+    before = Painting(labels, things, torch.full_like(labels, -1))
+    after = edited(before, ["#301=door"], ["#300=2", "wall=1"], CLASSES)
+    assert set(after.labels[things == 301].tolist()) == {2} and set(after.labels[things == 300].tolist()) == {
+        3
+    }
+    assert set(after.styles[things == 300].tolist()) == {2} and set(after.styles[labels == 1].tolist()) == {1}
+    assert set(after.styles[(things != 300) & (labels != 1)].tolist()) == {-1}
+    assert torch.equal(before.labels, labels)
+    edits = ["--instances", "things.png", "--relabel", "#301=door", "--style", "#300=2"]
+    assert main(["sample", painter.origin, "labels.png", "-o", "both.png", *edits]) == 0
+    assert len(columns("both.png", 4)) == 4
+
+
+def test_things_and_styles_reach_the_model(painter: Pretrained) -> None:
+    labels, things = house()
+    assert main(["sample", painter.origin, "labels.png", "-o", "a.png", "--instances", "things.png"]) == 0
+    x = F.one_hot(labels, 4).permute(2, 0, 1)[None].float()
+    module: Any = painter.module
+    expected = module.sample(x, 0, things[None])[0]
+    assert torch.allclose(read_picture("a.png"), expected, atol=1 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--relabel", "window"], "--relabel window is no change"),
+        (["--relabel", "roof=door"], "There is no class roof; these weights know sky, wall, door, window"),
+        (["--relabel", "door=sky"], "There is no door in this label map; there are sky, wall, window"),
+        (["--relabel", "#300=door"], "no map of things was given; add --instances"),
+        (["--instances", "things.png", "--relabel", "#7=door"], "There is no #7 in this label map"),
+        (["--style", "wall=first"], "first is no number"),
+        (["--style", "wall=7"], "Class 1 has 3 styles, not 8"),
+        (["--instances", "small.png"], "small.png is 3x3 where the label map is 16x24"),
+        (["--instances", "none.png"], "none.png"),
+    ],
+)
+def test_edits_that_cannot_be(
+    painter: Pretrained, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    house()
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save("small.png")
+    assert said in refused(capsys, painter.origin, "labels.png", "-o", "out.png", *arguments)
+    assert not Path("out.png").exists()
+
+
+def test_others_cannot_be_edited(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture("in.png", picture())
+    said = refused(capsys, translator.origin, "in.png", "-o", "out.png", "--relabel", "a=b")
+    assert "paints no label maps with things" in said

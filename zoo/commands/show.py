@@ -143,6 +143,7 @@ def layers(class_path: str) -> str:
         # super-resolution: what its discriminator's pictures were made smaller to
         side = model.hparams["size"] // model.hparams["scale"] if "scale" in model.hparams else 256
         picture = torch.zeros(1, getattr(model, "in_channels", 3), side, side)
+        batch = {"input": picture, "instances": picture[:, 0].long()}
         texts = []
         for player in ("generator", "discriminator"):
             rows: list[tuple[str, str, str]] = []
@@ -154,9 +155,9 @@ def layers(class_path: str) -> str:
 
             leaves = [layer for layer in getattr(model, player).modules() if not list(layer.children())]
             handles = [layer.register_forward_hook(note) for layer in leaves]
-            fake = model.sample(1) if model.takes == "noise" else model.generate({"input": picture})
+            fake = model.sample(1) if model.takes == "noise" else model.generate(batch)
             if player == "discriminator":
-                model.discriminator_loss({"input": picture, "target": fake, "image": fake}, fake)
+                model.discriminator_loss(batch | {"target": fake, "image": fake}, fake)
             for handle in handles:
                 handle.remove()
             unique = list(dict.fromkeys(rows)) if player == "discriminator" else rows
