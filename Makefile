@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 DIGITS := recipes/gan/digits.yaml
 
-.PHONY: quickstart test learn lint type tables clean
+.PHONY: quickstart test learn lint type tables pictures clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,9 @@ type: $(VENV)/.installed-test
 
 tables: $(VENV)/.installed
 	$(BIN)/python docs/tables.py
+
+pictures: $(VENV)/.installed
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
