@@ -278,6 +278,8 @@ class SRGAN(AdversarialModule):
         high_range: Values of high-resolution pictures inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
         start_from: Weights that the generator starts from: a name, an exported folder or a checkpoint.
+        freeze_norm: Train the generator with the running statistics of its batch norm as they are at the
+            start, so that it does what it will do in use; the paper freezes them in use only.
         learning_rate: Of Adam, for both players (section 3.2).
         betas: Of Adam; the paper states the first.
         decay: ``steps`` or ``cosine``.
@@ -308,6 +310,7 @@ class SRGAN(AdversarialModule):
         lambda_tv: float = 0.0,
         high_range: Literal["signed", "unit"] = "signed",
         start_from: str | None = None,
+        freeze_norm: bool = False,
         learning_rate: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.999),
         decay: Literal["steps", "cosine"] = "steps",
@@ -332,7 +335,7 @@ class SRGAN(AdversarialModule):
             lambda_pixel,
         )
         self.lambda_adversarial, self.lambda_tv, self.start_from = lambda_adversarial, lambda_tv, start_from
-        self.high_range = high_range
+        self.high_range, self.freeze_norm = high_range, freeze_norm
         self.learning_rate, self.betas = learning_rate, betas
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
         # a tuple hides the network from the module: its weights belong into no checkpoint
@@ -362,6 +365,15 @@ class SRGAN(AdversarialModule):
             self._start(self.start_from)
         if self._network_name:
             self._content_maps(torch.zeros(()))
+
+    def train(self, mode: bool = True) -> SRGAN:
+        """Also keep the statistics of the generator's batch norm, where they are frozen."""
+        super().train(mode)
+        if self.freeze_norm:
+            for layer in self.generator.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
+        return self
 
     def _start(self, origin: str) -> None:
         from zoo.checkpoints import load
