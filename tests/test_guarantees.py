@@ -67,6 +67,7 @@ def play(
 ) -> AdversarialModule:
     """Train to a step, with a checkpoint after each."""
     model, data = game(paper, workers)
+    model.channels_last = bool(options.pop("channels_last", False))
     saver = ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)
     quiet = {
         "logger": False,
@@ -158,6 +159,18 @@ def test_mixed_precision(paper: str, tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert all(bool(p.isfinite().all()) for p in model.parameters())
     assert not torch.equal(weights(model), weights(play(paper, tmp_path / "32", 2)))  # it did compute in bf16
+
+
+@pytest.mark.parametrize("paper", ["pix2pixhd", "srgan"])
+def test_channels_last_resumes_exactly(paper: str, tmp_path: Path) -> None:
+    def last(folder: str, until: int, ckpt: Path | None = None) -> AdversarialModule:
+        return play(paper, tmp_path / folder, until, ckpt=ckpt, precision="bf16-mixed", channels_last=True)
+
+    whole = last("whole", STEPS)
+    arranged = [p for p in whole.generator.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
+    assert arranged and all(p.is_contiguous(memory_format=torch.channels_last) for p in arranged)
+    resumed = last("resumed", STEPS, tmp_path / "whole" / "step=3.ckpt")
+    assert torch.equal(weights(resumed), weights(whole))
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -33,11 +33,14 @@ class GameOptions(TypedDict, total=False):
         clip_grad_norm: Largest norm of a player's gradient; none is clipped by default.
         accumulate: Cut each batch into this many micro-batches, for less memory (batch norm sees a part).
         compile: Compile both players with ``torch.compile``.
+        channels_last: Keep the players' 4-d weights with channels last, which is often faster, above all
+            under ``trainer.precision bf16-mixed``; the numbers are the same but for rounding.
     """
 
     clip_grad_norm: float | None
     accumulate: int
     compile: bool
+    channels_last: bool
 
 
 class AdversarialModule(GuardedModule):
@@ -60,6 +63,7 @@ class AdversarialModule(GuardedModule):
         self.clip_grad_norm = options.get("clip_grad_norm")
         self.accumulate = options.get("accumulate", 1)
         self.compile_players = options.get("compile", False)
+        self.channels_last = options.get("channels_last", False)
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
 
@@ -184,7 +188,7 @@ class AdversarialModule(GuardedModule):
             optimizer._on_before_step, optimizer._on_after_step = before, after
 
     def on_fit_start(self) -> None:
-        """Know who opposes whom; compile when asked."""
+        """Know who opposes whom; arrange and compile when asked."""
         # torch counts the optimizer's steps of this process only, and is wrong after a resume
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
         own = [
@@ -195,6 +199,9 @@ class AdversarialModule(GuardedModule):
             player: [p for other in own if other is not mine for p in self.parameters() if id(p) in other]
             for player, mine in zip(PLAYERS, own, strict=True)
         }
+        if self.channels_last:  # the parameters stay the same objects
+            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.compile_players:  # in place: keys of checkpoints stay as they are
             self.generator.compile()
             self.discriminator.compile()

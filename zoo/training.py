@@ -192,8 +192,13 @@ class RecipeCLI(LightningCLI):
                 config["data"], data, {name: getattr(data, name) for name in LoaderOptions.__annotations__}
             )
         if isinstance(model, AdversarialModule):
-            options = {"clip_grad_norm": model.clip_grad_norm, "accumulate": model.accumulate}
-            _state(config["model"], model, options | {"compile": model.compile_players})
+            options = {
+                "clip_grad_norm": model.clip_grad_norm,
+                "accumulate": model.accumulate,
+                "compile": model.compile_players,
+                "channels_last": model.channels_last,
+            }
+            _state(config["model"], model, options)
         text: str = self.parser.dump(config, skip_none=False, format="yaml")
         return text
 
