@@ -199,12 +199,16 @@ class AdversarialModule(GuardedModule):
             player: [p for other in own if other is not mine for p in self.parameters() if id(p) in other]
             for player, mine in zip(PLAYERS, own, strict=True)
         }
-        if self.channels_last:  # the parameters stay the same objects
-            self.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.arrange()
         if self.compile_players:  # in place: keys of checkpoints stay as they are
             self.generator.compile()
             self.discriminator.compile()
+
+    def arrange(self) -> None:
+        """Put channels last when asked; the parameters stay the same objects."""
+        if self.channels_last:
+            for player in (self.generator, self.discriminator):
+                player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Begin a turn; bring the schedules to this turn or epoch.

@@ -61,19 +61,28 @@ def stirred(model: SRGAN) -> SRGAN:
     with torch.no_grad():
         for value in [*model.generator.parameters(), *model.generator.buffers()]:
             if value.is_floating_point():
-                value.add_(0.2 * (torch.rand(value.shape, generator=random) - 0.4))
+                value.add_(0.1 * (torch.rand(value.shape, generator=random) - 0.5))
     return model
 
 
-def test_begins_as_a_plain_enlargement() -> None:
-    """Each block is the identity, and a plain surface stays plain."""
-    model = SRGAN(**TINY).eval()
-    x = torch.rand(1, 4, 5, 6)
-    trunk: Any = model.generator.trunk
-    assert torch.equal(trunk(x), x)
-    up: Any = model.generator.up
-    made = up(torch.rand(1, 4, 5, 6).mean((2, 3), keepdim=True).expand(-1, -1, 9, 9))[..., 12:24, 12:24]
-    torch.testing.assert_close(made, made[..., :1, :1].expand_as(made))
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("high_range", ["signed", "unit"])
+def test_begins_as_a_plain_enlargement(scale: Any, high_range: Any) -> None:
+    """Lines are drawn between the centres of pixels, by layers of which none is idle."""
+    torch.manual_seed(0)
+    model = SRGAN(**TINY | {"scale": scale, "high_range": high_range, "width": 8}).eval()
+    x = torch.rand(2, 3, 9, 10) * 2 - 1
+    lines = F.interpolate(x, scale_factor=float(scale), mode="bilinear")
+    inner = (..., slice(scale, -scale), slice(scale, -scale))  # the border is filled with 0
+    torch.testing.assert_close(model.sample(x)[inner], lines[inner])
+    model.train()
+    target = torch.rand(2, 3, 9 * scale, 10 * scale)
+    optimizer = torch.optim.SGD(model.generator.parameters(), 0.1)
+    for _ in range(3):  # the last layer hears first, the branches behind it one after another
+        optimizer.zero_grad()
+        F.mse_loss(model.generate({"input": x}), target).backward()
+        optimizer.step()
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in model.generator.parameters())
 
 
 def elements(net: nn.Module) -> int:
@@ -259,9 +268,10 @@ def test_starts_from_the_first_stage(tmp_path: Path) -> None:
     first = SRGAN(**TINY | {"adversarial": False})
     write(first, describe(first, dict(first.hparams), {}), tmp_path / "first")
     second = SRGAN(**TINY | {"start_from": str(tmp_path / "first"), "learning_rate": 0.0})
-    assert not torch.equal(second.generator.out.weight, first.generator.out.weight)  # type: ignore[union-attr, arg-type]
+    drawn, given = second.generator.head[0].weight, first.generator.head[0].weight  # type: ignore[index]
+    assert not torch.equal(drawn, given)
     train(second, [pairs()])
-    assert torch.equal(second.generator.out.weight, first.generator.out.weight)  # type: ignore[union-attr, arg-type]
+    assert torch.equal(second.generator.head[0].weight, given)  # type: ignore[index]
     other = SRGAN(**TINY | {"start_from": str(tmp_path / "first"), "blocks": 3})
     with pytest.raises(UserError, match=r"holds no generator of these model\.blocks"):
         train(other, [pairs()])

@@ -312,7 +312,8 @@ class PlainLoop:
 
     Args:
         setup: Model and precision.
-        reference: Step as the reference codes do, with optimizers that are neither fused nor foreach.
+        reference: Step as the reference codes do, with optimizers that are neither fused nor foreach, and
+            channels before rows and columns.
     """
 
     def __init__(self, setup: Setup, reference: bool = False) -> None:
@@ -321,9 +322,11 @@ class PlainLoop:
         self.model.__class__ = type("Plain", (PlainTurn, type(setup.model)), {})
         configured: Any = self.model.configure_optimizers()
         optimizers, schedulers = configured if isinstance(configured, tuple) else (configured, [])
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            if reference:
+        if reference:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["fused"] = group["foreach"] = False
+        else:
+            self.model.arrange()
         self.model.__dict__["plain_optimizers"] = dict(
             zip(("generator", "discriminator"), optimizers, strict=True)
         )

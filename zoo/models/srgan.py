@@ -92,6 +92,7 @@ class SRResNet(nn.Module):
 
     def __init__(self, channels: int, width: int, blocks: int, scale: Scale) -> None:
         super().__init__()
+        self.scale = scale
         self.head = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU())
         self.trunk = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.merge = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
@@ -227,21 +228,56 @@ class VGGStyleDiscriminator(nn.Module):
         return logits
 
 
-def initialise(generator: SRResNet) -> None:
-    """Begin as a plain enlargement, by torch's own draw; the paper says nothing of first weights.
+def initialise(generator: SRResNet, unit: bool) -> None:
+    """Begin as a plain enlargement, by torch's own draw beside it; the paper says nothing of first weights.
 
-    Residual blocks begin as identities (Goyal 2017), and all pixels that a sub-pixel layer makes of one begin
-    alike (Aitken 2017): otherwise hundreds of turns are spent on unlearning a checkerboard.
+    The first maps carry the picture's channels through all layers, each pixel copied by the sub-pixel layers
+    and the copies averaged by the last layer, which draws lines between the centres of pixels. Residual
+    branches begin at nothing (Goyal 2017), and all pixels that a sub-pixel layer makes of one begin alike
+    (Aitken 2017). Otherwise a thousand turns are spent on reaching the bicubic filter.
+
+    Args:
+        generator: With weights as torch draws them.
+        unit: Whether its output is in [0, 1], and not in [-1, 1].
     """
     for block in generator.trunk:
         nn.init.zeros_(block.get_submodule("body.4").weight)  # type: ignore[arg-type]
+    first, merge, last = generator.head[0], generator.merge[0], generator.out
     convolutions = [layer for layer in generator.up if isinstance(layer, nn.Conv2d)]
+    assert isinstance(first, nn.Conv2d) and isinstance(merge, nn.Conv2d)
     with torch.no_grad():
         for layer in convolutions:
             copies = layer.out_channels // layer.in_channels
             for values in (layer.weight, layer.bias):
                 assert values is not None
                 values.copy_(values[::copies].clone().repeat_interleave(copies, 0))
+        carried = last.out_channels
+        if carried > first.out_channels:
+            return
+        nn.init.zeros_(merge.weight)
+        for layer in (first, *convolutions):
+            copies = layer.out_channels // layer.in_channels if layer is not first else 1
+            assert layer.bias is not None
+            layer.weight[: carried * copies] = 0
+            layer.bias[: carried * copies] = 0
+            middle = layer.kernel_size[0] // 2
+            for channel in range(carried):
+                layer.weight[copies * channel : copies * (channel + 1), channel, middle, middle] = 1
+        assert last.bias is not None
+        line = averaging(generator.scale)
+        nn.init.zeros_(last.weight)
+        for channel in range(carried):
+            last.weight[channel, channel] = torch.outer(line, line) * (1 if unit else 2)
+        last.bias.fill_(0 if unit else -1)
+
+
+def averaging(scale: Scale) -> Tensor:
+    """Weights (9) that average over ``scale`` copies of a pixel around the middle, half of the outer ones."""
+    line = torch.zeros(9)
+    line[4 - (scale - 1) // 2 : 5 + (scale - 1) // 2] = 1 / scale
+    if scale % 2 == 0:
+        line[[4 - scale // 2, 4 + scale // 2]] = 0.5 / scale
+    return line
 
 
 def initialise_basicsr(module: nn.Module) -> None:
@@ -345,7 +381,7 @@ class SRGAN(AdversarialModule):
         self.discriminator: nn.Module = nn.Linear(1, 1, bias=False)
         if variant == "paper":
             self.generator = SRResNet(in_channels, width, blocks, scale)
-            initialise(self.generator)
+            initialise(self.generator, high_range == "unit")
             if adversarial:
                 self.discriminator = Discriminator(in_channels, discriminator_width, size)
         else:
@@ -355,7 +391,6 @@ class SRGAN(AdversarialModule):
                 self.discriminator = VGGStyleDiscriminator(in_channels, discriminator_width, size)
         # pixels the output depends on, on each side
         self.reach = 2 * blocks + 10
-        self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
 
     def setup(self, stage: str) -> None:
         """Before a training: take the generator's first weights, and the network of the content loss."""
