@@ -122,7 +122,8 @@ def test_rows_equal_the_functions_on_all_features_at_once() -> None:
     assert {row.metric: row.value for row in rows} == pytest.approx(wanted, rel=1e-9)
     assert 0 < wanted["precision-fake"] < 1 and 0 < wanted["coverage-fake"] < 1 and score > 1.1
     assert {row.metric: row.error for row in rows if row.error is not None} == pytest.approx(
-        {"is-fake": deviation}, rel=1e-9
+        {"is-fake": deviation},
+        rel=1e-7,  # a difference of scores that are alike
     )
 
 

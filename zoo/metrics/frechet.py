@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import scipy.linalg
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 from zoo.errors import UserError
@@ -274,17 +274,18 @@ def _trace_of_root(s: Tensor, t: Tensor) -> float:
     """Trace of the root of ``s t``, two positive semi-definite matrices."""
     # a feature that never changes in one set adds nothing, and would leave no Cholesky factor
     live = (s.diagonal() > 0) & (t.diagonal() > 0)
+    if not live.any():
+        return 0.0
     if not live.all():
         s, t = s[live][:, live], t[live][:, live]
-    try:
-        # Cholesky, one symmetric product, eigenvalues only; .T: in LAPACK's order without a copy
-        values = scipy.linalg.eigh(
-            s.numpy().T, t.numpy().T, type=2, driver="gv", eigvals_only=True, check_finite=False
-        )
-        return _sum_of_roots(torch.from_numpy(values))
-    except np.linalg.LinAlgError:  # t is singular
+    # half the products of two general ones, and eigenvalues by torch's library, which is faster than scipy's;
+    # .T: in LAPACK's order without a copy
+    factor, failed = lapack.dpotrf(t.numpy().T, lower=1)
+    if failed:  # t is singular
         root = _root(t)
         return _sum_of_roots(torch.linalg.eigvalsh(root @ s @ root.T))
+    product, _ = lapack.dsygst(s.numpy().T, factor, itype=2, lower=1)  # its lower triangle
+    return _sum_of_roots(torch.linalg.eigvalsh(torch.from_numpy(product), UPLO="L"))
 
 
 def _root(covariance: Tensor) -> Tensor:
