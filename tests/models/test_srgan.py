@@ -257,6 +257,8 @@ def test_learning_rate_comes_down() -> None:
     model = SRGAN(**TINY | {"decay": "cosine", "decay_at": (4,)})
     wanted = [1e-4 * 0.5 * (1 + math.cos(math.pi * t / 4)) for t in range(4)]
     assert train(model, [pairs()] * 4).rates == pytest.approx(wanted)
+    risen = train(SRGAN(**TINY | {"decay_at": (3,), "warmup": 2}), [pairs()] * 4).rates
+    assert risen == pytest.approx([5e-5, 1e-4, 1e-4, 1e-5])
     assert train(SRGAN(**TINY | {"decay_at": ()}), [pairs()] * 2).rates == [1e-4, 1e-4]
 
 

@@ -318,6 +318,7 @@ class SRGAN(AdversarialModule):
             start, so that it does what it will do in use; the paper freezes them in use only.
         learning_rate: Of Adam, for both players (section 3.2).
         betas: Of Adam; the paper states the first.
+        warmup: Turns over which the learning rate rises to its value; none in the paper.
         decay: ``steps`` or ``cosine``.
         decay_at: ``steps``: after these turns the learning rate is cut, once in the paper; ``cosine``: the
             turn at which it has come down to zero.
@@ -349,6 +350,7 @@ class SRGAN(AdversarialModule):
         freeze_norm: bool = False,
         learning_rate: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.999),
+        warmup: int = 0,
         decay: Literal["steps", "cosine"] = "steps",
         decay_at: tuple[int, ...] = (100_000,),
         decay_factor: float = 0.1,
@@ -372,7 +374,7 @@ class SRGAN(AdversarialModule):
         )
         self.lambda_adversarial, self.lambda_tv, self.start_from = lambda_adversarial, lambda_tv, start_from
         self.high_range, self.freeze_norm = high_range, freeze_norm
-        self.learning_rate, self.betas = learning_rate, betas
+        self.learning_rate, self.betas, self.warmup = learning_rate, betas, warmup
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
         # a tuple hides the network from the module: its weights belong into no checkpoint
         self._maps: tuple[nn.Module, ...] = ()
@@ -539,16 +541,17 @@ class SRGAN(AdversarialModule):
             torch.optim.Adam(player.parameters(), self.learning_rate, self.betas, fused=fused)
             for player in (self.generator, self.discriminator)
         ]
-        if not self.decay_at:
+        if not self.decay_at and not self.warmup:
             return optimizers
         return optimizers, [
             torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate) for optimizer in optimizers
         ]
 
     def _rate(self, turn: int) -> float:
+        risen = min((turn + 1) / self.warmup, 1.0) if self.warmup else 1.0
         if self.decay == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(turn / self.decay_at[0], 1.0)))
-        return self.decay_factor ** sum(turn >= at for at in self.decay_at)
+            return risen * 0.5 * (1 + math.cos(math.pi * min(turn / self.decay_at[0], 1.0)))
+        return risen * self.decay_factor ** sum(turn >= at for at in self.decay_at)
 
     # ------------------------------------------------------------------------------------------------- use
 
