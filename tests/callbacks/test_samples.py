@@ -17,8 +17,10 @@ from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch
 from zoo.callbacks.samples import SampleGrid, fixed_batch, layout
+from zoo.data.superres import SuperResolutionFolder
 from zoo.errors import UserError
-from zoo.files import read_picture
+from zoo.files import read_picture, write_picture
+from zoo.models.srgan import SRGAN
 
 Make = Callable[..., pl.Trainer]
 
@@ -83,6 +85,18 @@ def test_the_samples_are_the_validation_splits_not_augmented(trainer: Make) -> N
     t.fit(Game(), Data())
     plain = torch.stack([Points(2).sample(index, None)["point"] for index in (0, 1)])
     assert torch.equal(fixed_batch(t, {}, 2)["point"], plain)
+
+
+def test_samples_of_another_size_than_the_first_are_left_out(trainer: Make, tmp_path: Path) -> None:
+    for name, size in (("a", (40, 48)), ("b", (48, 40)), ("c", (40, 48))):
+        for split in ("train", "val"):
+            write_picture(tmp_path / "photos" / split / f"{name}.png", torch.rand(3, *size) * 2 - 1)
+    t = trainer(max_steps=1)
+    t.fit(
+        SRGAN(blocks=1, width=4, adversarial=False, content="mse"),
+        SuperResolutionFolder(str(tmp_path / "photos"), crop=16, batch_size=1),
+    )
+    assert fixed_batch(t, {}, 9)["target"].shape == (2, 3, 40, 48)
 
 
 def test_foreign_data_gives_its_first_batch(trainer: Make, tmp_path: Path) -> None:

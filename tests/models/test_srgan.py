@@ -251,6 +251,18 @@ def test_micro_batches_of_both_orders() -> None:
         assert all(math.isfinite(v) for v in train(model, [pairs()]).terms[0].values())
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_statistics_stay_where_they_are_frozen(frozen: bool) -> None:
+    """From the first step on, and after a look in evaluation mode."""
+    model = SRGAN(**TINY, freeze_norm=frozen)
+    before = {name: value.clone() for name, value in model.generator.named_buffers()}
+    train(model, [pairs()])
+    assert all(torch.equal(before[name], value) for name, value in model.generator.named_buffers()) == frozen
+    model.eval().train()
+    assert model.generator.merge[1].training == (not frozen)  # type: ignore[index]
+    assert model.discriminator.features[3].training  # type: ignore[index]
+
+
 def test_learning_rate_comes_down() -> None:
     model = SRGAN(**TINY | {"decay_at": (1, 3), "decay_factor": 0.5})
     assert train(model, [pairs()] * 4).rates == pytest.approx([1e-4, 5e-5, 5e-5, 2.5e-5])

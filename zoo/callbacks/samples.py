@@ -120,7 +120,8 @@ def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> 
         otherwise: Samples to take of any other contract.
 
     Returns:
-        The batch on the CPU, from the training split where there is no validation; None for foreign data.
+        The batch on the CPU, from the training split where there is no validation, without samples of another
+        size than the first; None for foreign data.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, DataModule):
@@ -128,7 +129,12 @@ def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> 
     samples = data.split("val") or data.split("train")
     assert samples is not None
     count = min(counts.get(data.contract, otherwise), len(samples))
-    return collate(samples.__getitems__(list(range(count))))
+    found = samples.__getitems__(list(range(count)))
+    return collate([sample for sample in found if _sizes(sample) == _sizes(found[0])])
+
+
+def _sizes(sample: Batch) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in sample.items() if isinstance(value, Tensor)}
 
 
 def first_of(batch: Batch, count: int) -> Batch:

@@ -398,6 +398,7 @@ class SRGAN(AdversarialModule):
         """Before a training: take the generator's first weights, and the network of the content loss."""
         if stage != "fit":
             return
+        self.train(self.training)  # Lightning does not, and frozen statistics want it
         if self.start_from is not None and self.trainer.ckpt_path is None:
             self._start(self.start_from)
         if self._network_name:
