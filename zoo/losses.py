@@ -1,16 +1,19 @@
 """Adversarial losses as pure functions on logits; every paper composes its terms from these.
 
-Each takes logits of any shape and gives a scalar: the mean over all elements.
+Each takes logits of any shape and gives a scalar: the mean over all elements, in float32 at least, so that
+mixed precision rounds no loss.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def bce(logits: Tensor, target: float) -> Tensor:
     """Binary cross-entropy of ``sigmoid(logits)`` against a constant target in [0, 1] (stable on logits)."""
+    logits = _wide(logits)
     if target == 1.0:
         return F.softplus(-logits).mean()
     if target == 0.0:
@@ -23,7 +26,7 @@ def saturating(fake_logits: Tensor) -> Tensor:
 
     Its gradient with respect to a logit s is -sigmoid(s): it vanishes where the discriminator is sure.
     """
-    return -F.softplus(fake_logits).mean()
+    return -F.softplus(_wide(fake_logits)).mean()
 
 
 def nonsaturating(fake_logits: Tensor) -> Tensor:
@@ -33,4 +36,8 @@ def nonsaturating(fake_logits: Tensor) -> Tensor:
 
 def least_squares(logits: Tensor, target: float) -> Tensor:
     """Mean squared distance of raw logits to a constant target (Mao 2017)."""
-    return (logits - target).square().mean()
+    return (_wide(logits) - target).square().mean()
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
