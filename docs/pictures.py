@@ -30,6 +30,9 @@ SCALE, WINDOW = 4, 112
 # photographs that come with scikit-learn (CC BY 2.0, danielbuechele), and corners of what is shown of them
 CROPS = {"china.jpg": ((60, 180), (250, 420)), "flower.jpg": ((120, 250),)}
 SCENES = (3, 11, 17, 29, 42)
+EDITED = 8  # a scene with a road
+EDITS = ["--relabel", "road=meadow"]
+EDITS += [part for name in ("car", "mountain", "sky", "sun") for part in ("--style", f"{name}=2")]
 FACADES = (2, 15, 33, 47, 60, 81)
 
 
@@ -71,22 +74,12 @@ def painted() -> None:
 
 
 def edited() -> None:
-    """What `zoo sample` shows of a changed label and a changed style."""
+    """What `zoo sample` shows of a changed label and changed styles."""
     with tempfile.TemporaryDirectory() as folder:
         labels = Path(folder) / "labels.png"
-        Image.fromarray(scenes.draw(0, SCENES[0], 64).labels.numpy().astype("uint8")).save(labels)
-        edits = ["--relabel", "tree=house", "--style", "sky=2"]
-        main(
-            [
-                "sample",
-                "pix2pixhd-scenes",
-                str(labels),
-                "-o",
-                str(IMG / "pix2pixhd-edit.png"),
-                "--force",
-                *edits,
-            ]
-        )
+        Image.fromarray(scenes.draw(0, EDITED, 64).labels.numpy().astype("uint8")).save(labels)
+        out = str(IMG / "pix2pixhd-edit.png")
+        main(["sample", "pix2pixhd-scenes", str(labels), "-o", out, "--force", *EDITS])
 
 
 def facades() -> None:
