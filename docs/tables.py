@@ -16,6 +16,9 @@ SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of set
 SHOWN = {  # keys of a protocol that a reader must see beside the number
     "samples": "{} samples",
     "test_pictures": "{} test pictures",
+    "pictures": "{} pictures",
+    "scale": "x{}",
+    "channel": "{}",
     "border": "border {}",
     "test": "{} test pictures",
     "classifier": "classifier {}",

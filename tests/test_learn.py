@@ -104,7 +104,7 @@ def test_pix2pixhd_scenes_whole() -> None:
 @pytest.mark.slow
 def test_srgan_world_whole() -> None:
     found = whole("srgan/srgan_world")
-    assert found["psnr-y test", "generated"] >= found["psnr-y test", "bicubic"] + 0.8
+    assert found["psnr-y test", "generated"] >= found["psnr-y test", "bicubic"] + 2.5
     assert found["ssim-y test", "generated"] > found["ssim-y test", "bicubic"]
 
 
