@@ -56,13 +56,13 @@ def test_srgan_enlarges_scenes_early() -> None:
 
 
 def test_pix2pixhd_paints_scenes_early() -> None:
-    built = trained("pix2pixhd/scenes", 100)
+    built = trained("pix2pixhd/scenes", 200)
     scenes = built.datamodule.split("test")
     batch = collate([scenes[i] for i in range(16)])
     preview = built.model.eval().preview(batch)
     distance = float((preview["fake"] - batch["target"]).abs().mean().detach())
     grey = float((batch["target"].mean(dim=(0, 2, 3), keepdim=True) - batch["target"]).abs().mean())
-    assert distance < 0.7 * grey  # of the best single colour's
+    assert distance < 0.6 * grey  # of the best single colour's; 0.34 and 0.38 with two threads and one
 
 
 def whole(recipe: str) -> dict[tuple[str, str], float]:

@@ -17,9 +17,11 @@ from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch
 from zoo.callbacks.samples import SampleGrid, fixed_batch, layout
+from zoo.data.images import Digits
 from zoo.data.superres import SuperResolutionFolder
 from zoo.errors import UserError
 from zoo.files import read_picture, write_picture
+from zoo.models.gan import GAN
 from zoo.models.srgan import SRGAN
 
 Make = Callable[..., pl.Trainer]
@@ -85,6 +87,12 @@ def test_the_samples_are_the_validation_splits_not_augmented(trainer: Make) -> N
     t.fit(Game(), Data())
     plain = torch.stack([Points(2).sample(index, None)["point"] for index in (0, 1)])
     assert torch.equal(fixed_batch(t, {}, 2)["point"], plain)
+
+
+def test_digits_which_come_as_a_batch(trainer: Make) -> None:
+    t = trainer(max_steps=1)
+    t.fit(GAN(shape=(1, 8, 8), hidden=4, maxout_units=2, latent_dim=2), Digits(batch_size=300))
+    assert fixed_batch(t, {"images": 9}, 1)["image"].shape == (9, 1, 8, 8)
 
 
 def test_samples_of_another_size_than_the_first_are_left_out(trainer: Make, tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> 
     assert samples is not None
     count = min(counts.get(data.contract, otherwise), len(samples))
     found = samples.__getitems__(list(range(count)))
-    return collate([sample for sample in found if _sizes(sample) == _sizes(found[0])])
+    if isinstance(found, list):  # other sets give a batch, which has one size
+        found = [sample for sample in found if _sizes(sample) == _sizes(found[0])]
+    return collate(found)
 
 
 def _sizes(sample: Batch) -> dict[str, torch.Size]:
