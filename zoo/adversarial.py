@@ -208,7 +208,7 @@ class AdversarialModule(GuardedModule):
         """Put channels last when asked; the parameters stay the same objects."""
         if self.channels_last:
             for player in (self.generator, self.discriminator):
-                player.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                player.to(memory_format=torch.channels_last)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Begin a turn; bring the schedules to this turn or epoch.
