@@ -8,6 +8,7 @@ are cut from each side (Ledig 2017, section 3.1). They are means over pictures, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
@@ -107,7 +108,7 @@ class SuperResolutionScore(Callback):
             other = load(self.compare_with)
             other.module.to(pl_module.device)
             enlargers["compared"] = other.sample
-            protocol["compared"] = {"origin": other.origin, "step": other.config.get("step")}
+            protocol["compared"] = {"origin": Path(other.origin).name, "step": other.config.get("step")}
         enlargers["bicubic"] = lambda low: enlarge(low, data.scale)
         judge = PerceptualDistance(self.distance).to(pl_module.device) if self.distance else None
         rows: list[Row] = []
