@@ -234,7 +234,7 @@ def initialise(generator: SRResNet, unit: bool) -> None:
     The first maps carry the picture's channels through all layers, each pixel copied by the sub-pixel layers
     and the copies averaged by the last layer, which draws lines between the centres of pixels. Residual
     branches begin at nothing (Goyal 2017), and all pixels that a sub-pixel layer makes of one begin alike
-    (Aitken 2017). Otherwise a thousand turns are spent on reaching the bicubic filter.
+    (Aitken 2017). Otherwise hundreds of turns are spent on reaching the bicubic filter.
 
     Args:
         generator: With weights as torch draws them.
