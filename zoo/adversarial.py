@@ -210,6 +210,25 @@ class AdversarialModule(GuardedModule):
             for player in (self.generator, self.discriminator):
                 player.to(memory_format=torch.channels_last)
 
+    def beside(self, network: nn.Module) -> nn.Module:
+        """Bring a frozen network of a loss to where the generator is, and arrange it as the players are.
+
+        Under autocast its convolutions are kept in the lower precision: autocast would cast them there at
+        every call, as it remembers only what learns. The numbers are the same.
+        """
+        like = next(self.generator.parameters())
+        kind, dtype = like.device.type, like.dtype
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        if any(c.weight.dtype != dtype or c.weight.device != like.device for c in convolutions):
+            network.to(like)
+            for convolution in convolutions:
+                convolution.to(dtype)
+            if self.channels_last:
+                network.to(memory_format=torch.channels_last)
+        return network
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Begin a turn; bring the schedules to this turn or epoch.
 

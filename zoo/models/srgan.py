@@ -402,7 +402,7 @@ class SRGAN(AdversarialModule):
         if self.start_from is not None and self.trainer.ckpt_path is None:
             self._start(self.start_from)
         if self._network_name:
-            self._content_maps(torch.zeros(()))
+            self._content_maps()
 
     def train(self, mode: bool = True) -> SRGAN:
         """Also keep the statistics of the generator's batch norm, where they are frozen."""
@@ -465,7 +465,7 @@ class SRGAN(AdversarialModule):
         if self.content == "mse":
             terms["content"] = self.lambda_content * self.distance(self._inner(fake), self._inner(target))
         elif self.content != "none":
-            maps = self._content_maps(fake)
+            maps = self._content_maps()
             a, b = (self.content_scale * maps(x) for x in (fake, target))
             terms["content"] = self.lambda_content * self.distance(a, b)
         if self.lambda_pixel:
@@ -497,7 +497,7 @@ class SRGAN(AdversarialModule):
     def _network_name(self) -> str | None:
         return None if self.content in ("mse", "none") else PAPER_MAPS.get(self.content, self.content)
 
-    def _content_maps(self, like: Tensor) -> nn.Module:
+    def _content_maps(self) -> nn.Module:
         if not self._maps:
             assert self._network_name
             try:
@@ -506,7 +506,7 @@ class SRGAN(AdversarialModule):
                 raise UserError(
                     f"model.content {self.content}: {str(error).rstrip('.')}; {INSTEAD}."
                 ) from error
-        return self._maps[0].to(like)
+        return self.beside(self._maps[0])
 
     # -------------------------------------------------------------------------------------------- the game
 
