@@ -14,7 +14,7 @@ import torch
 from games import Data, Game, Plain, Scheduled, ScheduledByTurn, weights
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.adversarial import Batch, Terms
 
@@ -69,6 +69,21 @@ class Watched(Game):
         ]
         self.moves.append((player, *moved))
         return terms
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_frozen_network_beside_the_players_gives_autocast_s_numbers(precision: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    network.eval().requires_grad_(False)
+    x = torch.rand(2, 3, 9, 9)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        wanted = network(x)
+        found = Game(channels_last=True).beside(network)
+        assert found is network and torch.equal(network(x), wanted)
+    first, norm = network[0], network[1]
+    assert first.weight.dtype == precision and norm.weight.dtype == torch.float32
+    assert Game().beside(network)[0].weight.dtype == torch.float32  # as a validation without autocast wants
 
 
 def test_each_move_moves_its_player_alone(trainer: Make) -> None:

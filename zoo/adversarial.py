@@ -213,18 +213,18 @@ class AdversarialModule(GuardedModule):
     def beside(self, network: nn.Module) -> nn.Module:
         """Bring a frozen network of a loss to where the generator is, and arrange it as the players are.
 
-        Under autocast its convolutions are kept in the lower precision: autocast would cast them there at
-        every call, as it remembers only what learns. The numbers are the same.
+        Under autocast its convolutions and linear layers are kept in the lower precision: autocast would cast
+        them anew at every call, as it remembers only what learns. The numbers are the same, and stay rounded.
         """
         like = next(self.generator.parameters())
         kind, dtype = like.device.type, like.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
-        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-        if any(c.weight.dtype != dtype or c.weight.device != like.device for c in convolutions):
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        if any(x.weight.dtype != dtype or x.weight.device != like.device for x in layers):
             network.to(like)
-            for convolution in convolutions:
-                convolution.to(dtype)
+            for layer in layers:
+                layer.to(dtype)
             if self.channels_last:
                 network.to(memory_format=torch.channels_last)
         return network

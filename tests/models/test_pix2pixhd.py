@@ -313,6 +313,18 @@ def test_draws_differ_between_things_and_seeds() -> None:
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_the_commonest_style_is_no_draw() -> None:
+    game, batch = styled(), pairs(batch=1)
+    game.eval()
+    torch.manual_seed(0)
+    drawn = game.generate(batch)
+    game.kept_style = "commonest"
+    first, again = game.generate(batch), game.generate(batch)
+    assert torch.equal(first, again) and not torch.equal(first, drawn)
+    features = game.generator.styles[batch["labels"], 0].movedim(-1, 1)
+    assert torch.equal(first, game.generate(batch | {"features": features}))
+
+
 def test_no_such_style() -> None:
     game, batch = styled(), pairs(batch=1)
     with pytest.raises(UserError, match="Class 2 has 2 styles, not 3"):

@@ -346,6 +346,8 @@ class Pix2PixHD(AdversarialModule):
         instance_edges: Whether the borders between things are input too (section 3.3).
         features: Channels of the encoder's features (the paper's is 3); 0 for no encoder.
         clusters: Styles that are kept of each class at most (section 3.4).
+        kept_style: Which of them a thing takes in validation and test: ``drawn``, any, as in the paper;
+            ``commonest``, the first of its class. :meth:`sample` draws where no style is named.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
         downsamplings: Halvings within the global generator.
         blocks: Residual blocks of the global generator.
@@ -381,6 +383,7 @@ class Pix2PixHD(AdversarialModule):
         instance_edges: bool = True,
         features: int = 0,
         clusters: int = 10,
+        kept_style: Literal["drawn", "commonest"] = "drawn",
         width: int = 64,
         downsamplings: int = 4,
         blocks: int = 9,
@@ -415,6 +418,7 @@ class Pix2PixHD(AdversarialModule):
         self.start_from = start_from
         self.in_channels, self.out_channels = in_channels, out_channels
         self.instance_edges, self.features, self.clusters = instance_edges, features, clusters
+        self.kept_style = kept_style
         self.lambda_feature, self.matching = lambda_feature, matching
         self.lambda_perceptual, self.perceptual = lambda_perceptual, perceptual
         self.perceptual_weights = perceptual_weights
@@ -482,8 +486,8 @@ class Pix2PixHD(AdversarialModule):
     def generate(self, batch: Batch) -> Tensor:
         """The painting of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
 
-        With an encoder, training takes the features of ``target``; in use they are drawn from the kept styles
-        by torch's global generator, or taken from ``batch["features"]``.
+        With an encoder, training takes the features of ``target``; else they are those of kept styles, drawn
+        by torch's global generator or the commonest, or taken from ``batch["features"]``.
 
         Raises:
             UserError: Channels or sides of the batch do not fit the networks, or things are missing.
@@ -677,7 +681,9 @@ class Pix2PixHD(AdversarialModule):
             found: Tensor = encoder(batch["target"], self._regions(batch))
             return found
         classes = batch["input"].argmax(1)
-        return self.styled(classes, batch.get("instances", torch.zeros_like(classes))).to(batch["input"])
+        first = torch.zeros_like(classes)
+        styles = first if self.kept_style == "commonest" else None
+        return self.styled(classes, batch.get("instances", first), styles).to(batch["input"])
 
     def _regions(self, batch: Batch) -> Tensor:
         """A number for each thing of each class: what is no thing is apart by its class."""
