@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.features.hed import HED
-from zoo.features.maps import VGG19_BLOCKS, FeatureMaps, vgg19_until
+from zoo.features.maps import FeatureMaps
+from zoo.features.vgg19 import BLOCKS, vgg19_until
 
 
 def pictures(size: int = 32) -> Tensor:
@@ -29,7 +30,7 @@ def test_vgg19s_layers_are_numbered_as_timms() -> None:
         if isinstance(mine, nn.Conv2d):
             assert mine.weight.shape == theirs.weight.shape
     assert len(vgg19_until(2, 2, activated=True)) == 9 and len(vgg19_until(5, 4, activated=False)) == 35
-    assert sum(count for _, count in VGG19_BLOCKS) == 16  # and three dense layers make 19
+    assert sum(count for _, count in BLOCKS) == 16  # and three dense layers make 19
 
 
 def test_vgg19_of_a_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from parity import rule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from zoo.features.maps import vgg19_until
+from zoo.features.vgg19 import vgg19_until
 from zoo.models.srgan import SRGAN, convert_reference
 
 NETWORKS = [
@@ -57,6 +57,7 @@ def test_vgg_features_equal_the_reference() -> None:
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
     model = SRGAN(blocks=1, width=2, discriminator_width=1, size=16, variant="basicsr", content="injected")
     model._maps = (Normalised(network),)
+    model.double()
     a, b = (rule.given(key, fixture["inputs"][key], fixture["seed_prefix"]).double() for key in ("x", "gt"))
     outputs = fixture["outputs"]["eval"]
     with torch.no_grad():

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.features import backbones
 from zoo.features.hed import HED, Layer
-from zoo.features.vgg19 import TIMM, convolutions
+from zoo.features.vgg19 import fill, vgg19_until
 
-VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for VGG19
 NAMES = "vgg19-relu5_4, vgg19-conv5_4, hed-conv4_3 or timm/NETWORK/STAGE"
 
@@ -52,7 +51,7 @@ class FeatureMaps(nn.Module):
             self.network = HED()
         elif found := re.fullmatch(r"vgg19-(conv|relu)(\d)_(\d)", name):
             self.network = vgg19_until(int(found[2]), int(found[3]), found[1] == "relu")
-            _fill(self.network, weights)
+            fill(self.network, weights)
         elif found := re.fullmatch(r"timm/([\w.]+)/(\d)", name):
             backbone = backbones.TimmBackbone(found[1], weights)
             self.network, self.stage = backbone.network, int(found[2])
@@ -79,37 +78,3 @@ class FeatureMaps(nn.Module):
         except (AttributeError, AssertionError) as error:
             raise UserError(f"{self.name}: timm's network gives no such stage; take another.") from error
         return features
-
-
-def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
-    """VGG19's layers up to a convolution, untrained, numbered as in torchvision and timm.
-
-    Args:
-        block: Of the convolution, 1 to 5.
-        place: In its block, counted from 1.
-        activated: Whether its ReLU is the last layer, or the convolution itself.
-
-    Raises:
-        UserError: There is no such convolution.
-    """
-    counts = [count for _, count in VGG19_BLOCKS]
-    if not (1 <= block <= 5 and 1 <= place <= counts[block - 1]):
-        raise UserError(f"VGG19 has no convolution {block}_{place}; its blocks have {counts}.")
-    layers: list[nn.Module] = []
-    channels = 3
-    with torch.random.fork_rng(devices=[]):
-        for number, (width, count) in enumerate(VGG19_BLOCKS[:block], start=1):
-            layers += [nn.MaxPool2d(2)] if layers else []
-            for _ in range(place if number == block else count):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = width
-    return nn.Sequential(*(layers if activated else layers[:-1]))
-
-
-def _fill(network: nn.Module, weights: str | Path | None) -> None:
-    given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
-    kept = {key.removeprefix("features."): value for key, value in convolutions(given).items()}
-    wanted = network.state_dict()
-    if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
-        raise UserError(f"{weights or TIMM} does not hold VGG19's convolutions; give that network's file.")
-    network.load_state_dict({key: kept[key] for key in wanted})

@@ -13,7 +13,7 @@ from zoo.errors import UserError
 from zoo.features import backbones
 
 TIMM = "vgg19.tv_in1k"  # torchvision's weights under timm's name
-_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))  # channels and convolutions, up to conv5_1
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
 _FIRST = (1, 6, 11, 20, 29)  # the ReLU after the first convolution of each block, by torchvision's numbers
 
 
@@ -22,14 +22,7 @@ class VGG19Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for width, count in _BLOCKS:
-            layers += [nn.MaxPool2d(2)] if layers else []
-            for _ in range(count):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = width
-        self.features = nn.Sequential(*layers)
+        self.features = vgg19_until(5, 1, activated=True)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Activations ``relu1_1``, ``relu2_1``, …, ``relu5_1`` for (N, 3, H, W), taken as it comes."""
@@ -51,15 +44,44 @@ def vgg19(weights: str | Path | None = None) -> VGG19Net:
     Raises:
         UserError: The weights are absent, damaged or another network's.
     """
+    network = VGG19Net()
+    fill(network.features, weights)
+    return network.eval().requires_grad_(False)
+
+
+def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
+    """VGG19's layers up to a convolution, untrained, numbered as in torchvision and timm.
+
+    Args:
+        block: Of the convolution, 1 to 5.
+        place: In its block, counted from 1.
+        activated: Whether its ReLU is the last layer, or the convolution itself.
+
+    Raises:
+        UserError: There is no such convolution.
+    """
+    counts = [count for _, count in BLOCKS]
+    if not (1 <= block <= 5 and 1 <= place <= counts[block - 1]):
+        raise UserError(f"VGG19 has no convolution {block}_{place}; its blocks have {counts}.")
+    layers: list[nn.Module] = []
+    channels = 3
     with torch.random.fork_rng(devices=[]):
-        network = VGG19Net()
+        for number, (width, count) in enumerate(BLOCKS[:block], start=1):
+            layers += [nn.MaxPool2d(2)] if layers else []
+            for _ in range(place if number == block else count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+    return nn.Sequential(*(layers if activated else layers[:-1]))
+
+
+def fill(network: nn.Module, weights: str | Path | None) -> None:
+    """Load trained weights into what :func:`vgg19_until` built; ``weights`` and errors as in :func:`vgg19`."""
     given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
-    kept = convolutions(given)
+    kept = {key.removeprefix("features."): value for key, value in convolutions(given).items()}
     wanted = network.state_dict()
     if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
         raise UserError(f"{weights or TIMM} does not hold VGG19's convolutions; give that network's file.")
     network.load_state_dict({key: kept[key] for key in wanted})
-    return network.eval().requires_grad_(False)
 
 
 def convolutions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
