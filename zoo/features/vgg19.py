@@ -75,7 +75,7 @@ def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
 
 
 def fill(network: nn.Module, weights: str | Path | None) -> None:
-    """Load trained weights into what :func:`vgg19_until` built; ``weights`` and errors as in :func:`vgg19`."""
+    """Load trained weights into what :func:`vgg19_until` built; arguments and errors as in :func:`vgg19`."""
     given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
     kept = {key.removeprefix("features."): value for key, value in convolutions(given).items()}
     wanted = network.state_dict()
