@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from collections.abc import Callable
@@ -183,6 +184,14 @@ def test_logging_happens_on_logged_steps_only(trainer: Make, tmp_path: Path) -> 
     assert names <= set(header.split(","))
     column = header.split(",").index("step")
     assert [row.split(",")[column] for row in rows] == ["3", "7"]
+
+
+def test_every_row_has_every_term(trainer: Make, tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, "", "run")
+    trainer(max_epochs=2, log_every_n_steps=1, logger=logger).fit(Game(), Data(count=8))
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert [row["step"] for row in rows] == ["0", "1", "2", "3"]
+    assert all(all(row.values()) for row in rows)
 
 
 def test_no_logging_at_all_when_it_is_switched_off(trainer: Make) -> None:

@@ -138,7 +138,10 @@ class AdversarialModule(GuardedModule):
                 optimizer.step()
         terms = parts[0] if len(parts) == 1 else _mean(parts)
         if self.is_logged_step:
-            self.log_dict({f"train/{name}": term for name, term in terms.items()})
+            # the norm here, not in its hook: in an epoch's first batch Lightning drops what the step has
+            # logged once a hook logs
+            logged = terms | {f"{player[0]}_grad_norm": self._grad_norm}
+            self.log_dict({f"train/{name}": term for name, term in logged.items()})
         return terms
 
     # ------------------------------------------------------------------------------------------ the machinery
@@ -243,14 +246,14 @@ class AdversarialModule(GuardedModule):
                 scheduler.step()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip here, after any gradient scaler has unscaled; log the gradient's norm on logged steps."""
+        """Clip here, after any gradient scaler has unscaled; keep the gradient's norm on logged steps."""
         if not (self.is_logged_step or self.clip_grad_norm):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         limit = self.clip_grad_norm or float("inf")
-        norm = nn.utils.clip_grad_norm_(parameters, limit) if self.clip_grad_norm else _norm(parameters)
-        if self.is_logged_step:
-            self.log(f"train/{PLAYERS[self.trainer.optimizers.index(optimizer)][0]}_grad_norm", norm)
+        self._grad_norm = (
+            nn.utils.clip_grad_norm_(parameters, limit) if self.clip_grad_norm else _norm(parameters)
+        )
 
     # ---------------------------------------------------------------------------------------------------- use
 
