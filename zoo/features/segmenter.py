@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 Colour = tuple[int, int, int]
 
@@ -117,7 +118,9 @@ def train_segmenter(
         network = Segmenter(classes, picture.shape[1], width).to(picture.device)
         optimizer = torch.optim.Adam(network.parameters(), 1e-2)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps, pct_start=0.15)
-        for step in range(steps):
+        for step in tqdm(
+            range(steps), desc="Training the segmenter", unit="batch", leave=False, disable=None
+        ):
             if torch.rand(()) < 0.5:
                 picture, labels = picture.flip(-1), labels.flip(-1)
             loss = F.cross_entropy(network(picture), labels)

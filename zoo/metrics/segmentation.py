@@ -15,6 +15,7 @@ import lightning.pytorch as pl
 import safetensors.torch
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -158,6 +159,10 @@ class SegmentationScore(Callback):
             drop_last=True,
             collate_fn=_as_floats,
             generator=torch.Generator().manual_seed(self.seed),
+        )
+        rank_zero_info(
+            f"Training the segmenter on {len(pictures)} real pictures, {self.steps} batches; "
+            "the next test of this data takes it from the cache."
         )
         # Lightning tests in inference mode, where nothing learns
         with torch.inference_mode(False), torch.enable_grad():
