@@ -343,6 +343,10 @@ def test_the_commonest_style_is_no_draw() -> None:
     assert torch.equal(first, again) and not torch.equal(first, drawn)
     features = game.generator.styles[batch["labels"], 0].movedim(-1, 1)
     assert torch.equal(first, game.generate(batch | {"features": features}))
+    x, things = batch["input"], batch["instances"]
+    assert torch.equal(game.sample(x, 0, things), game.sample(x, 1, things))
+    named = torch.where(batch["labels"] == 0, 2, -1)
+    assert not torch.equal(game.sample(x, 0, things), game.sample(x, 0, things, named))
 
 
 def test_no_such_style() -> None:

@@ -346,8 +346,8 @@ class Pix2PixHD(AdversarialModule):
         instance_edges: Whether the borders between things are input too (section 3.3).
         features: Channels of the encoder's features (the paper's is 3); 0 for no encoder.
         clusters: Styles that are kept of each class at most (section 3.4).
-        kept_style: Which of them a thing takes in validation and test: ``drawn``, any, as in the paper;
-            ``commonest``, the first of its class. :meth:`sample` draws where no style is named.
+        kept_style: Which of them a thing takes in use where none is named: ``drawn``, any, as in the paper,
+            or ``commonest``, the first of its class, so that a label map has one painting.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
         downsamplings: Halvings within the global generator.
         blocks: Residual blocks of the global generator.
@@ -649,22 +649,26 @@ class Pix2PixHD(AdversarialModule):
             generator.style_counts[number] = count
 
     def styled(self, classes: Tensor, instances: Tensor, styles: Tensor | None = None) -> Tensor:
-        """Kept features at each pixel, (B, features, H, W); one draw for each thing of each class.
+        """Kept features at each pixel, (B, features, H, W).
 
         Args:
             classes: (B, H, W).
             instances: (B, H, W).
-            styles: (B, H, W): which style to take, -1 to draw one with torch's global generator.
+            styles: (B, H, W): which style to take; where -1, and everywhere by default, as ``kept_style``
+                says: one draw for each thing of each class with torch's global generator, or the commonest.
 
         Raises:
             UserError: A style was asked for that its class does not have.
         """
         generator = self.generator
         counts = generator.style_counts[classes]
-        batch = torch.arange(len(classes), device=classes.device)[:, None, None]
-        # of a fixed number, so that a change to one thing leaves the draws of all others alone
-        draws = torch.rand(len(classes), self.in_channels, DRAWS).to(classes.device)
-        picks = (draws[batch, classes, instances % DRAWS] * counts).long()
+        if self.kept_style == "commonest":
+            picks = torch.zeros_like(classes)
+        else:
+            # of a fixed number, so that a change to one thing leaves the draws of all others alone
+            batch = torch.arange(len(classes), device=classes.device)[:, None, None]
+            draws = torch.rand(len(classes), self.in_channels, DRAWS).to(classes.device)
+            picks = (draws[batch, classes, instances % DRAWS] * counts).long()
         if styles is not None:
             if bool((wrong := styles >= counts.clamp(min=1)).any()):
                 number, most = int(classes[wrong][0]), int(counts[wrong][0])
@@ -684,9 +688,7 @@ class Pix2PixHD(AdversarialModule):
             found: Tensor = encoder(batch["target"], self._regions(batch))
             return found
         classes = batch["input"].argmax(1)
-        first = torch.zeros_like(classes)
-        styles = first if self.kept_style == "commonest" else None
-        return self.styled(classes, batch.get("instances", first), styles).to(batch["input"])
+        return self.styled(classes, batch.get("instances", torch.zeros_like(classes))).to(batch["input"])
 
     def _regions(self, batch: Batch) -> Tensor:
         """A number for each thing of each class: what is no thing is apart by its class."""
@@ -714,9 +716,9 @@ class Pix2PixHD(AdversarialModule):
 
         Args:
             images: (B, in_channels, H, W), one-hot.
-            seed: Of the styles.
+            seed: Of the styles that are drawn.
             instances: (B, H, W) numbers of things; without them each class is one thing.
-            styles: (B, H, W): the kept style to take at each pixel, -1 to draw one.
+            styles: (B, H, W): the kept style to take at each pixel, -1 where ``kept_style`` says which.
 
         Returns:
             (B, out_channels, H, W) in [-1, 1].
