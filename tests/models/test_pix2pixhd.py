@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -58,10 +56,12 @@ def pairs(batch: int = 2, side: int = 16, classes: int = 4, seed: int = 3) -> di
 def train(game: Pix2PixHD, batches: list[dict[str, Tensor]], **options: Any) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator="cpu",
+        max_epochs=1,
+        logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **{"max_epochs": 1, "logger": False, **options},
+        **options,
     )
     trainer.fit(game, DataLoader(batches, batch_size=None, shuffle=False))
     return trainer
@@ -252,26 +252,6 @@ def test_the_stage_before_must_fit(tmp_path: Path) -> None:
     (tmp_path / "wide" / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="is damaged"):
         model().begin_with(Path(wide))
-
-
-def test_the_perceptual_distance_counts_from_its_epoch(tmp_path: Path) -> None:
-    game = model(perceptual="vgg19", perceptual_from=1, instance_edges=False, out_channels=3)
-    blurs = nn.ModuleList(nn.AvgPool2d(2**level) for level in range(5))
-    game._network.append(Stages(blurs))
-    logger = CSVLogger(tmp_path)
-    train(game, [pairs()] * 2, max_epochs=3, logger=logger, log_every_n_steps=1)
-    rows = list(csv.DictReader((Path(logger.log_dir) / "metrics.csv").open()))
-    found = [bool(row["train/g_perceptual"]) for row in rows if row["train/g_adversarial"]]
-    assert found == [False] * 2 + [True] * 4
-
-
-class Stages(nn.Module):
-    def __init__(self, stages: nn.ModuleList) -> None:
-        super().__init__()
-        self.stages = stages
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return [stage(x) for stage in self.stages]
 
 
 # --------------------------------------------------------------------------------------------------- styles

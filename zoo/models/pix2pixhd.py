@@ -364,7 +364,6 @@ class Pix2PixHD(AdversarialModule):
         perceptual: The network that measures it: ``vgg19`` on ImageNet as in the paper; ``hed``, the VGG16 of
             an edge detector, distances relative to its activations; ``none``, the paper's row without VGG.
         perceptual_weights: A file for ``vgg19``; timm's own when not given.
-        perceptual_from: The epoch from which the perceptual distance counts; 0 for all, as in the paper.
         learning_rate: Of Adam, for both players.
         betas: Of Adam.
         epochs_constant: Epochs at the full learning rate.
@@ -399,7 +398,6 @@ class Pix2PixHD(AdversarialModule):
         lambda_perceptual: float = 10.0,
         perceptual: Literal["vgg19", "hed", "none"] = "vgg19",
         perceptual_weights: str | None = None,
-        perceptual_from: int = 0,
         learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         epochs_constant: int = 100,
@@ -423,8 +421,7 @@ class Pix2PixHD(AdversarialModule):
         self.kept_style = kept_style
         self.lambda_feature, self.matching = lambda_feature, matching
         self.lambda_perceptual, self.perceptual = lambda_perceptual, perceptual
-        self.perceptual_weights, self.perceptual_from = perceptual_weights, perceptual_from
-        self.measures_perceptually = lambda_perceptual > 0 and perceptual != "none"
+        self.perceptual_weights = perceptual_weights
         self.learning_rate, self.betas = learning_rate, betas
         self.epochs_constant, self.epochs_decay = epochs_constant, epochs_decay
         deepest = max(downsamplings + enhancers, encoder_downsamplings if features else 0)
@@ -462,7 +459,7 @@ class Pix2PixHD(AdversarialModule):
         """
         if stage != "fit":
             return
-        if self.measures_perceptually:
+        if self.lambda_perceptual and self.perceptual != "none":
             self.perceptual_network()
         if self.start_from and self.trainer.ckpt_path is None:
             self.begin_with(Path(self.start_from))
@@ -542,7 +539,7 @@ class Pix2PixHD(AdversarialModule):
                 with torch.no_grad():
                     real = self.judge(batch, batch["target"])
             terms["matching"] = self.lambda_feature * self.matching_scale * feature_matching(judged, real)
-        if self.measures_perceptually and self.current_epoch >= self.perceptual_from:
+        if self.lambda_perceptual and self.perceptual != "none":
             network, relative = self.perceptual_network(), self.perceptual == "hed"
             distance = perceptual(network, fake, batch["target"], relative)
             terms["perceptual"] = self.lambda_perceptual * distance
