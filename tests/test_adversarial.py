@@ -84,6 +84,7 @@ def test_a_frozen_network_beside_the_players_gives_autocast_s_numbers(precision:
         assert found is network and torch.equal(network(x), wanted)
     first, norm = network[0], network[1]
     assert first.weight.dtype == precision and norm.weight.dtype == torch.float32
+    assert first.weight.is_contiguous(memory_format=torch.channels_last)
     assert Game().beside(network)[0].weight.dtype == torch.float32  # as a validation without autocast wants
 
 

@@ -216,15 +216,22 @@ class AdversarialModule(GuardedModule):
     def beside(self, network: nn.Module) -> nn.Module:
         """Bring a frozen network of a loss to where the generator is, and arrange it as the players are.
 
-        Under autocast its convolutions and linear layers are kept in the lower precision: autocast would cast
-        them anew at every call, as it remembers only what learns. The numbers are the same, and stay rounded.
+        Under autocast its convolutions and linear layers are kept in the lower precision, to which they would
+        be cast anew at every call. The numbers are the same, and the weights stay rounded.
         """
         like = next(self.generator.parameters())
         kind, dtype = like.device.type, like.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        if any(x.weight.dtype != dtype or x.weight.device != like.device for x in layers):
+        kept = all(x.weight.dtype == dtype and x.weight.device == like.device for x in layers)
+        if self.channels_last:
+            kept &= all(
+                x.weight.is_contiguous(memory_format=torch.channels_last)
+                for x in layers
+                if isinstance(x, nn.Conv2d)
+            )
+        if not kept:
             network.to(like)
             for layer in layers:
                 layer.to(dtype)
