@@ -36,10 +36,10 @@ type: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 tables: $(VENV)/.installed
-	$(BIN)/python docs/tables.py
+	$(BIN)/python scripts/tables.py
 
 pictures: $(VENV)/.installed
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python scripts/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

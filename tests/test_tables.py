@@ -10,13 +10,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_results_in_the_readme_are_the_checkpoints() -> None:
-    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.partition(tables["BEGIN"])[2].partition(tables["END"])[0].strip() == tables["table"]()
 
 
 def test_the_table_of_data_sets_is_the_catalogue() -> None:
-    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
     text = (ROOT / "docs" / "data" / "README.md").read_text(encoding="utf-8")
     found = text.partition(tables["SETS_BEGIN"])[2].partition(tables["SETS_END"])[0].strip()
     assert found == tables["sets"]() and found.count("\n| [") > 50

@@ -25,7 +25,7 @@ from zoo.data.worlds import scenes
 from zoo.files import write_picture
 from zoo.pictures import grid
 
-IMG = Path(__file__).parent / "cards" / "img"
+IMG = Path(__file__).parents[1] / "docs" / "cards" / "img"
 SCALE, WINDOW = 4, 112
 # photographs that come with scikit-learn (CC BY 2.0, danielbuechele), and corners of what is shown of them
 CROPS = {"china.jpg": ((60, 180), (250, 420)), "flower.jpg": ((120, 250),)}
