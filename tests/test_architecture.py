@@ -133,6 +133,25 @@ def test_no_paper_derives_from_another(path: Path) -> None:
     assert not [name for name in imports(tree_of(path)) if below(name, "zoo.models")]
 
 
+FORMULAS, SCORING = "zoo.metrics.formulas", "zoo.metrics.scoring"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if below(module_of(p), FORMULAS)], ids=module_of)
+def test_formulas_are_functions_on_tensors(path: Path) -> None:
+    for imported in imports(tree_of(path)):
+        light = imported.split(".")[0] in sys.stdlib_module_names | {"torch", "numpy", "scipy"}
+        assert light or any(below(imported, name) for name in (FORMULAS, "zoo.errors", "zoo.files")), (
+            f"{module_of(path)} may not import {imported}"
+        )
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if below(module_of(p), SCORING)], ids=module_of)
+def test_scoring_needs_no_evaluator(path: Path) -> None:
+    for imported in imports(tree_of(path)):
+        inside = not below(imported, "zoo.metrics") or below(imported, FORMULAS) or below(imported, SCORING)
+        assert inside, f"{module_of(path)} may not import {imported}"
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if "commands" in p.parts], ids=module_of)
 def test_commands_import_late(path: Path) -> None:
     for node in tree_of(path).body:

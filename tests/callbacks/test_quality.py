@@ -22,9 +22,9 @@ from zoo.data.pairs import ScenePairs
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork, Features, as_rgb
-from zoo.metrics.protocols import protocol
-from zoo.metrics.scores import measure
-from zoo.metrics.subjects import NoisePictures, SetPictures, Translations, chosen
+from zoo.metrics.scoring.protocols import protocol
+from zoo.metrics.scoring.scores import measure
+from zoo.metrics.scoring.subjects import NoisePictures, SetPictures, Translations, chosen
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 

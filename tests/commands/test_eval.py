@@ -16,9 +16,9 @@ from zoo.checkpoints import load
 from zoo.cli import main
 from zoo.data.images import Digits
 from zoo.features.choose import feature_network
-from zoo.metrics.protocols import protocol
-from zoo.metrics.scores import measure
-from zoo.metrics.subjects import FolderPictures, NoisePictures, SetPictures
+from zoo.metrics.scoring.protocols import protocol
+from zoo.metrics.scoring.scores import measure
+from zoo.metrics.scoring.subjects import FolderPictures, NoisePictures, SetPictures
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 

@@ -12,10 +12,10 @@ from zoo.data.base import DataModule, Split
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork
-from zoo.metrics.protocols import protocol
-from zoo.metrics.report import Row, publish
-from zoo.metrics.scores import measure
-from zoo.metrics.subjects import NO_PICTURES, NoisePictures, Pictures, SetPictures, Translations
+from zoo.metrics.scoring.protocols import protocol
+from zoo.metrics.scoring.report import Row, publish
+from zoo.metrics.scoring.scores import measure
+from zoo.metrics.scoring.subjects import NO_PICTURES, NoisePictures, Pictures, SetPictures, Translations
 
 
 class ImageQuality(Callback):

@@ -83,7 +83,7 @@ def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
     import torch
 
     from zoo.files import write_picture
-    from zoo.metrics.subjects import AT_ONCE
+    from zoo.metrics.scoring.subjects import AT_ONCE
     from zoo.pictures import mosaic, scatter
 
     number = 64 if args.number is None else args.number

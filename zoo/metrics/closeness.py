@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.data.base import Batch
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
-from zoo.metrics.report import Row, publish
+from zoo.metrics.scoring.report import Row, publish
 
 
 class PerceptualScore(Callback):

@@ -19,7 +19,7 @@ from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
 from zoo.features.digits import PLANS, Kind, card, classifier
-from zoo.metrics.report import Row, publish
+from zoo.metrics.scoring.report import Row, publish
 
 CLASSES = 10
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, SampleSet, collate
 from zoo.errors import UserError
 from zoo.files import write_picture
-from zoo.metrics.report import Row, publish, run_folder
+from zoo.metrics.scoring.report import Row, publish, run_folder
 from zoo.pictures import grid
 
 

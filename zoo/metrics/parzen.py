@@ -21,7 +21,7 @@ from torch import Tensor
 from zoo.data.base import DataModule, collate
 from zoo.errors import UserError
 from zoo.guards import describe
-from zoo.metrics.report import Row, publish
+from zoo.metrics.scoring.report import Row, publish
 
 PAPER_MNIST = "225 ± 2"  # table 1
 

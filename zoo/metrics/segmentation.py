@@ -23,7 +23,7 @@ from zoo.data.base import Batch, DataModule, collate
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.files import cache_folder, write_bytes
-from zoo.metrics.report import Row, publish
+from zoo.metrics.scoring.report import Row, publish
 
 PALETTES = {"facades": tuple(FACADES.values())}
 FORMAT = 1  # of the cached segmenter; counts up when the network or its training changes

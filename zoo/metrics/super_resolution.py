@@ -22,9 +22,9 @@ from zoo.data.superres import SceneTwins, SuperResolutionFolder
 from zoo.data.superres_files import enlarge
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
-from zoo.metrics.pixels import to_bytes
-from zoo.metrics.report import Row, publish
-from zoo.metrics.similarity import psnr, ssim
+from zoo.metrics.formulas.pixels import to_bytes
+from zoo.metrics.formulas.similarity import psnr, ssim
+from zoo.metrics.scoring.report import Row, publish
 
 Method = Literal["SRResNet", "SRGAN-MSE", "SRGAN-VGG22", "SRGAN"]
 # Ledig 2017, tables 1 and 2: PSNR and SSIM at x4

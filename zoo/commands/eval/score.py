@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from zoo.checkpoints import Pretrained
     from zoo.data.base import DataModule, Split
     from zoo.features.network import FeatureNetwork
-    from zoo.metrics.protocols import Protocol, Resize
-    from zoo.metrics.subjects import Pictures
+    from zoo.metrics.scoring.protocols import Protocol, Resize
+    from zoo.metrics.scoring.subjects import Pictures
 
 MOST = 10_000  # generated pictures when nobody says how many
 
@@ -34,9 +34,9 @@ class Subject(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Score every subject and print one table."""
-    from zoo.metrics.protocols import protocol
-    from zoo.metrics.report import Row, record, side_by_side, table
-    from zoo.metrics.scores import measure
+    from zoo.metrics.scoring.protocols import protocol
+    from zoo.metrics.scoring.report import Row, record, side_by_side, table
+    from zoo.metrics.scoring.scores import measure
 
     protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
     for name in args.subjects:
@@ -139,7 +139,7 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
     import torch
 
     from zoo.checkpoints import portable
-    from zoo.metrics.subjects import FolderPictures, NoisePictures, SetPictures, Translations
+    from zoo.metrics.scoring.subjects import FolderPictures, NoisePictures, SetPictures, Translations
 
     if one.model is None:
         if args.against is None:
@@ -170,7 +170,7 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
 def real_pictures(args: argparse.Namespace, model: Pretrained | None, split: Split) -> Pictures:
     """The real side: a folder, a recipe's or a class's data, or the data that the model learned from."""
     from zoo.commands.data.show import named_data
-    from zoo.metrics.subjects import FolderPictures, SetPictures
+    from zoo.metrics.scoring.subjects import FolderPictures, SetPictures
 
     if args.against is not None and Path(args.against).is_dir():
         return FolderPictures(Path(args.against), args.real_samples, args.seed)

@@ -14,9 +14,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the four tests, and draw them where a folder is given."""
     from zoo.commands.data.show import named_data
     from zoo.commands.eval.score import bar, chosen_device, load_networks
-    from zoo.metrics.protocols import protocol
-    from zoo.metrics.selftest import selftest
-    from zoo.metrics.subjects import FolderPictures, Pictures, SetPictures
+    from zoo.metrics.scoring.protocols import protocol
+    from zoo.metrics.scoring.selftest import selftest
+    from zoo.metrics.scoring.subjects import FolderPictures, Pictures, SetPictures
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
     network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(report: dict[str, Any]) -> str:
-    from zoo.metrics.report import aligned
-    from zoo.metrics.selftest import GAUSSIAN
+    from zoo.metrics.scoring.report import aligned
+    from zoo.metrics.scoring.selftest import GAUSSIAN
 
     floor, spread = statistics.mean(report["halves"]), statistics.stdev(report["halves"])
     count = report["numbers"][-1]["count"]

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from zoo.features.inception import Inception, InceptionV3
-    from zoo.metrics.frechet import Moments, frechet_distance
+    from zoo.metrics.formulas.frechet import Moments, frechet_distance
 
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -95,7 +95,7 @@ def _text(report: dict[str, Any]) -> str:
     for name in ("zoo", "torch-fidelity"):
         rate, took = report["pictures_per_s"][name], report["distance_s"][name]
         cells.append((name, f"{rate:.1f}", f"{took:.2f} s", f"{report['distances'][name]:.8g}"))
-    from zoo.metrics.report import aligned
+    from zoo.metrics.scoring.report import aligned
 
     faster = f"{report['extraction_ratio']:.2f} and {report['distance_ratio']:.1f} times as fast"
     return (

@@ -137,7 +137,7 @@ def require_bytes(images: Tensor) -> None:
     if images.dtype != torch.uint8:
         raise UserError(
             f"This metric takes pictures as uint8, not {_kind(images)}; bring them through "
-            "zoo.metrics.pixels.to_bytes, which wants their range said."
+            "zoo.metrics.formulas.pixels.to_bytes, which wants their range said."
         )
     to_bytes(images, "bytes")
 

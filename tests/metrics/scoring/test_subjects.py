@@ -21,9 +21,9 @@ from zoo.data.base import Batch, SampleSet
 from zoo.data.images import Digits
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
-from zoo.metrics.protocols import protocol
-from zoo.metrics.scores import measure
-from zoo.metrics.subjects import (
+from zoo.metrics.scoring.protocols import protocol
+from zoo.metrics.scoring.scores import measure
+from zoo.metrics.scoring.subjects import (
     FolderPictures,
     NoisePictures,
     Numbered,

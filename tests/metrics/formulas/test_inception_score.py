@@ -11,7 +11,7 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.inception_score import ClassScore, inception_score
+from zoo.metrics.formulas.inception_score import ClassScore, inception_score
 
 FIXTURE = rule.load("metrics/inception_score")
 LOGITS = rule.given("logits", FIXTURE["inputs"]["logits"], FIXTURE["seed_prefix"])

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.pixels import require_bytes
+from zoo.metrics.formulas.pixels import require_bytes
 
 Stride = Literal[2, 4]
 

@@ -13,8 +13,8 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics import frechet
-from zoo.metrics.frechet import Moments, frechet_distance, small_count_warning
+from zoo.metrics.formulas import frechet
+from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
 
 
 def draw(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:

@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.voxel_scores import (
+from zoo.metrics.formulas.voxel_scores import (
     chamfer_distances,
     components,
     coverage,

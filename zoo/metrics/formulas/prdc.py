@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.frechet import checked
+from zoo.metrics.formulas.frechet import checked
 
 # squared distances below this share of the squared lengths are rounding: the rows are equal
 SAME = 1e-13

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.frechet import checked
+from zoo.metrics.formulas.frechet import checked
 
 
 def kernel_distance(

@@ -1,7 +1,8 @@
 """How alike two pictures are, pixel by pixel: PSNR, SSIM, MS-SSIM, and SSIM of masked figures.
 
-All take pairs of pictures as bytes (:func:`zoo.metrics.pixels.to_bytes`) and give one float64 number a pair.
-Papers compare different things under one name, so each choice is an argument and belongs in the protocol:
+All take pairs of images as bytes (:func:`zoo.metrics.formulas.pixels.to_bytes`) and return one float64
+number per pair. Papers compute different things under one name, so each choice is an argument and belongs in
+the protocol:
 
 - ``luma``: on the BT.601 luma as super-resolution papers do (about 1.5 dB more than on RGB), or on all
 channels.
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.pixels import require_bytes
+from zoo.metrics.formulas.pixels import require_bytes
 
 Window = Literal["gaussian", "uniform"]
 

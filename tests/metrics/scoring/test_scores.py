@@ -22,15 +22,15 @@ from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.inception import Inception
 from zoo.features.network import FeatureNetwork, Features, as_rgb
-from zoo.metrics import scores
-from zoo.metrics.frechet import Moments, frechet_distance
-from zoo.metrics.inception_score import inception_score
-from zoo.metrics.kernel import kernel_distance, whole_kernel_distance
-from zoo.metrics.prdc import prdc
-from zoo.metrics.protocols import protocol
-from zoo.metrics.report import Row
-from zoo.metrics.scores import Statistics, collect, kept, measure, warnings
-from zoo.metrics.subjects import FolderPictures, NoisePictures, Numbered
+from zoo.metrics.formulas.frechet import Moments, frechet_distance
+from zoo.metrics.formulas.inception_score import inception_score
+from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
+from zoo.metrics.formulas.prdc import prdc
+from zoo.metrics.scoring import scores
+from zoo.metrics.scoring.protocols import protocol
+from zoo.metrics.scoring.report import Row
+from zoo.metrics.scoring.scores import Statistics, collect, kept, measure, warnings
+from zoo.metrics.scoring.subjects import FolderPictures, NoisePictures, Numbered
 
 FOUR = ("fd-fake", "kid-fake", "is-fake", "prdc-fake")
 

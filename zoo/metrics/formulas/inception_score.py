@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.frechet import checked
+from zoo.metrics.formulas.frechet import checked
 
 
 class ClassScore:

@@ -10,7 +10,7 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.prdc import PRDC, memory_needed, prdc
+from zoo.metrics.formulas.prdc import PRDC, memory_needed, prdc
 
 
 def sets(path: str) -> tuple[Tensor, Tensor, dict[str, float]]:

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.retrieval import identify, r_precision
+from zoo.metrics.formulas.retrieval import identify, r_precision
 
 
 def noisy(n: int, d: int, noise: float, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from zoo.data.pair_files import pictures_in
 from zoo.errors import UserError
 from zoo.files import read_array, sha256, to_tensor
 from zoo.guards import mix
-from zoo.metrics.pixels import PixelGate, to_bytes
+from zoo.metrics.formulas.pixels import PixelGate, to_bytes
 
 AT_ONCE = 256  # samples of noise computed together; `zoo sample` makes the same ones
 AIMED_AT = {"images": "image", "captions": "image"}  # the picture's key; ``target`` in all other contracts

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork, Features
-from zoo.metrics.protocols import PRESETS, Protocol, protocol
+from zoo.metrics.scoring.protocols import PRESETS, Protocol, protocol
 
 
 class Named(FeatureNetwork):

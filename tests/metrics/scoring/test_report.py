@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zoo.errors import UserError
-from zoo.metrics.report import Row, aligned, number, record, side_by_side, table
+from zoo.metrics.scoring.report import Row, aligned, number, record, side_by_side, table
 
 PROTOCOL: dict[str, Any] = {
     "protocol": "fd-digits/1",

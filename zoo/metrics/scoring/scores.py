@@ -22,13 +22,13 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
 from zoo.files import cache_folder, write_bytes
-from zoo.metrics.frechet import Moments, frechet_distance, small_count_warning
-from zoo.metrics.inception_score import ClassScore
-from zoo.metrics.kernel import kernel_distance, whole_kernel_distance
-from zoo.metrics.prdc import memory_needed, prdc
-from zoo.metrics.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAREST, Metric, Protocol, Resize
-from zoo.metrics.report import Row
-from zoo.metrics.subjects import Pictures
+from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
+from zoo.metrics.formulas.inception_score import ClassScore
+from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
+from zoo.metrics.formulas.prdc import memory_needed, prdc
+from zoo.metrics.scoring.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAREST, Metric, Protocol, Resize
+from zoo.metrics.scoring.report import Row
+from zoo.metrics.scoring.subjects import Pictures
 
 FORMAT = 1  # of the kept statistics
 AT_ONCE = 32  # pictures that a network sees together

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from zoo.errors import UserError
-from zoo.metrics.similarity import luma, mask_ssim, masked, ms_ssim, psnr, ssim
+from zoo.metrics.formulas.similarity import luma, mask_ssim, masked, ms_ssim, psnr, ssim
 
 # Y is computed in float32 by the reference
 CLOSE = {"rtol": 1e-6, "atol": 1e-8}
@@ -147,7 +147,7 @@ def test_pairs_do_not_touch_each_other_and_parts_do_not_show(monkeypatch: pytest
     a = draw(5, 3, 16, 16)
     b = noisy(a)
     together = ssim(a, b), psnr(a, b)
-    monkeypatch.setattr("zoo.metrics.similarity.PIXELS_AT_ONCE", 2 * 3 * 16 * 16)
+    monkeypatch.setattr("zoo.metrics.formulas.similarity.PIXELS_AT_ONCE", 2 * 3 * 16 * 16)
     for whole, score in zip(together, (ssim, psnr), strict=True):
         torch.testing.assert_close(score(a, b), whole, rtol=1e-12, atol=0)
         torch.testing.assert_close(torch.cat([score(a[i : i + 1], b[i : i + 1]) for i in range(5)]), whole)

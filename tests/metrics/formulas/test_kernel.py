@@ -11,7 +11,7 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.kernel import kernel_distance, whole_kernel_distance
+from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
 
 
 def sets(path: str) -> tuple[Tensor, Tensor, dict[str, float]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.diversity import diversity, euclidean, rms
+from zoo.metrics.formulas.diversity import diversity, euclidean, rms
 
 
 def draw(*shape: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Scores of predicted and generated clips: frame by frame beside the truth, and as a set.
 
-Clips are (N, T, C, H, W) of uint8 (frames through :func:`zoo.metrics.pixels.to_bytes`). Frame scores come as
-(N, T), one number for each frame, for predictions worsen with time: average by ``over_time`` and show the
-curve.
+Clips are (N, T, C, H, W) of uint8 (frames through :func:`zoo.metrics.formulas.pixels.to_bytes`). Frame scores
+have shape (N, T), one number per frame, because predictions get worse with time: average with ``over_time``
+and plot the curve.
 
 Mathieu et al. 2016 (Beyond MSE, section 3) score moving pixels only, found by optical flow. Here ``moving``
 is any mask of 0 and 1, as ``moving_pixels`` finds by differences of frames: numbers with and without it, or
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics import similarity
-from zoo.metrics.frechet import Moments, frechet_distance
-from zoo.metrics.pixels import require_bytes
+from zoo.metrics.formulas import similarity
+from zoo.metrics.formulas.frechet import Moments, frechet_distance
+from zoo.metrics.formulas.pixels import require_bytes
 
 
 def frame_psnr(predicted: Tensor, true: Tensor, moving: Tensor | None = None, luma: bool = False) -> Tensor:
@@ -31,7 +31,7 @@ def frame_psnr(predicted: Tensor, true: Tensor, moving: Tensor | None = None, lu
         predicted: (N, T, C, H, W) uint8.
         true: As ``predicted``.
         moving: (N, T, 1, H, W) of 0 and 1: the error is the mean over these pixels only.
-        luma: On Y, otherwise on all channels together; see :func:`zoo.metrics.similarity.psnr`.
+        luma: On Y, otherwise on all channels together; see :func:`zoo.metrics.formulas.similarity.psnr`.
     """
     a, b, mask = _frames(predicted, true, moving)
     if mask is None:
@@ -49,7 +49,7 @@ def frame_ssim(predicted: Tensor, true: Tensor, moving: Tensor | None = None, lu
         true: As ``predicted``.
         moving: (N, T, 1, H, W) of 0 and 1: both frames are made black elsewhere, and black agrees with
             black. So the less moves, the nearer to 1.
-        luma: On Y, otherwise on each channel; see :func:`zoo.metrics.similarity.ssim`.
+        luma: On Y, otherwise on each channel; see :func:`zoo.metrics.formulas.similarity.ssim`.
     """
     a, b, mask = _frames(predicted, true, moving)
     if mask is None:

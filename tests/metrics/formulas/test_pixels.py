@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.files import read_array, write_picture
-from zoo.metrics.pixels import PixelGate, require_bytes, to_bytes
+from zoo.metrics.formulas.pixels import PixelGate, require_bytes, to_bytes
 
 ALL = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
 

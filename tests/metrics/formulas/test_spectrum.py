@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.spectrum import checkerboard, excess, power_spectrum
+from zoo.metrics.formulas.spectrum import checkerboard, excess, power_spectrum
 
 
 def natural(count: int, size: int, exponent: float = 1.0, seed: int = 0) -> Tensor:
@@ -101,7 +101,7 @@ def test_flat_pictures_score_nothing() -> None:
 def test_parts_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     images = natural(5, 32)
     whole = power_spectrum(images)
-    monkeypatch.setattr("zoo.metrics.spectrum.VALUES_AT_ONCE", 2 * 32 * 32)
+    monkeypatch.setattr("zoo.metrics.formulas.spectrum.VALUES_AT_ONCE", 2 * 32 * 32)
     torch.testing.assert_close(power_spectrum(images), whole)
 
 

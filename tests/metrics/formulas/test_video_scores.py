@@ -10,8 +10,8 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics import similarity
-from zoo.metrics.video_scores import (
+from zoo.metrics.formulas import similarity
+from zoo.metrics.formulas.video_scores import (
     ClipNetwork,
     clip_moments,
     frame_psnr,

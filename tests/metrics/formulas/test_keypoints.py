@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.data.skeletons import OPENPOSE
 from zoo.errors import UserError
-from zoo.metrics.keypoints import lengths, pck
+from zoo.metrics.formulas.keypoints import lengths, pck
 
 RIGHT_SHOULDER, LEFT_HIP = (OPENPOSE.names.index(name) for name in ("right_shoulder", "left_hip"))
 

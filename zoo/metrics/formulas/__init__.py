@@ -1,0 +1,1 @@
+"""Pure functions on tensors: features, pictures, clips, voxels, keypoints in; numbers out."""

@@ -1,0 +1,1 @@
+"""Scores by protocol: the sets compared, what each number depends on, where numbers are written."""
