@@ -19,11 +19,11 @@ from zoo.data.clip_files import look, read_frames
 from zoo.data.pairs import ScenePairs
 from zoo.data.worlds import scenes
 from zoo.files import read_array, read_picture, to_tensor, write_picture
-from zoo.label_edits import Painting, edited
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
+from zoo.use.label_edits import Painting, edited
 
 
 def weights(module: Pix2Pix | GAN | SRGAN, out: Path) -> Pretrained:

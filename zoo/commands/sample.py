@@ -168,7 +168,7 @@ def _made(path: Path, model: Pretrained, seed: int) -> tuple[Tensor, Tensor, Any
     if model.scale == 1:
         picture, bits = _read(path, model)
         return picture, model.sample(picture[None], seed)[0], bits
-    from zoo.upscaling import upscale
+    from zoo.use.upscaling import upscale
 
     array = read_array(path)
     picture = to_tensor(array)
@@ -186,8 +186,8 @@ def _painted(path: Path, model: Pretrained, args: argparse.Namespace) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from zoo.label_edits import Painting, edited, read_things
     from zoo.pictures import grid
+    from zoo.use.label_edits import Painting, edited, read_things
 
     classes: list[str] = model.config["data"]["preprocessing"]["classes"]
     one_hot, _ = _read(path, model)
@@ -217,7 +217,7 @@ def _enlarge_video(model: Pretrained, source: Path, target: Path) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from zoo.upscaling import upscale_video
+    from zoo.use.upscaling import upscale_video
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -14,7 +14,7 @@ import yaml
 from test_cli import RECIPE, zoo
 from wandb.proto import wandb_internal_pb2
 
-from zoo.loggers import SafeWandbLogger, _lacking, wandb_logger
+from zoo.training.loggers import SafeWandbLogger, _lacking, wandb_logger
 
 
 @pytest.fixture
