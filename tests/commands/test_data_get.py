@@ -23,7 +23,7 @@ from zoo import downloads
 from zoo.cli import main
 from zoo.commands.data import get
 from zoo.commands.data import list as list_
-from zoo.data.sources import SOURCES, RemoteFile, Source
+from zoo.data.sources import SOURCES, RemoteFile, Source, contracts
 
 ROOT = Path(__file__).parents[2]
 
@@ -294,7 +294,7 @@ def test_the_list_as_json_and_its_filters(capsys: pytest.CaptureFixture[str]) ->
     free = listed("--commercial")
     assert "mnist" in [e["name"] for e in free["public"]]
     assert not [e for e in free["public"] + free["readers"] if e["research_only"] is not False]
-    for contract in list_.CONTRACTS:
+    for contract in contracts():
         assert [e for e in everything["readers"] if e["contract"] == contract], f"no reader of {contract}"
     some = listed("--contract", "voxels")
     assert {e["contract"] for e in some["public"] + some["readers"]} == {"voxels"}

@@ -13,8 +13,19 @@ from urllib.parse import urlsplit
 import pytest
 
 from zoo.commands.data.check import FOLDERS
-from zoo.data.sources import SOURCES, Source, arguments, find, is_fetched, is_present
+from zoo.data.sources import (
+    SOURCES,
+    RemoteFile,
+    Source,
+    arguments,
+    contracts,
+    find,
+    is_fetched,
+    is_present,
+    read,
+)
 from zoo.downloads import is_archive, refusal
+from zoo.errors import UserError
 
 CONTRACTS = set(FOLDERS) - {"label maps"}  # label maps are pairs
 
@@ -94,7 +105,99 @@ def test_readers_take_what_they_are_given(source: Source) -> None:
 
 
 def test_every_contract_has_a_set() -> None:
-    assert {source.contract for source in SOURCES.values()} == CONTRACTS
+    assert {source.contract for source in SOURCES.values()} == CONTRACTS == set(contracts())
+
+
+MINIMAL = """
+owls:
+  title: Owls
+  papers: GAN
+  licence: CC0
+  research_only: false
+  count: 3 owls
+  layout: "*.png"
+  present: ["*.png"]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "frontal_faces.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_and_short_forms(tmp_path: Path) -> None:
+    text = """
+  mirrors: [https://a.example/x/, https://b.example/]
+  files:
+    - {path: sub/owls.zip, size: 1_000, parts: {owls: ""}}
+    - {urls: ["https://c.example/more.tgz?download=1"], size: 24, unpack: false}
+  reader: zoo.data.images.ImageFolder
+"""
+    owls = read(write(tmp_path, MINIMAL + text.lstrip("\n")))["owls"]
+    assert owls.contract == "frontal faces"
+    assert owls.init_args == {"root": "{root}"}
+    assert owls.size_bytes == 1024
+    assert owls.files == (
+        RemoteFile(
+            ("https://a.example/x/sub/owls.zip", "https://b.example/sub/owls.zip"),
+            "owls.zip",
+            size=1000,
+            parts=(("owls", ""),),
+        ),
+        RemoteFile(("https://c.example/more.tgz?download=1",), "more.tgz", size=24, unpack=False),
+    )
+    github = (
+        MINIMAL + "  files: [{github: a/owls, commit: 0123456789, folder: b}, {github: a/owls, commit: abc}]"
+    )
+    whole = read(write(tmp_path, github))["owls"]
+    assert whole.size_bytes == 0 and whole.init_args == {}
+    assert whole.files == (
+        RemoteFile(
+            ("https://github.com/a/owls/archive/0123456789.zip",), "owls-0123456.zip", parts=(("*/b", ""),)
+        ),
+        RemoteFile(("https://github.com/a/owls/archive/abc.zip",), "owls-abc.zip", parts=(("*", ""),)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  title: Owls\n", "", "{path}: set owls has no field title; add it."),
+        ("title:", "titel:", "{path}: set owls has an unknown field titel; did you mean title?"),
+        ("title:", "contract:", "{path}: set owls has an unknown field contract; "),
+        ("GAN", "[GAN]", "{path}: set owls: field papers must be a text, not ['GAN']."),
+        ("false", "'no'", "{path}: set owls: field research_only must be true or false, not 'no'."),
+        ('["*.png"]', "'*.png'", "{path}: set owls: field present must be a list of texts, not '*.png'."),
+        (
+            "GAN",
+            "GAN\n  size_bytes: 1.5",
+            "{path}: set owls: field size_bytes must be a whole number, not 1.5.",
+        ),
+        ("GAN", "GAN\n  files: x", "{path}: set owls: field files must be a list, not 'x'."),
+        ("GAN", "GAN\n  files: [x]", "{path}: set owls: file 1 must map names to values, not be 'x'."),
+        ("GAN", "GAN\n  files: [{{name: x}}]", "{path}: set owls: file 1 has no field urls; add it."),
+        ("GAN", "GAN\n  files: [{{github: a/b}}]", "{path}: set owls: file 1 has no field commit; add it."),
+        ("GAN", "GAN\n  papers: DTN", "papers is given twice"),
+        ("\nowls:", "\nowls: {{}}\nowls:", "owls is given twice"),
+        ("owls:", "owls", "{path} is not valid YAML ("),
+        (MINIMAL.format(), "- owls", "{path} must map names to values, not be ['owls']."),
+    ],
+)
+def test_faults_are_named_with_file_set_and_field(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = write(tmp_path, MINIMAL.replace(old, new.format()))
+    with pytest.raises(UserError) as caught:
+        read(path)
+    assert message.format(path=path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_stands_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clips.yaml").write_text(MINIMAL, encoding="utf-8")
+    write(tmp_path, MINIMAL)
+    monkeypatch.setattr("zoo.data.sources.FOLDER", tmp_path)
+    with pytest.raises(UserError, match=r"frontal_faces\.yaml: set owls is in another file as well"):
+        len(type(SOURCES)())
 
 
 def test_what_is_there_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +222,13 @@ def test_what_is_there_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert arguments(birds, Path("x/y")) == {"root": "x/y"}
 
 
-def test_nothing_heavy_is_imported() -> None:
-    code = "import sys, zoo.data.sources; print('torch' in sys.modules or 'numpy' in sys.modules)"
+def test_nothing_heavy_is_imported_and_no_file_is_read() -> None:
+    code = (
+        "import sys, zoo.data.sources as s; loaded = sys.modules; "
+        "print('torch' in loaded, 'numpy' in loaded, 'data' in vars(s.SOURCES), len(s.SOURCES) > 50)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.split() == ["False", "False", "False", "True"]
 
 
 @pytest.mark.parametrize("name", ["mnist", "facades", "bsds500", "camvid", "emoji", "sr", "cmu_faces"])

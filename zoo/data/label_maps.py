@@ -45,12 +45,6 @@ from zoo.data.pairs import resized
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 
-LICENCES: dict[Layout, str] = {  # of the one set that comes in a layout
-    "CamVid": "CamVid, University of Cambridge: research use; SegNet's copy CC BY-NC 4.0",
-    "Cityscapes": SOURCES["cityscapes"].licence,
-    "halves": SOURCES["facades"].licence,
-}
-
 
 class LabelMapFolder(DataModule):
     """Label maps and their photographs from a folder, with the things where the folder has them.
@@ -143,7 +137,7 @@ class LabelMapFolder(DataModule):
         """Name, licence, how maps are prepared, and a fingerprint of file names and sizes."""
         layout = self._layout()
         classes = self._classes(layout)
-        known = LICENCES.get(layout) if not (self.root / PALETTE_FILE).exists() else None
+        known = None if (self.root / PALETTE_FILE).exists() else _public_licence(layout)
         splits = [find_label_maps(self.root, layout, split) or [] for split in get_args(Split)]
         files = {path for items in splits for item in items for path in item if path}
         return {
@@ -264,3 +258,11 @@ def _nearest(values: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _both(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _public_licence(layout: Layout) -> str | None:
+    """Licence of the only public set in a layout; None if there is no such set."""
+    if layout == "CamVid":
+        return "CamVid, University of Cambridge: research use; SegNet's copy CC BY-NC 4.0"
+    name = {"Cityscapes": "cityscapes", "halves": "facades"}.get(layout)
+    return SOURCES[name].licence if name else None

@@ -12,15 +12,13 @@ from typing import Any
 
 from zoo.commands.list import aligned, sources
 from zoo.commands.list import data as readers
-from zoo.data.sources import SOURCES, Source, find, terms
-
-CONTRACTS = tuple(dict.fromkeys(source.contract for source in SOURCES.values()))
+from zoo.data.sources import SOURCES, Source, contracts, find, terms
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
     parser.add_argument(
-        "--contract", choices=(*CONTRACTS, "points"), help="only what is read into these batches"
+        "--contract", choices=(*contracts(), "points"), help="only what is read into these batches"
     )
     parser.add_argument("--commercial", action="store_true", help="leave out what is for research only")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -29,11 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what there is."""
     public = [_entry(source) for source in SOURCES.values() if args.contract in (None, source.contract)]
-    contracts = _contracts()
+    stated = _contracts()
     own = [
         {**entry, "contract": contract}
         for entry in readers()
-        if args.contract in (None, contract := contracts.get(entry["name"]))
+        if args.contract in (None, contract := stated.get(entry["name"]))
     ]
     if args.commercial:
         public = [entry for entry in public if not entry["research_only"]]
