@@ -83,18 +83,18 @@ class Plain(Game):
 
 
 class Scheduled(Game):
-    """Learning rates that halve each epoch or each turn."""
+    """Learning rates that halve each epoch or each step."""
 
     def configure_optimizers(self) -> Any:
         optimizers = super().configure_optimizers()
         return optimizers, [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in optimizers]
 
 
-class ScheduledByTurn(Scheduled):
-    schedule_interval = "turn"
+class ScheduledByStep(Scheduled):
+    schedule_interval = "turn"  # the older name of "step"
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """Two moves of the discriminator, as Algorithm 1 with k = 2."""
+        """Two updates of the discriminator, as Algorithm 1 with k = 2."""
         extra = self.update(
             "discriminator", lambda: self.discriminator_loss(batch, self.generate_detached(batch))
         )

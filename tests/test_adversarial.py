@@ -1,7 +1,8 @@
-"""The game: counting, freezing, clipping, accumulating, logging, schedules."""
+"""The base of adversarial papers: counting, freezing, clipping, accumulating, logging, schedules."""
 
 from __future__ import annotations
 
+import copy
 import csv
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from games import Data, Game, Plain, Scheduled, ScheduledByTurn, weights
+from games import Data, Game, Plain, Scheduled, ScheduledByStep, weights
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch, Terms
 
@@ -34,32 +36,32 @@ class Spy(Callback):
         self.look(trainer, pl_module, outputs)
 
 
-def test_a_step_is_a_turn(trainer: Make) -> None:
-    turns: list[int] = []
-    t = trainer(max_steps=10, callbacks=[Spy(lambda t, m, o: turns.append(t.global_step))])
+def test_one_batch_is_one_step(trainer: Make) -> None:
+    steps: list[int] = []
+    t = trainer(max_steps=10, callbacks=[Spy(lambda t, m, o: steps.append(t.global_step))])
     t.fit(Game(), Data())
     assert t.global_step == 10
-    assert turns == list(range(1, 11))
+    assert steps == list(range(1, 11))
 
 
-def test_several_moves_of_the_discriminator_are_one_turn(trainer: Make) -> None:
+def test_several_updates_of_the_discriminator_are_one_step(trainer: Make) -> None:
     t = trainer(max_steps=5)
-    t.fit(ScheduledByTurn(), Data())
+    t.fit(ScheduledByStep(), Data())
     assert t.global_step == 5
 
 
-def test_checkpoints_are_named_and_timed_by_turns(trainer: Make, tmp_path: Path) -> None:
+def test_checkpoints_are_named_and_timed_by_steps(trainer: Make, tmp_path: Path) -> None:
     saver = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=5, save_top_k=-1)
     trainer(max_epochs=2, enable_checkpointing=True, callbacks=[saver]).fit(Game(), Data())
     assert sorted(p.name for p in tmp_path.glob("*.ckpt")) == ["step=10.ckpt", "step=15.ckpt", "step=5.ckpt"]
 
 
 class Watched(Game):
-    """Keep both players' weights before and after each move, and which parameters had gradients allowed."""
+    """Keep both players' weights before and after each update."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.moves: list[tuple[str, bool, bool]] = []
+        self.updates: list[tuple[str, bool, bool]] = []
 
     def update(self, player: Any, *micro_batches: Callable[[], Terms]) -> Terms:
         before = weights(self.generator), weights(self.discriminator)
@@ -68,30 +70,91 @@ class Watched(Game):
             not torch.equal(b, weights(n))
             for b, n in zip(before, (self.generator, self.discriminator), strict=True)
         ]
-        self.moves.append((player, *moved))
+        self.updates.append((player, *moved))
         return terms
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_frozen_network_beside_the_players_gives_autocast_s_numbers(precision: torch.dtype) -> None:
+def test_a_frozen_network_placed_like_the_generator_gives_autocast_s_numbers(precision: torch.dtype) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
     network.eval().requires_grad_(False)
     x = torch.rand(2, 3, 9, 9)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         wanted = network(x)
-        found = Game(channels_last=True).beside(network)
-        assert found is network and torch.equal(network(x), wanted)
+        found = Game(channels_last=True).place_like_generator(network)
+        assert found is network
+        # channels last may be summed in another order, by the processor
+        rtol = 0.0 if precision == torch.bfloat16 else 1e-5
+        torch.testing.assert_close(network(x), wanted, rtol=rtol, atol=rtol)
     first, norm = network[0], network[1]
     assert first.weight.dtype == precision and norm.weight.dtype == torch.float32
     assert first.weight.is_contiguous(memory_format=torch.channels_last)
-    assert Game().beside(network)[0].weight.dtype == torch.float32  # as a validation without autocast wants
+    Game().place_like_generator(network)  # as in a validation without autocast
+    assert first.weight.dtype == torch.float32
 
 
-def test_each_move_moves_its_player_alone(trainer: Make) -> None:
+class Modes(Game):
+    """A discriminator with a part that stays in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.discriminator[1].eval()
+
+
+def test_use_leaves_no_trace() -> None:
+    game = Modes()
+    modes = {name: module.training for name, module in game.named_modules()}
+    state = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="in use"), game.in_use(seed=4):
+        assert not any(module.training for module in game.modules())
+        assert not torch.is_grad_enabled()
+        drawn = torch.rand(3)
+        raise RuntimeError("in use")
+    assert {name: module.training for name, module in game.named_modules()} == modes
+    assert not modes["discriminator.1"] and modes["generator"]
+    assert torch.is_grad_enabled() and torch.equal(torch.get_rng_state(), state)
+    with game.in_use(seed=4):
+        assert torch.equal(torch.rand(3), drawn)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_generator_first_equals_a_plain_transcription(accumulate: int, trainer: Make) -> None:
+    class First(Plain):
+        def training_step(self, batch: Batch, batch_idx: int) -> Terms:
+            return self.generator_first(self.micro_batches(batch))
+
+    game = First(accumulate=accumulate).double()
+    plain = copy.deepcopy(game)
+    batches = [{"point": torch.randn(4, 2, dtype=torch.float64)} for _ in range(3)]
+    t = trainer(max_steps=3, precision="64-true")
+    t.fit(game, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
+    g, d = plain.configure_optimizers()
+    for batch in batches:
+        fake = plain.generate(batch)
+        g.zero_grad()
+        plain.generator_loss(batch, fake)["adversarial"].backward()
+        g.step()
+        d.zero_grad()
+        sum(plain.discriminator_loss(batch, fake.detach()).values()).backward()  # type: ignore[union-attr]
+        d.step()
+    torch.testing.assert_close(weights(game), weights(plain), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", False)])
+def test_adam_for_both_players(device: str, fused: bool) -> None:
+    game = Game().to(device)
+    players = (game.generator, game.discriminator)
+    for player, optimizer in zip(players, game.adam(0.3, (0.5, 0.9)), strict=True):
+        assert optimizer.param_groups[0]["params"] == list(player.parameters())
+        assert optimizer.defaults["lr"] == 0.3 and optimizer.defaults["betas"] == (0.5, 0.9)
+        assert optimizer.defaults["fused"] is fused
+
+
+def test_each_update_changes_its_player_alone(trainer: Make) -> None:
     game = Watched()
     trainer(max_steps=2).fit(game, Data())
-    assert game.moves == [("discriminator", False, True), ("generator", True, False)] * 2
+    assert game.updates == [("discriminator", False, True), ("generator", True, False)] * 2
 
 
 def test_the_opponent_takes_no_gradient(trainer: Make) -> None:
@@ -226,7 +289,7 @@ def _rates(game: type[Game], make: Make, ckpt: Path | None, **options: Any) -> l
     ("game", "expected"),
     [
         (Scheduled, [0.5**epoch for epoch in range(3) for _ in range(9)]),
-        (ScheduledByTurn, [0.5**turn for turn in range(27)]),
+        (ScheduledByStep, [0.5**step for step in range(27)]),
     ],
 )
 @pytest.mark.parametrize("cut", [5, 9, 13, 18])

@@ -61,7 +61,7 @@ def test_lightning_still_steps_no_schedule_in_manual_optimization(trainer: Make)
             return optimizers, [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in optimizers]
 
         def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-            self._turn = self.trainer.global_step
+            self._step = self.trainer.global_step
 
     t = trainer(max_epochs=2)
     t.fit(Left(), Data())

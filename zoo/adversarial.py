@@ -1,8 +1,11 @@
-"""The game that all papers share: two players, one turn a step.
+"""Base class of all adversarial papers: two players, updated in turn within each training step.
 
-The paper's file holds networks, losses, weights, learning rates and the order of moves. This base holds
-what no paper says: freezing, stepping, counting, logging, schedules, clipping, accumulation and compilation
-under manual optimization, where Lightning leaves all of it to the module.
+A paper's file holds networks, losses, weights, learning rates and the order of updates. This base holds what
+no paper says. Under manual optimization Lightning leaves freezing, counting, logging, schedules, clipping,
+accumulation and compilation to the module; all of it is done here.
+
+One *step* is what Lightning's ``global_step`` counts: one call of ``training_step`` with one batch. Within it
+the discriminator and the generator are each updated once, or as often as the paper says.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
@@ -30,11 +33,12 @@ class GameOptions(TypedDict, total=False):
     """Options that every paper takes as keywords.
 
     Attributes:
-        clip_grad_norm: Largest norm of a player's gradient; none is clipped by default.
-        accumulate: Cut each batch into this many micro-batches, for less memory (batch norm sees a part).
-        compile: Compile both players with ``torch.compile``.
-        channels_last: Keep the players' 4-d weights with channels last, which is often faster, above all
-            under ``trainer.precision bf16-mixed``; the numbers are the same but for rounding.
+        clip_grad_norm: Largest norm of a player's gradient; not clipped by default.
+        accumulate: Number of micro-batches that each batch is split into, to save memory (batch norm then
+            sees one micro-batch at a time).
+        compile: Whether to compile both players with ``torch.compile``.
+        channels_last: Whether to keep the players' 4-d weights in the channels-last memory format. Often
+            faster, above all under ``trainer.precision bf16-mixed``; results differ by rounding only.
     """
 
     clip_grad_norm: float | None
@@ -44,16 +48,18 @@ class GameOptions(TypedDict, total=False):
 
 
 class AdversarialModule(GuardedModule):
-    """Two players and their turn; a paper sets both networks and writes what it says about them.
+    """Two players and their training step; a paper sets both networks and writes what it says about them.
 
     A subclass sets ``generator`` and ``discriminator`` and writes ``generate``, ``discriminator_loss``,
-    ``generator_loss`` and ``configure_optimizers`` (the generator's optimizer first). It overrides
-    ``training_step`` only where the paper alternates differently, and builds it from :meth:`update`.
+    ``generator_loss`` and ``configure_optimizers`` (the generator's optimizer first, see :meth:`adam`). It
+    overrides ``training_step`` only if the paper alternates differently, and then builds it from
+    :meth:`generator_first` or :meth:`update`. ``sample`` runs inside :meth:`in_use`.
     """
 
     generator: nn.Module
     discriminator: nn.Module
-    schedule_interval: ClassVar[Literal["epoch", "turn"]] = "epoch"  # what one step of the schedulers counts
+    # when the schedulers advance; "turn" is an older name of "step"
+    schedule_interval: ClassVar[Literal["epoch", "step", "turn"]] = "epoch"
 
     def __init__(self, **options: Unpack[GameOptions]) -> None:
         super().__init__()
@@ -74,53 +80,72 @@ class AdversarialModule(GuardedModule):
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Weighted terms that the discriminator minimises the sum of; ``fake`` carries no graph."""
+        """Weighted terms whose sum the discriminator minimises; ``fake`` is detached."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Weighted terms that the generator minimises the sum of."""
+        """Weighted terms whose sum the generator minimises."""
         raise NotImplementedError
 
-    # ------------------------------------------------------------------------------------------------- a turn
+    # ---------------------------------------------------------------------------------------- a training step
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """One turn: the discriminator moves, then the generator, both on one forward pass of the generator.
+        """Update the discriminator, then the generator, on one forward pass of the generator.
 
         Returns:
-            The turn's terms by log key (``d_real``, ``g_l1``), detached.
+            The terms of both losses by log key (``d_real``, ``g_l1``), detached.
         """
         parts = self.micro_batches(batch)
-        if len(parts) == 1:
-            fake = self.generate(batch)
-            return self.update(
-                "discriminator", lambda: self.discriminator_loss(batch, fake.detach())
-            ) | self.update("generator", lambda: self.generator_loss(batch, fake))
-        # the graphs of all micro-batches at once would cost the memory that accumulation is there to save
-        return self.update("discriminator", *(self._judging(part) for part in parts)) | self.update(
-            "generator", *(self._making(part) for part in parts)
-        )
+        if len(parts) > 1:  # keeping the graphs of all micro-batches would cost the memory to be saved
+            return self.discriminator_step(parts) | self.generator_step(parts)
+        fake = self.generate(batch)
+        terms = self.update("discriminator", lambda: self.discriminator_loss(batch, fake.detach()))
+        return terms | self.update("generator", lambda: self.generator_loss(batch, fake))
 
-    def _judging(self, part: Batch) -> Callable[[], Terms]:
-        return lambda: self.discriminator_loss(part, self.generate_detached(part))
+    def discriminator_step(self, parts: list[Batch]) -> Terms:
+        """Update the discriminator once, on fakes generated without a graph for each micro-batch."""
 
-    def _making(self, part: Batch) -> Callable[[], Terms]:
-        return lambda: self.generator_loss(part, self.generate(part))
+        def evaluate(part: Batch) -> Terms:
+            return self.discriminator_loss(part, self.generate_detached(part))
+
+        return self.update("discriminator", *(partial(evaluate, part) for part in parts))
+
+    def generator_step(self, parts: list[Batch]) -> Terms:
+        """Update the generator once, on new fakes for each micro-batch."""
+
+        def evaluate(part: Batch) -> Terms:
+            return self.generator_loss(part, self.generate(part))
+
+        return self.update("generator", *(partial(evaluate, part) for part in parts))
+
+    def generator_first(self, parts: list[Batch]) -> Terms:
+        """Update the generator, then the discriminator on the fakes generated before that update."""
+        fakes: list[Tensor] = []
+
+        def evaluate(part: Batch) -> Terms:
+            fake = self.generate(part)
+            fakes.append(fake.detach())
+            return self.generator_loss(part, fake)
+
+        terms = self.update("generator", *(partial(evaluate, part) for part in parts))
+        judged = (partial(self.discriminator_loss, *pair) for pair in zip(parts, fakes, strict=True))
+        return terms | self.update("discriminator", *judged)
 
     def generate_detached(self, batch: Batch) -> Tensor:
-        """A fake for the discriminator alone: no graph is kept."""
+        """The generator's output without a graph, for the discriminator's loss."""
         with torch.no_grad():
             return self.generate(batch)
 
     def micro_batches(self, batch: Batch) -> list[Batch]:
-        """Cut ``batch`` into ``accumulate`` parts along its first dimension."""
+        """Split ``batch`` into ``accumulate`` parts along its first dimension."""
         return [batch] if self.accumulate == 1 else chunk(batch, self.accumulate)
 
     def update(self, player: Player, *micro_batches: Callable[[], Terms]) -> Terms:
-        """Move one player once: evaluate its terms with the opponent frozen and descend their sum.
+        """Update one player once: evaluate its terms with the opponent frozen and descend their sum.
 
         Args:
-            player: Who moves. The generator's move counts as the step of the turn.
-            micro_batches: One function a micro-batch that gives its terms; gradients are averaged over them.
+            player: The player to update. Only the generator's update advances ``global_step``.
+            micro_batches: One function per micro-batch that returns its terms; gradients are averaged.
 
         Returns:
             The terms by log key, detached, averaged over micro-batches.
@@ -138,25 +163,31 @@ class AdversarialModule(GuardedModule):
                 optimizer.step()
         terms = parts[0] if len(parts) == 1 else _mean(parts)
         if self.is_logged_step:
-            # the norm here, not in its hook: in an epoch's first batch Lightning drops what the step has
-            # logged once a hook logs
+            # the norm is logged here and not in its hook: in an epoch's first batch Lightning drops what the
+            # step has logged as soon as a hook logs
             logged = terms | {f"{player[0]}_grad_norm": self._grad_norm}
             self.log_dict({f"train/{name}": term for name, term in logged.items()})
         return terms
 
-    # ------------------------------------------------------------------------------------------ the machinery
+    # --------------------------------------------------------------------------------------------- optimizers
+
+    def adam(self, lr: float, betas: tuple[float, float]) -> list[torch.optim.Optimizer]:
+        """One Adam per player, the generator's first; fused where the device supports it."""
+        fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
+        players = (self.generator, self.discriminator)
+        return [torch.optim.Adam(player.parameters(), lr, betas, fused=fused) for player in players]
 
     @property
     def is_logged_step(self) -> bool:
-        """Whether the loggers write this turn; true from its first move to its last."""
+        """Whether the loggers write this step; the same value from its first update to its last."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return every > 0 and (self._turn + 1) % every == 0
+        return every > 0 and (self._step + 1) % every == 0
 
     def optimizer_of(self, player: Player) -> LightningOptimizer:
         """The player's optimizer, as Lightning wraps it."""
         optimizers = self.optimizers()
         assert isinstance(optimizers, list), (
-            "configure_optimizers must give the generator's and the discriminator's"
+            "configure_optimizers must return the generator's and the discriminator's"
         )
         optimizer = optimizers[PLAYERS.index(player)]
         assert isinstance(optimizer, LightningOptimizer)
@@ -164,7 +195,7 @@ class AdversarialModule(GuardedModule):
 
     @contextmanager
     def frozen_opponent(self, player: Player) -> Iterator[None]:
-        """Within, only ``player``'s parameters take gradients; restored even after an exception."""
+        """Let only ``player``'s parameters take gradients; restored on exit, even after an exception."""
         opponent = self._opponents[player]
         for parameter in opponent:
             parameter.requires_grad = False
@@ -176,14 +207,12 @@ class AdversarialModule(GuardedModule):
 
     @contextmanager
     def _counted(self, optimizer: LightningOptimizer, counts: bool) -> Iterator[None]:
-        """Keep a move out of ``global_step`` unless it counts: Lightning counts every optimizer's step."""
+        """Keep an update out of ``global_step`` unless it counts: Lightning counts every optimizer's step."""
         if counts:
             yield
             return
-        before, after = (
-            optimizer._on_before_step,
-            optimizer._on_after_step,
-        )  # tests/test_contracts.py guards these
+        # tests/test_contracts.py guards these two hooks
+        before, after = optimizer._on_before_step, optimizer._on_after_step
         optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
         try:
             yield
@@ -191,8 +220,8 @@ class AdversarialModule(GuardedModule):
             optimizer._on_before_step, optimizer._on_after_step = before, after
 
     def on_fit_start(self) -> None:
-        """Know who opposes whom; arrange and compile when asked."""
-        # torch counts the optimizer's steps of this process only, and is wrong after a resume
+        """Record each player's opponent; apply channels-last and compile if enabled."""
+        # PyTorch counts the optimizer's steps of this process only, so the warning is wrong after a resume
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
         own = [
             {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -203,35 +232,35 @@ class AdversarialModule(GuardedModule):
             for player, mine in zip(PLAYERS, own, strict=True)
         }
         self.arrange()
-        if self.compile_players:  # in place: keys of checkpoints stay as they are
+        if self.compile_players:  # in place: the checkpoint's keys stay as they are
             self.generator.compile()
             self.discriminator.compile()
 
     def arrange(self) -> None:
-        """Put channels last when asked; the parameters stay the same objects."""
+        """Apply channels-last if enabled; the parameters stay the same objects."""
         if self.channels_last:
             for player in (self.generator, self.discriminator):
                 player.to(memory_format=torch.channels_last)
 
-    def beside(self, network: nn.Module) -> nn.Module:
-        """Bring a frozen network of a loss to where the generator is, and arrange it as the players are.
+    def place_like_generator(self, network: nn.Module) -> nn.Module:
+        """Move a frozen loss network to the generator's device, dtype and memory format.
 
         Under autocast its convolutions and linear layers are kept in the lower precision, to which they would
-        be cast anew at every call. The numbers are the same, and the weights stay rounded.
+        otherwise be cast at every call. The outputs are the same; the weights stay rounded.
         """
         like = next(self.generator.parameters())
         kind, dtype = like.device.type, like.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        kept = all(x.weight.dtype == dtype and x.weight.device == like.device for x in layers)
+        placed = all(x.weight.dtype == dtype and x.weight.device == like.device for x in layers)
         if self.channels_last:
-            kept &= all(
+            placed &= all(
                 x.weight.is_contiguous(memory_format=torch.channels_last)
                 for x in layers
                 if isinstance(x, nn.Conv2d)
             )
-        if not kept:
+        if not placed:
             network.to(like)
             for layer in layers:
                 layer.to(dtype)
@@ -240,20 +269,20 @@ class AdversarialModule(GuardedModule):
         return network
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Begin a turn; bring the schedules to this turn or epoch.
+        """Bring the schedules to this step or epoch.
 
-        Not at the epoch's start: a run that resumes from a checkpoint of an epoch's last batch has none.
-        Not at the turn's end: a checkpoint is written before the module hears of it.
+        Not at the start of an epoch: a run that resumes from a checkpoint of an epoch's last batch has none.
+        Not at the end of a step: the checkpoint is written before the module's hook runs.
         """
-        self._turn = self.trainer.global_step
-        due = self._turn if self.schedule_interval == "turn" else self.current_epoch
+        self._step = self.trainer.global_step
+        due = self.current_epoch if self.schedule_interval == "epoch" else self._step
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
             while scheduler.last_epoch < due:
                 scheduler.step()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip here, after any gradient scaler has unscaled; keep the gradient's norm on logged steps."""
+        """Clip after any gradient scaler has unscaled; keep the gradient's norm on logged steps."""
         if not (self.is_logged_step or self.clip_grad_norm):
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -263,6 +292,27 @@ class AdversarialModule(GuardedModule):
         )
 
     # ---------------------------------------------------------------------------------------------------- use
+
+    @contextmanager
+    def in_use(self, seed: int) -> Iterator[None]:
+        """Evaluation mode, no gradients, torch's RNG seeded with ``seed``; all restored on exit."""
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            with torch.no_grad(), self.seeded(seed):
+                yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Temporarily seed torch's RNG; restore its state on exit."""
+        initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        devices = range(torch.cuda.device_count()) if initialised else ()
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            yield
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The generator's output, for evaluators."""
@@ -282,10 +332,10 @@ class AdversarialModule(GuardedModule):
 
 
 def chunk(batch: Batch, parts: int) -> list[Batch]:
-    """Cut each value of ``batch`` into ``parts`` pieces of its first dimension.
+    """Split each value of ``batch`` into ``parts`` pieces of its first dimension.
 
     Raises:
-        ValueError: The batch does not divide evenly: pieces of unequal weight would change the gradient.
+        ValueError: The batch does not divide evenly: pieces of unequal size would change the gradient.
     """
     size = len(next(iter(batch.values())))
     if size % parts:

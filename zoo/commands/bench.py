@@ -330,7 +330,7 @@ class PlainLoop:
         self.model.__dict__["plain_optimizers"] = dict(
             zip(("generator", "discriminator"), optimizers, strict=True)
         )
-        self.schedulers = schedulers if self.model.schedule_interval == "turn" else []
+        self.schedulers = schedulers if self.model.schedule_interval != "epoch" else []
 
     def __call__(self, batch: Batch) -> None:
         """Play one turn."""

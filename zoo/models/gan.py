@@ -325,8 +325,8 @@ class GAN(AdversarialModule):
             minibatches = chunk(batch, self.d_steps) if self.d_steps > 1 else [batch]
             for minibatch in minibatches:
                 parts = self.micro_batches(minibatch)
-                terms |= self.update("discriminator", *(self._judging(part) for part in parts))
-            terms |= self.update("generator", *(self._making(part) for part in parts))
+                terms |= self.discriminator_step(parts)
+            terms |= self.generator_step(parts)
         if self.is_logged_step:
             real, fake = (logits.sigmoid().mean() for logits in self._logits)
             self.log_dict({"train/d_of_real": real, "train/d_of_fake": fake})

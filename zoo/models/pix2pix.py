@@ -370,7 +370,7 @@ class Pix2Pix(AdversarialModule):
         """The discriminator moves, then the generator; with L1 alone only the generator does."""
         if self.adversarial:
             return super().training_step(batch, batch_idx)
-        return self.update("generator", *(self._making(part) for part in self.micro_batches(batch)))
+        return self.generator_step(self.micro_batches(batch))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for both players (section 3.3)."""

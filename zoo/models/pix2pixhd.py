@@ -561,7 +561,7 @@ class Pix2PixHD(AdversarialModule):
                 from zoo.features.vgg19 import vgg19
 
                 self._network.append(vgg19(self.perceptual_weights))
-        network = self.beside(self._network[0])
+        network = self.place_like_generator(self._network[0])
         return network.stages if self.perceptual == "hed" else network  # type: ignore[return-value]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -506,7 +506,7 @@ class SRGAN(AdversarialModule):
                 raise UserError(
                     f"model.content {self.content}: {str(error).rstrip('.')}; {INSTEAD}."
                 ) from error
-        return self.beside(self._maps[0])
+        return self.place_like_generator(self._maps[0])
 
     # -------------------------------------------------------------------------------------------- the game
 
@@ -514,7 +514,7 @@ class SRGAN(AdversarialModule):
         """The discriminator moves, then the generator; in BasicSR the other way round."""
         parts = self.micro_batches(batch)
         if not self.adversarial:
-            return self.update("generator", *(self._making(part) for part in parts))
+            return self.generator_step(parts)
         if self.variant == "paper":
             return super().training_step(batch, batch_idx)
         return self._generator_first(parts)
