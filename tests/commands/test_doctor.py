@@ -31,6 +31,9 @@ REQUIRED = [
         ("3.12.1", ">=3.11", True),
         ("1.0", "==1.0", True),
         ("1.0", "", True),
+        ("2.9.0a0+50eac81.nv25.9", ">=2.9", True),
+        ("2.7rc1", "<2.7", False),
+        ("of my own", ">=1", False),
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, specifiers: str, fits: bool) -> None:
