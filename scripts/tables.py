@@ -1,19 +1,20 @@
-"""Write the tables of the documents from what the code and the published checkpoints say (``make tables``).
+"""Write the tables of the documents between their markers (``make tables``).
 
-README.md: the numbers that checkpoints carry. docs/data/README.md: the public data sets.
+README.md: the scores of the published checkpoints. docs/data: the public data sets, per contract.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
 SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
-SHOWN = {  # keys of a protocol that a reader must see beside the number
+SHOWN = {  # parts of a protocol that are shown beside the score
     "samples": "{} samples",
     "test_pictures": "{} test pictures",
     "pictures": "{} pictures",
@@ -28,8 +29,9 @@ SHOWN = {  # keys of a protocol that a reader must see beside the number
 
 
 def table() -> str:
-    """A row for each number measured on generated pictures, with real pictures' and the paper's beside it."""
-    lines = ["| checkpoint | metric | ours | real | paper | protocol |", "|---|---|---|---|---|---|"]
+    """A row per score of generated images, with that of real images and the paper's."""
+    head = ("checkpoint", "metric", "ours", "real", "paper", "protocol")
+    rows = []
     index = json.loads((ROOT / "checkpoints" / "index.json").read_text())
     for entry in index["entries"]:
         card = json.loads((ROOT / "checkpoints" / entry["folder"] / "model.json").read_text())
@@ -38,8 +40,8 @@ def table() -> str:
             if row["subject"] == "generated":
                 beside = real.get(row["metric"])
                 cells = [entry["name"], row["metric"], number(row), number(beside) if beside else ""]
-                lines.append("| " + " | ".join([*cells, row["paper"] or "", protocol(row)]) + " |")
-    return "\n".join(lines)
+                rows.append([*cells, row["paper"] or "", protocol(row)])
+    return markdown(head, rows)
 
 
 def number(row: dict[str, Any]) -> str:
@@ -48,7 +50,7 @@ def number(row: dict[str, Any]) -> str:
 
 
 def protocol(row: dict[str, Any]) -> str:
-    """What the number depends on, in short; ``model.json`` has all of it."""
+    """Short form of the protocol; ``model.json`` has all of it."""
     stated = row["protocol"]
     found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
     if "made" in stated:
@@ -57,47 +59,92 @@ def protocol(row: dict[str, Any]) -> str:
     return ", ".join(found)
 
 
-def sets() -> str:
-    """A row for each public data set, by contract, with what it may be used for and how to come by it."""
+def sets(contract: str) -> str:
+    """A row per public data set of a contract: its terms, how to download it and how to read it."""
     from zoo.data.sources import SOURCES, terms
     from zoo.downloads import readable
 
-    lines = []
-    for contract in dict.fromkeys(source.contract for source in SOURCES.values()):
-        lines += [f"### {contract[0].upper()}{contract[1:]}", ""]
-        lines += [
-            "| name | what | how much | licence | terms | download | reader |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for source in SOURCES.values():
-            if source.contract == contract:
-                ways = ["`zoo data get`"] * bool(source.files) + ["by hand"] * bool(source.by_hand)
-                size = f", {readable(source.size_bytes)}" if source.size_bytes and source.files else ""
-                cells = [
+    head = ("name", "what", "how much", "licence", "terms", "download", "reader")
+    rows = []
+    for source in SOURCES.values():
+        if source.contract == contract:
+            ways = ["`zoo data get`"] * bool(source.files) + ["by hand"] * bool(source.by_hand)
+            size = f", {readable(source.size_bytes)}" if source.size_bytes and source.files else ""
+            given = {
+                key: value for key, value in source.init_args.items() if (key, value) != ("root", "{root}")
+            }
+            reader = [source.reader.removeprefix("zoo.data."), *(f"{k}: {v}" for k, v in given.items())]
+            rows.append(
+                (
                     f"[{source.name}]({source.licence_url})",
                     source.title,
                     source.count,
                     source.licence,
                     terms(source),
                     " and ".join(ways) + size,
-                    f"`{source.reader.removeprefix('zoo.data.')}`" if source.reader else "",
-                ]
-                lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
-    return "\n".join(lines).strip()
+                    ", ".join(f"`{word}`" for word in reader if word),
+                )
+            )
+    return markdown(head, rows)
 
 
-def replace(path: Path, begin: str, end: str, table: str) -> None:
-    """Put a table between two marks of a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    after = rest.partition(end)[2]
-    path.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+def overview() -> str:
+    """A row per contract with the names of its public sets, by what their terms allow."""
+    from zoo.data.sources import SOURCES, contracts
+
+    head = ("contract", "commercial use too", "research only")
+    rows = []
+    for contract in contracts():
+        names: dict[bool, list[str]] = {False: [], True: []}
+        for source in SOURCES.values():
+            if source.contract == contract:
+                names[source.research_only].append(f"`{source.name}`")
+        rows.append((f"[{contract}]({page(contract).name}#public-sets)", *map(", ".join, names.values())))
+    return markdown(head, rows)
+
+
+def page(contract: str) -> Path:
+    """The document of a contract."""
+    return ROOT / "docs" / "data" / f"{contract.replace(' ', '-')}.md"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def replace(path: Path, begin: str, end: str, table: str) -> str:
+    """The text of a document with ``table`` between its two markers."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(begin) != 1 or end not in text.partition(begin)[2]:
+        raise SystemExit(
+            f"{path} needs the line {begin} and, below it, {end}; add them where the table belongs."
+        )
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+
+
+def documents() -> dict[Path, str]:
+    """Every document that has a table, as it should be."""
+    from zoo.data.sources import contracts
+
+    readme = ROOT / "docs" / "data" / "README.md"
+    return {
+        ROOT / "README.md": replace(ROOT / "README.md", BEGIN, END, table()),
+        readme: replace(readme, SETS_BEGIN, SETS_END, overview()),
+        **{
+            path: replace(path, SETS_BEGIN, SETS_END, sets(contract))
+            for contract in contracts()
+            for path in [page(contract)]
+        },
+    }
 
 
 def main() -> None:
     """Write all tables."""
-    replace(ROOT / "README.md", BEGIN, END, table())
-    replace(ROOT / "docs" / "data" / "README.md", SETS_BEGIN, SETS_END, sets())
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of the documents say what the code and the published checkpoints say."""
+"""The documents' tables are up to date, and cards and recipes have no gaps."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
+from zoo.data.sources import SOURCES, contracts
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_results_in_the_readme_are_the_checkpoints() -> None:
-    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.partition(tables["BEGIN"])[2].partition(tables["END"])[0].strip() == tables["table"]()
+def test_no_table_is_stale() -> None:
+    documents = runpy.run_path(str(ROOT / "scripts" / "tables.py"))["documents"]()
+    stale = [path.name for path, text in documents.items() if text != path.read_text(encoding="utf-8")]
+    assert not stale, "run `make tables`"
+    assert len(documents) == 2 + len(contracts())
 
 
-def test_the_table_of_data_sets_is_the_catalogue() -> None:
+def test_every_public_set_is_in_the_table_of_its_contract() -> None:
     tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
-    text = (ROOT / "docs" / "data" / "README.md").read_text(encoding="utf-8")
-    found = text.partition(tables["SETS_BEGIN"])[2].partition(tables["SETS_END"])[0].strip()
-    assert found == tables["sets"]() and found.count("\n| [") > 50
+    for source in SOURCES.values():
+        text = tables["page"](source.contract).read_text(encoding="utf-8")
+        assert f"| [{source.name}]({source.licence_url}) | {source.title} |" in text
+
+
+def test_a_page_without_markers_is_named(tmp_path: Path) -> None:
+    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
+    (tmp_path / "page.md").write_text("no markers")
+    with pytest.raises(SystemExit, match=r"page\.md needs the line <b>"):
+        tables["replace"](tmp_path / "page.md", "<b>", "<e>", "")
 
 
 def test_cards_and_recipes_have_no_gaps() -> None:
