@@ -108,7 +108,7 @@ def test_a_generator_of_some_digits_scores_just_those(
 
 
 def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"mnist reads \(1, 28, 28\) pictures, not \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"mnist reads \(1, 28, 28\) images, not \(1, 8, 8\)"):
         generator = Fixed(torch.zeros(5, 1, 8, 8))
         trainer_with(tmp_path, ModeCoverage("mnist")).test(generator, Digits(batch_size=64), verbose=False)
 

@@ -184,7 +184,7 @@ def test_mistakes() -> None:
         SuperResolutionScore(every_n_steps=0)
     pairs = ScenePairs(size=32, train_length=2, eval_length=1, batch_size=1, source="edges")
     model = SRGAN(**TINY | {"in_channels": 1})
-    with pytest.raises(UserError, match="ScenePairs is other data"):
+    with pytest.raises(UserError, match="super-resolution, not ScenePairs"):
         evaluated(SuperResolutionScore(), model, pairs)
     with pytest.raises(UserError, match="There is no benchmark"):
         evaluated(SuperResolutionScore("nowhere"), SRGAN(**TINY))

@@ -1,37 +1,37 @@
-"""How good pictures become in training, by a small protocol, and how good they are in the end."""
+"""Image quality: a trend in training by a small protocol, and the score of the trained model."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
 
 from zoo.callbacks.samples import undisturbed
-from zoo.data.base import DataModule, Split
+from zoo.data.base import Split
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork
+from zoo.metrics.evaluator import Evaluation, Evaluator
 from zoo.metrics.scoring.protocols import protocol
-from zoo.metrics.scoring.report import Row, publish
+from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.scores import measure
 from zoo.metrics.scoring.subjects import NO_PICTURES, NoisePictures, Pictures, SetPictures, Translations
 
 
-class ImageQuality(Callback):
-    """Score generated pictures against real ones: a trend in training, and by more of them in ``zoo test``.
+class ImageQuality(Evaluator):
+    """Score generated images against real ones: a trend in training, and more images in ``zoo test``.
 
-    In training each score is logged as ``val/<score>@<pictures>``, so that no small one is taken for the real
-    thing; a ``ModelCheckpoint`` can keep the best by it. Random state, modes and buffers stand afterwards as
-    they stood before.
+    In training each score is logged as ``val/<score>@<images>``, so that a score of few images is not
+    mistaken for the final one; a ``ModelCheckpoint`` can monitor it. Random state, modes and buffers are
+    restored afterwards.
 
     Args:
-        protocols: As ``zoo eval`` takes them: ``fd-mnist``, ``kid-effnet-lite0``, ``fid-tf``.
-        samples: Pictures of each side in ``zoo test``; all of the test split when not given.
-        every_n_steps: Also score during training; not by default.
-        trend_samples: Pictures of each side in training, at most.
-        weights: A file of weights for the feature network.
-        seed: Of all that is random.
+        protocols: Protocols as ``zoo eval`` takes them: ``fd-mnist``, ``kid-effnet-lite0``, ``fid-tf``.
+        samples: Images per side in ``zoo test``; the whole test split by default.
+        every_n_steps: Steps between two scores in training; None scores in ``zoo test`` only.
+        trend_samples: Largest number of images per side in training.
+        weights: File of weights for the feature network.
+        seed: Seed of all random draws.
     """
 
     def __init__(
@@ -43,55 +43,43 @@ class ImageQuality(Callback):
         weights: str | None = None,
         seed: int = 0,
     ) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
+        super().__init__(every_n_steps)
         self.protocols = [protocol(name) for name in protocols]
         if not self.protocols:
             raise UserError("ImageQuality.protocols is empty; name at least one, such as fd-mnist.")
-        self.samples, self.every_n_steps, self.trend_samples = samples, every_n_steps, trend_samples
+        self.samples, self.trend_samples = samples, trend_samples
         self.weights, self.seed = weights, seed
         self._networks: dict[Any, FeatureNetwork] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Load the networks, so that a missing one is told before the training and not after it."""
-        if (data := _data(trainer)).contract in NO_PICTURES:
+        """Load the networks, so that a missing one fails before the training and not after it."""
+        if (data := self.data(trainer)).contract in NO_PICTURES:
             raise UserError(
-                f"{type(data).__name__} holds {data.contract}; ImageQuality scores pictures, take it out."
+                f"{type(data).__name__} holds {data.contract} and ImageQuality scores images; remove it from "
+                "trainer.callbacks."
             )
         keys = {(p.network, p.resize) for p in self.protocols}
         device = trainer.strategy.root_device
         self._networks = {(n, r): feature_network(n, self.weights, r).to(device) for n, r in keys}
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let the networks go."""
+        """Release the networks."""
         self._networks = {}
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Score every ``every_n_steps`` steps, always the same samples and the same real pictures."""
-        if self.every_n_steps is None or trainer.global_step % self.every_n_steps:
-            return
-        split: Split = "val" if _data(trainer).split("val") else "train"
-        rows = self._measure(trainer, pl_module, split, self.trend_samples)
-        found = {f"val/{row.metric}@{row.protocol['made']['count']}": row.value for row in rows}
-        # for monitors; written by hand because Lightning writes only where log_every_n_steps divides
-        pl_module.log_dict(found, logger=False)
-        for logger in trainer.loggers:
-            logger.log_metrics(found, step=trainer.global_step - 1)
+    def trend(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+        """Scores of always the same samples against the same real images."""
+        split: Split = "val" if self.data(trainer).split("val") else "train"
+        rows = self._measure(trainer, module, split, self.trend_samples)
+        return {f"val/{row.metric}@{row.protocol['made']['count']}": row.value for row in rows}
 
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score against the test split, record and print."""
-        if _data(trainer).split("test") is None:
-            raise UserError("ImageQuality needs a test split and this data has none; leave it out.")
-        publish(trainer, self._measure(trainer, pl_module, "test", self.samples))
+    def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
+        """Score against the test split."""
+        return Evaluation(self._measure(trainer, module, "test", self.samples))
 
     def _measure(self, trainer: pl.Trainer, module: Any, split: Split, most: int | None) -> list[Row]:
-        data = _data(trainer)
-        samples = data.split(split)
-        assert samples is not None
+        samples = self.split(trainer, split)
         count = len(samples) if most is None else min(most, len(samples))
-        real = SetPictures.of(data, split, count, self.seed)
+        real = SetPictures.of(self.data(trainer), split, count, self.seed)
         made: Pictures
         of = {"pictures": "generated", "step": module.steps_trained, "ema": False}
         device = trainer.strategy.root_device
@@ -102,10 +90,3 @@ class ImageQuality(Callback):
         with undisturbed(trainer, module, self.seed):
             warn = split == "test" and trainer.is_global_zero
             return measure(self.protocols, self._networks, real, made, warn=warn)
-
-
-def _data(trainer: pl.Trainer) -> DataModule:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(data, DataModule):
-        raise UserError("ImageQuality needs a data module of the zoo; take it out of trainer.callbacks.")
-    return data

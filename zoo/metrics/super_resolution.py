@@ -1,8 +1,8 @@
-"""How well pictures are enlarged: PSNR and SSIM on luma as papers measure them, and a perceptual distance.
+"""Super-resolution scores: PSNR and SSIM on luma as papers measure them, and a perceptual distance.
 
-Each benchmark's low-resolution files are enlarged whole, by the model, by the bicubic filter and, where one
-is named, by another checkpoint. PSNR and SSIM are on Y of BT.601 in 8 bit, and as many pixels as the scale
-are cut from each side (Ledig 2017, section 3.1). They are means over pictures, not over pixels.
+Each benchmark's low-resolution files are upscaled whole by the model, by the bicubic filter and, if given, by
+another checkpoint. PSNR and SSIM are computed on Y of BT.601 in 8 bit, with as many border pixels cropped as
+the scale (Ledig 2017, section 3.1). They are means over images, not over pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from zoo.data.base import SampleSet, collate
@@ -22,9 +21,10 @@ from zoo.data.superres import SceneTwins, SuperResolutionFolder
 from zoo.data.superres_files import enlarge
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
+from zoo.metrics.evaluator import Evaluation, Evaluator
 from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.formulas.similarity import psnr, ssim
-from zoo.metrics.scoring.report import Row, publish
+from zoo.metrics.scoring.report import Row
 
 Method = Literal["SRResNet", "SRGAN-MSE", "SRGAN-VGG22", "SRGAN"]
 # Ledig 2017, tables 1 and 2: PSNR and SSIM at x4
@@ -47,17 +47,18 @@ DIFFERS = "the paper's code (daala) is another SSIM"
 Enlarger = Callable[[Tensor], Tensor]
 
 
-class SuperResolutionScore(Callback):
-    """Score benchmarks in ``zoo test``, and follow the first of them in training.
+class SuperResolutionScore(Evaluator):
+    """Score benchmarks in ``zoo test``, and follow the first of them during training.
 
     Args:
-        benchmarks: The folder that holds them, each in a layout of :mod:`zoo.data.superres`; not given, the
+        benchmarks: Folder of the benchmarks, each in a layout of :mod:`zoo.data.superres`; by default the
             test split of the data is scored.
-        names: Which, in this order.
-        method: Whose numbers of the paper stand beside ours.
-        distance: A perceptual distance to take too, which should not be what the model was trained by.
-        compare_with: Another model of the same scale to score beside: a name, a folder or a checkpoint.
-        every_n_steps: Also log ``val/psnr-y NAME`` of the first one in training; not by default.
+        names: Benchmarks, in the order of the table.
+        method: Method whose numbers in the paper are printed beside ours.
+        distance: Additional perceptual distance; should not be the one that the model was trained with.
+        compare_with: Another model of the same scale to score: a name, a folder or a checkpoint.
+        every_n_steps: Steps between two logs of the first benchmark's ``val/psnr-y NAME`` in training; None
+            scores in ``zoo test`` only.
     """
 
     def __init__(
@@ -69,53 +70,42 @@ class SuperResolutionScore(Callback):
         compare_with: str | None = None,
         every_n_steps: int | None = None,
     ) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
+        super().__init__(every_n_steps)
         if not names:
             raise UserError("SuperResolutionScore.names is empty; name at least one benchmark, such as Set5.")
         self.benchmarks, self.names, self.method = benchmarks, tuple(names), method
-        self.distance, self.compare_with, self.every_n_steps = distance, compare_with, every_n_steps
-        self._first: tuple[str, SampleSet] | None = None
+        self.distance, self.compare_with = distance, compare_with
+        self._first: dict[str, SampleSet] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the first benchmark, so that a missing one is told before the training and not in it."""
-        self._first = next(iter(self._sets(trainer, self.names[:1]).items())) if self.every_n_steps else None
+        """Find the first benchmark, so that a missing one fails before the training and not during it."""
+        self._first = self._sets(trainer, self.names[:1]) if self.every_n_steps else {}
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Measure the PSNR of the first benchmark every ``every_n_steps`` steps."""
-        if self._first is None or trainer.global_step % (self.every_n_steps or 1):
-            return
-        name, samples = self._first
-        scale = data_of(trainer).scale
-        model: Any = pl_module
-        values = scores(samples, {"generated": model.sample}, scale, None)["generated"]["psnr-y"]
-        found = {f"val/psnr-y {name}": fmean(values)}
-        # for monitors; written by hand because Lightning writes only where log_every_n_steps divides
-        pl_module.log_dict(found, logger=False)
-        for logger in trainer.loggers:
-            logger.log_metrics(found, step=trainer.global_step - 1)
+    def trend(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+        """Mean PSNR on the first benchmark."""
+        ((name, samples),) = self._first.items()
+        values = scores(samples, {"generated": module.sample}, data_of(trainer).scale, None)["generated"]
+        return {f"val/psnr-y {name}": fmean(values["psnr-y"])}
 
-    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Score every benchmark, record and print."""
-        data, model = data_of(trainer), pl_module
-        enlargers: dict[str, Enlarger] = {"generated": model.sample}  # type: ignore[dict-item]
+    def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
+        """Score every benchmark."""
+        data = data_of(trainer)
+        enlargers: dict[str, Enlarger] = {"generated": module.sample}
         protocol: dict[str, Any] = {"scale": data.scale, "channel": "Y", "border": data.scale, "bits": 8}
         if self.compare_with is not None:
             from zoo.checkpoints import load
 
             other = load(self.compare_with)
-            other.module.to(pl_module.device)
+            other.module.to(module.device)
             enlargers["compared"] = other.sample
             protocol["compared"] = {"origin": Path(other.origin).name, "step": other.config.get("step")}
         enlargers["bicubic"] = lambda low: enlarge(low, data.scale)
-        judge = PerceptualDistance(self.distance).to(pl_module.device) if self.distance else None
+        judge = PerceptualDistance(self.distance).to(module.device) if self.distance else None
         rows: list[Row] = []
         for name, samples in self._sets(trainer, self.names).items():
             found = scores(samples, enlargers, data.scale, judge)
             rows += self._rows(name, found, protocol | {"benchmark": name, "pictures": len(samples)}, judge)
-        publish(trainer, rows)
+        return Evaluation(rows)
 
     def _rows(
         self,
@@ -129,14 +119,13 @@ class SuperResolutionScore(Callback):
             for subject, values in found.items():
                 method = self.method if subject == "generated" else subject
                 paper = PAPER.get((method or "", name)) if protocol["scale"] == 4 else None
-                told = paper[kind == "ssim-y"] if paper else None
-                differs = DIFFERS if told and kind == "ssim-y" else None
+                printed = paper[kind == "ssim-y"] if paper else None
+                differs = DIFFERS if printed and kind == "ssim-y" else None
                 rows.append(
-                    Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, told, differs)
+                    Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, printed, differs)
                 )
         if judge is not None:
-            with_judge = {
-                **protocol,
+            with_judge = protocol | {
                 "network": judge.name,
                 "sha256": judge.sha256,
                 "channel": "RGB",
@@ -154,12 +143,7 @@ class SuperResolutionScore(Callback):
     def _sets(self, trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, SampleSet]:
         data = data_of(trainer)
         if self.benchmarks is None:
-            samples = data.split("test")
-            if samples is None:
-                raise UserError(
-                    "SuperResolutionScore needs a test split and this data has none; give it benchmarks."
-                )
-            return {"test": samples}
+            return {"test": self.split(trainer, "test")}
         sets: dict[str, SampleSet] = {}
         for name in names:
             folder = SuperResolutionFolder(
@@ -174,13 +158,13 @@ class SuperResolutionScore(Callback):
 def scores(
     samples: SampleSet, enlargers: dict[str, Enlarger], scale: int, judge: PerceptualDistance | None
 ) -> dict[str, dict[str, list[float]]]:
-    """What each enlarger reaches on each picture: by enlarger, then ``psnr-y``, ``ssim-y``, the judge's name.
+    """Scores of each enlarger on each image: by enlarger, then by ``psnr-y``, ``ssim-y``, the judge's name.
 
     Args:
-        samples: Low and high pictures, one size a sample.
-        enlargers: From (1,C,H,W) in [-1, 1] to (1,C,scale H,scale W).
-        scale: How many times larger; as many pixels are cut from each side for PSNR and SSIM.
-        judge: A perceptual distance, on the whole pictures.
+        samples: Pairs of low and high resolution; sizes may differ between samples.
+        enlargers: Functions from (1, C, H, W) in [-1, 1] to (1, C, scale H, scale W).
+        scale: Upscaling factor, and number of border pixels cropped for PSNR and SSIM.
+        judge: Perceptual distance, computed on whole images.
     """
     found: dict[str, dict[str, list[float]]] = {name: {"psnr-y": [], "ssim-y": []} for name in enlargers}
     device = None if judge is None else next(judge.parameters()).device
@@ -203,12 +187,12 @@ def data_of(trainer: pl.Trainer) -> SuperResolutionFolder | SceneTwins:
     """The trainer's data.
 
     Raises:
-        UserError: It is not for super-resolution.
+        UserError: The data is not for super-resolution.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, SuperResolutionFolder | SceneTwins):
         raise UserError(
-            f"SuperResolutionScore scores super-resolution and {type(data).__name__} is other data; "
-            "take it out of trainer.callbacks."
+            f"SuperResolutionScore needs data for super-resolution, not {type(data).__name__}; remove it "
+            "from trainer.callbacks."
         )
     return data

@@ -1,0 +1,64 @@
+"""Memorisation: the nearest features are found exactly, and copies are told from honest samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.metrics.formulas.memorisation import memorisation, memory_needed, nearest_features
+
+
+def features(count: int, width: int = 4, seed: int = 0) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_the_nearest_features_are_those_of_a_plain_loop(chunk: int) -> None:
+    train = features(23)
+    queries = torch.cat([features(9, seed=1), train[[19, 4]]])
+    distance, index = nearest_features(queries, train, chunk)
+    plain = [[math.dist(q, t) for t in train.tolist()] for q in queries.tolist()]
+    assert index.tolist() == [min(range(23), key=row.__getitem__) for row in plain]
+    wanted = torch.tensor([min(row) for row in plain], dtype=torch.float64)
+    torch.testing.assert_close(distance, wanted, rtol=0, atol=1e-7)
+
+
+def test_honest_samples_are_told_from_copies_and_from_a_mixture() -> None:
+    train, held_out = features(600), features(1_000, seed=1)
+    honest = memorisation(features(2_000, seed=2), held_out, train, chunk=300)
+    assert abs(honest.share - 0.01) < 0.008
+    assert honest.error == pytest.approx(math.sqrt(honest.share * (1 - honest.share) / 2_000))
+    ordered = sorted(honest.held_out.tolist())
+    assert ordered[9] <= honest.threshold <= ordered[10]
+    assert float((honest.held_out < honest.threshold).double().mean()) == 0.01
+    copies = memorisation(train[50:80], held_out, train)
+    assert copies.share == 1 and copies.nearest.tolist() == list(range(50, 80))
+    mixed = memorisation(torch.cat([train[:100] + 1e-3, 50 + features(100)]), held_out, train)
+    assert mixed.share == 0.5
+    assert len(mixed.generated) == 200 and len(mixed.held_out) == 1_000
+
+
+def test_memory_is_that_of_the_features_and_bounded_work() -> None:
+    small, large = (memory_needed(n, n, n, dimension=2048) for n in (10_000, 20_000))
+    assert large - small == 3 * features(10_000, 1).nbytes * 2048
+    assert memory_needed(0, dimension=2048) < 2**26
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: nearest_features(features(3, 4), features(3, 5)), r"\(3, 5\), not \(N, 4\)"),
+        (lambda: nearest_features(features(3, 4)[0], features(3, 4)), r"Query features have shape \(4,\)"),
+        (lambda: nearest_features(features(3, 4), features(0, 4)), "3 query and 0 training"),
+        (lambda: nearest_features(features(3, 4), features(3, 4) * math.nan), "Training features have NaN"),
+        (lambda: memorisation(features(3), features(99), features(9)), "^99 held-out.*at least 100"),
+    ],
+)
+def test_features_that_cannot_be_searched_are_refused(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        call()
