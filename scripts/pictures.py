@@ -18,12 +18,13 @@ from torch import Tensor
 import zoo
 from zoo.cli import main
 from zoo.data.base import Batch, DataModule, collate
-from zoo.data.label_maps import LabelMapFolder
-from zoo.data.pairs import PairFolder, ScenePairs
-from zoo.data.superres_files import enlarge, shrink
+from zoo.data.label_maps.module import LabelMapFolder
+from zoo.data.pairs.module import PairFolder
+from zoo.data.pairs.world import ScenePairs
+from zoo.data.superres.files import enlarge, shrink
 from zoo.data.worlds import scenes
-from zoo.files import write_picture
-from zoo.pictures import grid
+from zoo.drawing.sheets import grid
+from zoo.files.pictures import write_picture
 
 IMG = Path(__file__).parents[1] / "docs" / "cards" / "img"
 SCALE, WINDOW = 4, 112

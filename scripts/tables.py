@@ -62,7 +62,7 @@ def protocol(row: dict[str, Any]) -> str:
 def sets(contract: str) -> str:
     """A row per public data set of a contract: its terms, how to download it and how to read it."""
     from zoo.data.sources import SOURCES, terms
-    from zoo.downloads import readable
+    from zoo.files.downloads import readable
 
     head = ("name", "what", "how much", "licence", "terms", "download", "reader")
     rows = []

@@ -19,7 +19,7 @@ from zoo import checkpoints
 from zoo.checkpoints import CONFIG, WEIGHTS, Pretrained, export, load
 from zoo.data.base import Batch, DataModule, SampleSet, Split
 from zoo.errors import UserError
-from zoo.files import sha256
+from zoo.files.writing import sha256
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 

@@ -16,7 +16,7 @@ from games import Data, Game, Points, weights
 from zoo import cli
 from zoo.data.base import SampleSet, Split
 from zoo.errors import UserError
-from zoo.guards import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
 from zoo.training import build, newest_checkpoint
 
 RECIPE: dict[str, Any] = {
@@ -234,7 +234,7 @@ def test_full_disk(recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         file.write(b"half of it")
         raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 704 vs 598")
 
-    monkeypatch.setattr("zoo.guards.torch.save", full)
+    monkeypatch.setattr("zoo.files.checkpoints.torch.save", full)
     assert zoo("fit", "--config", recipe) == 1
     said = message(capsys)
     assert "Could not save" in said and "disk is full" in said

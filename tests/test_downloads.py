@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import downloads
-from zoo.downloads import download, extract, refusal
 from zoo.errors import UserError
+from zoo.files import archives, downloads
+from zoo.files.archives import extract
+from zoo.files.downloads import download, refusal
 
 BODY = bytes(range(256)) * 400
 HASH = hashlib.sha256(BODY).hexdigest()
@@ -578,7 +579,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bombs[2].write_bytes(gzip.compress(zeros))
     for bomb in bombs:
         attacked(bomb, tmp_path / "out", "unpacks to more than 1.0 MB", max_bytes=1_000_000)
-    monkeypatch.setattr(downloads, "LEAST_CAP", 0)
+    monkeypatch.setattr(archives, "LEAST_CAP", 0)
     for bomb in bombs:  # 3 MB from 3 kB
         attacked(bomb, tmp_path / "out", "too much for its size")
 
@@ -593,7 +594,7 @@ def test_a_zip_whose_head_lies_about_its_size(tmp_path: Path) -> None:
 
 
 def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MAX_FILES", 3)
+    monkeypatch.setattr(archives, "MAX_FILES", 3)
     names = [(f"{i}", b"") for i in range(4)]
     attacked(tar_of(tmp_path / "a.tar.gz", list(names)), tmp_path / "out", "more than 3 files")
     attacked(zip_of(tmp_path / "b.zip", list(names)), tmp_path / "out", "more than 3 files")

@@ -12,9 +12,10 @@ import tifffile
 import torch
 from PIL import Image
 
-from zoo import files
 from zoo.errors import UserError
-from zoo.files import read_array, read_labels, read_picture, sha256, to_tensor, write_picture
+from zoo.files import writing
+from zoo.files.pictures import read_array, read_labels, read_picture, to_tensor, write_picture
+from zoo.files.writing import sha256
 
 EXACT = [
     *((".png", bits, channels) for bits in (8, 16) for channels in (1, 2, 3, 4)),
@@ -204,7 +205,7 @@ def test_missing_and_unwritable_places_are_named(tmp_path):
             read(tmp_path / "gone.png")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/x\.txt"):
-        files.write_text(tmp_path / "file" / "x.txt", "text")
+        writing.write_text(tmp_path / "file" / "x.txt", "text")
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -252,7 +253,7 @@ def test_a_jpeg_comes_close(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "x.txt"
-    files.write_text(path, "old ü")
+    writing.write_text(path, "old ü")
     assert path.read_text(encoding="utf-8") == "old ü"
 
     def no_space(*_: object) -> None:
@@ -260,13 +261,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
     monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(UserError, match=r"x\.txt.*No space"):
-        files.write_text(path, "new")
+        writing.write_text(path, "new")
     assert [p.name for p in path.parent.iterdir()] == ["x.txt"]
     assert path.read_text(encoding="utf-8") == "old ü"
 
 
 def test_written_files_have_the_usual_rights(tmp_path):
-    files.write_bytes(tmp_path / "x", b"1")
+    writing.write_bytes(tmp_path / "x", b"1")
     (tmp_path / "y").write_bytes(b"1")
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == stat.S_IMODE((tmp_path / "y").stat().st_mode)
 

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from zoo.adversarial import AdversarialModule
 from zoo.data.base import DataModule
-from zoo.data.images import Digits
-from zoo.data.pairs import ScenePairs
-from zoo.data.superres import SceneTwins
+from zoo.data.images.module import Digits
+from zoo.data.pairs.world import ScenePairs
+from zoo.data.superres.world import SceneTwins
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD

@@ -20,7 +20,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from zoo.errors import UserError
-from zoo.guards import AtomicCheckpointIO, read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
+from zoo.guards import AtomicCheckpointIO
 
 Make = Callable[..., pl.Trainer]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from zoo.pictures import PALETTE, grid, label_colours, mosaic, scatter, to_rgb
+from zoo.drawing.sheets import PALETTE, grid, label_colours, mosaic, scatter, to_rgb
 
 
 def colour(rgb: tuple[int, int, int]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo import recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
-from zoo.guards import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
 from zoo.training import build
 
 RECIPES = {recipe.name: recipe.path for recipe in recipes.all_recipes()}

@@ -27,8 +27,9 @@ from torch import Tensor
 import zoo.models
 from zoo.adversarial import PLAYERS, AdversarialModule, Player
 from zoo.errors import UserError
-from zoo.files import sha256, write_bytes, write_text
-from zoo.guards import CHECKPOINT_FORMAT, read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
+from zoo.files.writing import sha256, write_bytes, write_text
+from zoo.guards import CHECKPOINT_FORMAT
 from zoo.recipes import bundled
 
 FORMAT = 1

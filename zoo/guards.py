@@ -7,9 +7,7 @@ under a plain ``Trainer().fit(module, data)`` alike. A guard never changes what 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import platform
 import signal
@@ -26,19 +24,12 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.errors import UserError
+from zoo.files.checkpoints import read_checkpoint, write_checkpoint
+from zoo.seeds import global_seed, mix
 
 CHECKPOINT_FORMAT = 1
-
-
-def mix(*parts: object) -> int:
-    """Hash any parts to a seed of 56 bits, the same on every machine (Python's ``hash`` is not)."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
-
-
-def global_seed() -> int:
-    """The seed that ``seed_everything`` set, 0 when nobody did."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 class GuardedModule(pl.LightningModule):
@@ -242,7 +233,7 @@ class Record(Callback):
         recipe = Path(trainer.log_dir or ".") / "config.yaml"  # the command has written it
         self._record: dict[str, Any] = {
             "format": CHECKPOINT_FORMAT,
-            "class": f"{type(pl_module).__module__}.{type(pl_module).__qualname__}",
+            "class": public_path(type(pl_module)),
             "command": _command(),
             "seed": global_seed(),
             "environment": environment(),
@@ -296,7 +287,7 @@ def environment() -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write beside the target, flush to disk, rename: whatever happens, the old file or the new one is whole.
+    """Lightning's interface to :mod:`zoo.files.checkpoints`.
 
     Lightning stages in ``$TMPDIR`` and moves, which is a plain copy where that is another file system.
     """
@@ -304,60 +295,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Save ``checkpoint`` at ``path``.
-
-        Raises:
-            UserError: The disk is full or not writable; names the file. What stood there is still there.
-        """
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob("*.ckpt.*.tmp"):  # of a run that was killed while it saved
-            stale.unlink(missing_ok=True)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # torch reports a full disk as a RuntimeError about positions
-            raise UserError(
-                f"Could not save {target}: the disk is full or not writable "
-                f"({_megabytes_free(target.parent)} MB free). Earlier checkpoints are "
-                "untouched; make room and go on with --resume auto."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write atomically; see :func:`zoo.files.checkpoints.write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Load with ``weights_only=True``, whoever asks: a stranger's pickle is never run."""
+        """Load with ``weights_only=True``, whoever asks: a stranger's pickle is never unpickled."""
         return read_checkpoint(Path(path), map_location)
-
-
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a training checkpoint safely.
-
-    Raises:
-        UserError: The file is missing, truncated, no checkpoint, or holds more than plain values and tensors.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}.")
-    try:
-        content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{path} is not a whole, safe checkpoint ({type(error).__name__}); use another one."
-        ) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise UserError(f"{path} holds no state_dict: it is not a training checkpoint of this zoo.")
-    return content
-
-
-def _megabytes_free(folder: Path) -> int:
-    status = os.statvfs(folder)
-    return math.floor(status.f_bavail * status.f_frsize / 1e6)

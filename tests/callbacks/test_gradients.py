@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
 from zoo.callbacks.gradients import GradientNorms, gradient_norms
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.models.gan import GAN
 
 

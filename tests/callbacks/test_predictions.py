@@ -11,9 +11,9 @@ from torch import Tensor
 
 from zoo.adversarial import Batch
 from zoo.callbacks.predictions import PictureWriter
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
-from zoo.files import read_picture
+from zoo.files.pictures import read_picture
 
 
 class Copy(Game):

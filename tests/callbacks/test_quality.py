@@ -17,8 +17,8 @@ from lightning.pytorch.loggers import CSVLogger
 
 from zoo.callbacks.quality import ImageQuality
 from zoo.checkpoints import load
-from zoo.data.images import Digits
-from zoo.data.pairs import ScenePairs
+from zoo.data.images.module import Digits
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork, Features, as_rgb

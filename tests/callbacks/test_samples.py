@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch
 from zoo.callbacks.samples import SampleGrid, fixed_batch, layout
-from zoo.data.images import Digits
-from zoo.data.superres import SuperResolutionFolder
+from zoo.data.images.module import Digits
+from zoo.data.superres.module import SuperResolutionFolder
 from zoo.errors import UserError
-from zoo.files import read_picture, write_picture
+from zoo.files.pictures import read_picture, write_picture
 from zoo.models.gan import GAN
 from zoo.models.srgan import SRGAN
 

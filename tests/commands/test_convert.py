@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo.cli import main
-from zoo.files import write_picture
+from zoo.files.pictures import write_picture
 from zoo.models.srgan import SRGAN
 
 

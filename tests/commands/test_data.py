@@ -13,7 +13,7 @@ import yaml
 
 from zoo.commands import data
 from zoo.errors import UserError
-from zoo.files import read_picture, to_tensor, write_picture
+from zoo.files.pictures import read_picture, to_tensor, write_picture
 
 
 def call(*arguments: object) -> int:
@@ -233,7 +233,7 @@ def test_show_draws_points(tmp_path):
     [
         ({}, r"names no data class"),
         ({"class_path": "zoo.data.images.Imagefolder"}, r"Imagefolder"),
-        ({"class_path": "zoo.files.Path"}, r"is no data class"),
+        ({"class_path": "zoo.errors.UserError"}, r"is no data class"),
         ({"class_path": "zoo.data.images.ImageFolder", "init_args": {"root": ".", "rot": 1}}, r"rot"),
     ],
 )

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zoo import downloads
 from zoo.cli import main
 from zoo.commands.data import get
 from zoo.commands.data import list as list_
 from zoo.data.sources import SOURCES, RemoteFile, Source, contracts
+from zoo.files import downloads
 
 ROOT = Path(__file__).parents[2]
 

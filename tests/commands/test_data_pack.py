@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from zoo.cli import main
-from zoo.files import write_gif, write_picture
+from zoo.files.films import write_gif
+from zoo.files.pictures import write_picture
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ model:
   class_path: zoo.models.gan.GAN
   init_args: {{shape: [3, 8, 8], hidden: 4, maxout_units: 4}}
 data:
-  class_path: zoo.data.images.ImageFolder
+  class_path: zoo.data.images.module.ImageFolder
   init_args: {{root: {root}, size: 8, hold_out: 4, batch_size: 3, packed: {str(packed).lower()}}}
 trainer: {{max_steps: 2, limit_val_batches: 0}}
 """

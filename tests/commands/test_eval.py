@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo.checkpoints import load
 from zoo.cli import main
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.features.choose import feature_network
 from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.scores import measure
@@ -86,7 +86,7 @@ def small() -> GAN:
     return GAN(shape=(1, 8, 8), latent_dim=4, hidden=16, generator_scale=0.5, maxout_units=4, maxout_pieces=2)
 
 
-DIGITS = "data:\n  class_path: zoo.data.images.Digits\n"
+DIGITS = "data:\n  class_path: zoo.data.images.module.Digits\n"
 NETWORKS = ("fd-digits", "is-digits")
 
 
@@ -227,7 +227,7 @@ def test_a_translator_is_scored_on_the_split_that_it_did_not_learn(
         levels=4, width=4, discriminator_width=4, receptive_field=16, in_channels=1, out_channels=3
     )
     recipe = (
-        "data:\n  class_path: zoo.data.pairs.ScenePairs\n"
+        "data:\n  class_path: zoo.data.pairs.world.ScenePairs\n"
         "  init_args: {size: 32, source: edges, train_length: 4, eval_length: 5}\n"
     )
     run = run_folder("run", module, recipe)
@@ -288,7 +288,7 @@ def test_what_it_cannot_be_scored_against(capsys: pytest.CaptureFixture[str]) ->
 def test_a_split_that_the_data_lack(capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("train", "test"):
         digits(f"data/{split}", 0, 20)
-    recipe = "data:\n  class_path: zoo.data.images.ImageFolder\n"
+    recipe = "data:\n  class_path: zoo.data.images.module.ImageFolder\n"
     run = run_folder("run", small(), recipe + "  init_args: {root: data, size: 8, channels: 1}\n")
     told = refused(capsys, str(run), "--protocol", "fd-digits", "--split", "val")
     assert "ImageFolder has no val split; choose another" in told

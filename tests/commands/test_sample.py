@@ -15,10 +15,10 @@ from torch import Tensor
 
 from zoo.checkpoints import Pretrained, describe, write
 from zoo.cli import main
-from zoo.data.clip_files import look, read_frames
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.data.worlds import scenes
-from zoo.files import read_array, read_picture, to_tensor, write_picture
+from zoo.files.films import look, read_frames
+from zoo.files.pictures import read_array, read_picture, to_tensor, write_picture
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD

@@ -7,7 +7,7 @@ import torch
 from games import Data, Points
 
 from zoo.data.base import Loader, OrderedSampler, collate, stack, to_floats
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 
 

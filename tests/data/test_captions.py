@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 from zoo.data import packs
-from zoo.data.avatar_words import avataaar, colour_name, face
-from zoo.data.caption_files import read_folder
-from zoo.data.caption_sets import CUB, Avatars, COCOCaptions, DungeonTiles, Emoji, OxfordFlowers, Stamps
-from zoo.data.captions import CaptionFolder, SceneCaptions
+from zoo.data.captions.avatar_words import avataaar, colour_name, face
+from zoo.data.captions.files import read_folder
+from zoo.data.captions.module import CaptionFolder
+from zoo.data.captions.sets import CUB, Avatars, COCOCaptions, DungeonTiles, Emoji, OxfordFlowers, Stamps
+from zoo.data.captions.world import SceneCaptions
 from zoo.data.worlds import scenes
+from zoo.drawing.sheets import captioned
 from zoo.errors import UserError
-from zoo.pictures import captioned
 
 
 @pytest.fixture(autouse=True)
@@ -598,7 +599,7 @@ def test_coco(tmp_path: Path, year: int) -> None:
     assert said["research_only"] is True and said["name"] == "COCO captions"
     assert CaptionFolder.recognises(tmp_path)
     found = CaptionFolder.check(tmp_path)
-    assert found.class_path == "zoo.data.caption_sets.COCOCaptions" and not found.errors
+    assert found.class_path == "zoo.data.captions.COCOCaptions" and not found.errors
     assert found.samples == {"train": 3, "test": 2}
 
 

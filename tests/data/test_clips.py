@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data import clip_files
-from zoo.data.clip_files import look, read_frames
-from zoo.data.clip_sets import MovingDigits, MovingMNIST, SpriteClips
-from zoo.data.clips import ClipFolder, ClipWorld
+from zoo.data.clips.module import ClipFolder
+from zoo.data.clips.sets import MovingDigits, MovingMNIST, SpriteClips
+from zoo.data.clips.world import ClipWorld
+from zoo.drawing.sheets import strip
 from zoo.errors import UserError
-from zoo.files import write_picture
-from zoo.pictures import strip
+from zoo.files import films
+from zoo.files.films import look, read_frames
+from zoo.files.pictures import write_picture
 
 SIDE = 48
 CODECS: dict[str, tuple[str, dict[str, str]]] = {
@@ -165,7 +166,7 @@ def test_samples_do_not_depend_on_what_was_read_before(tmp_path: Path) -> None:
     train = data.split("train")
 
     def fresh(index: int) -> torch.Tensor:
-        clip_files._kept.open = None
+        films._kept.open = None
         return train.load(index)["film"]
 
     alone = [fresh(index) for index in range(len(train))]
@@ -182,8 +183,8 @@ def test_the_next_clip_goes_on_from_where_the_last_one_ended(
 ) -> None:
     video = look(write_video(tmp_path / "film.gif", count=40))  # no key frame but the first is sought
     opened: list[Path] = []
-    shown = clip_files._shown
-    monkeypatch.setattr(clip_files, "_shown", lambda path, start: opened.append(path) or shown(path, start))
+    shown = films._shown
+    monkeypatch.setattr(films, "_shown", lambda path, start: opened.append(path) or shown(path, start))
     for first in range(0, 40, 4):
         assert [number_of(frame) for frame in read_frames(video, [first, first + 2])] == [first, first + 2]
     assert len(opened) == 1
@@ -198,8 +199,8 @@ def test_beyond_the_next_key_frame_it_begins_anew_there(
 ) -> None:
     video = look(write_video(tmp_path / "film.mp4", count=60))  # a key frame in nine at least
     starts: list[int | None] = []
-    shown = clip_files._shown
-    monkeypatch.setattr(clip_files, "_shown", lambda path, start: starts.append(start) or shown(path, start))
+    shown = films._shown
+    monkeypatch.setattr(films, "_shown", lambda path, start: starts.append(start) or shown(path, start))
     for number in (0, 2, 49, 51, 50):
         assert [number_of(frame) for frame in read_frames(video, [number])] == [number]
     assert len(starts) == 3 and starts[0] is None and starts[1] == starts[2] is not None
@@ -210,11 +211,11 @@ def test_another_process_neither_uses_nor_closes_what_was_open(
 ) -> None:
     video = look(write_video(tmp_path / "film.gif", count=12))
     list(read_frames(video, [0, 1]))
-    last: Any = clip_files._kept.open
-    monkeypatch.setattr(clip_files.os, "getpid", lambda: -1)
+    last: Any = films._kept.open
+    monkeypatch.setattr(films.os, "getpid", lambda: -1)
     assert [number_of(frame) for frame in read_frames(video, [4])] == [4]
-    assert clip_files._kept.open is not None and clip_files._kept.open.frames is not last.frames
-    assert clip_files._inherited.pop() is last
+    assert films._kept.open is not None and films._kept.open.frames is not last.frames
+    assert films._inherited.pop() is last
     assert last.frames.gi_frame is not None, "it was closed"
 
 
@@ -222,13 +223,13 @@ def test_a_worker_does_not_touch_what_was_open_before_it(tmp_path: Path) -> None
     write_video(tmp_path / "train" / "film.mp4", 60)
     data = ClipFolder(str(tmp_path), past=1, future=1, size=16, load_size=0, batch_size=5, seed=3)
     train = data.split("train")
-    films = [train.load(index)["film"] for index in range(3)]
-    assert clip_files._kept.open is not None
+    cut = [train.load(index)["film"] for index in range(3)]
+    assert films._kept.open is not None
     data.num_workers = 2
     batches = list(data.train_dataloader())
     assert len(batches) == 6
-    films.append(train.load(3)["film"])  # goes on here with what was open before the fork
-    assert [number_of(film[0]) for film in films] == [0, 2, 4, 6]
+    cut.append(train.load(3)["film"])  # goes on here with what was open before the fork
+    assert [number_of(film[0]) for film in cut] == [0, 2, 4, 6]
 
 
 def test_a_phone_that_was_held_upright(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from test_domains import idx
 from test_image_sets import svhn
 
-from zoo.data.domain_sets import PublishedMNISTM, SVHNToMNIST
+from zoo.data.domains.sets import PublishedMNISTM, SVHNToMNIST
 from zoo.errors import UserError
 
 

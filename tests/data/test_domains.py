@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data.domain_files import opaque, squared
-from zoo.data.domains import DigitsToMNISTM, DomainFolders, FacesToEmoji
+from zoo.data.domains.files import opaque, squared
+from zoo.data.domains.module import DomainFolders
+from zoo.data.domains.world import DigitsToMNISTM, FacesToEmoji
 from zoo.data.worlds import faces
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files.pictures import write_picture
 
 
 def folders(root: Path, sources: int = 20, targets: int = 30) -> Path:

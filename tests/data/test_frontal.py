@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo.data.frontal import FrontalFolder, FrontalWorld, patch_centres
+from zoo.data.frontal.module import FrontalFolder, patch_centres
+from zoo.data.frontal.world import FrontalWorld
 from zoo.data.worlds import faces
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files.pictures import write_picture
 
 HEAD = "file,identity,yaw,expression"
 POINTS = ",".join(f"x{i},y{i}" for i in range(5))

@@ -11,7 +11,7 @@ import scipy.io
 import torch
 
 from zoo.data import packs
-from zoo.data.image_sets import CIFAR10, SVHN
+from zoo.data.images.sets import CIFAR10, SVHN
 from zoo.errors import UserError
 
 NAMES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
-from zoo.data.images import MNIST, Digits, ImageFolder, with_channels
+from zoo.data.images.module import MNIST, Digits, ImageFolder, with_channels
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files.pictures import write_picture
 
 
 def epoch(data: DataModule, split: str = "train") -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from zoo.data.base import to_floats
-from zoo.data.label_maps import LabelMapFolder
-from zoo.data.pairs import ScenePairs
+from zoo.data.label_maps.module import LabelMapFolder
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES
-from zoo.files import to_tensor, write_picture
+from zoo.files.pictures import to_tensor, write_picture
 
 PALETTE = {"sky": (70, 130, 180), "road": (128, 64, 128), "car": (0, 0, 142), "grass": (0, 0, 143)}
 COLOURS = np.array(list(PALETTE.values()), np.uint8)

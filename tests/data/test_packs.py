@@ -14,11 +14,12 @@ import torch
 
 from zoo.data import packs
 from zoo.data.base import DataModule, Sample, SampleSet, Split
-from zoo.data.images import ImageFolder
+from zoo.data.images.module import ImageFolder
 from zoo.data.packs import INDEX, Pack, PackKey
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
-from zoo.files import cache_folder, write_picture
+from zoo.files.pictures import write_picture
+from zoo.files.writing import cache_folder
 
 
 @pytest.fixture(autouse=True)

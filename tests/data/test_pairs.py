@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data import base, pair_files
-from zoo.data.pairs import PairFolder
+from zoo.data import base
+from zoo.data.pairs import files as pair_files
+from zoo.data.pairs.module import PairFolder
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
-from zoo.files import to_tensor, write_picture
+from zoo.files.pictures import to_tensor, write_picture
 
 
 def coordinates(side: int, channel: int, bits: int = 8) -> np.ndarray:

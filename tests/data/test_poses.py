@@ -13,12 +13,21 @@ from PIL import Image
 
 from zoo.data.base import to_values
 from zoo.data.packs import write
-from zoo.data.pose_files import read_people
-from zoo.data.poses import PoseFolder, PoseWorld, find_pairs
-from zoo.data.skeletons import COCO, OPENPOSE, Skeleton, draw_pose, keypoint_maps, pose_mask, to_openpose
+from zoo.data.poses.files import read_people
+from zoo.data.poses.module import PoseFolder, find_pairs
+from zoo.data.poses.skeletons import (
+    COCO,
+    OPENPOSE,
+    Skeleton,
+    draw_pose,
+    keypoint_maps,
+    pose_mask,
+    to_openpose,
+)
+from zoo.data.poses.world import PoseWorld
 from zoo.data.worlds import people
 from zoo.errors import UserError
-from zoo.files import read_array, write_picture
+from zoo.files.pictures import read_array, write_picture
 
 HEAD = "image,identity," + ",".join(f"{name}_x,{name}_y" for name in COCO)
 BODY = [(16 + (k % 3) * 4, 4 + 3 * k) for k in range(17)]  # any points inside 32 x 64

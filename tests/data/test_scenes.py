@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zoo.data.base import Split, collate
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.data.worlds.scenes import CLASSES, PALETTE, Scene, draw
 from zoo.errors import UserError
 from zoo.features.segmenter import palette_labels

@@ -24,8 +24,9 @@ from zoo.data.sources import (
     is_present,
     read,
 )
-from zoo.downloads import is_archive, refusal
 from zoo.errors import UserError
+from zoo.files.archives import is_archive
+from zoo.files.downloads import refusal
 
 CONTRACTS = set(FOLDERS) - {"label maps"}  # label maps are pairs
 
@@ -132,7 +133,7 @@ def test_defaults_and_short_forms(tmp_path: Path) -> None:
   files:
     - {path: sub/owls.zip, size: 1_000, parts: {owls: ""}}
     - {urls: ["https://c.example/more.tgz?download=1"], size: 24, unpack: false}
-  reader: zoo.data.images.ImageFolder
+  reader: zoo.data.images.module.ImageFolder
 """
     owls = read(write(tmp_path, MINIMAL + text.lstrip("\n")))["owls"]
     assert owls.contract == "frontal faces"

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data.poses import PoseFolder, Sprites
-from zoo.data.sprites import ACTIONS, CHARACTERS, PARTS, SpriteSheets, on_black
+from zoo.data.poses.module import PoseFolder
+from zoo.data.poses.sets import Sprites
+from zoo.data.poses.sprites import ACTIONS, CHARACTERS, PARTS, SpriteSheets, on_black
 from zoo.errors import UserError
 
 COLOURS = {"body": 10, "bottomwear": 50, "topwear": 90, "hair": 130, "shoes": 170}

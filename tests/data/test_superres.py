@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from zoo.data.base import collate, to_floats
-from zoo.data.superres import SceneTwins, SuperResolutionFolder
-from zoo.data.superres_files import find_twins, shrink
+from zoo.data.superres.files import find_twins, shrink
+from zoo.data.superres.module import SuperResolutionFolder
+from zoo.data.superres.world import SceneTwins
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
-from zoo.files import read_array, to_tensor, write_picture
+from zoo.files.pictures import read_array, to_tensor, write_picture
 
 
 def photo(height: int, width: int, seed: int = 0, channels: int = 3, bits: int = 8) -> np.ndarray:

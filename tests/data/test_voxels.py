@@ -12,12 +12,14 @@ import scipy.io
 import torch
 
 from zoo.data.base import collate
-from zoo.data.voxel_files import fitted, read_grid, read_mesh, read_voxels, voxelised, write_binvox
-from zoo.data.voxel_folders import find_layout
-from zoo.data.voxels import FurnitureWorld, ModelNetChairs, VoxelFolder, turned
+from zoo.data.voxels.files import find_layout
+from zoo.data.voxels.module import VoxelFolder, turned
+from zoo.data.voxels.sets import ModelNetChairs
+from zoo.data.voxels.world import FurnitureWorld
 from zoo.data.worlds import furniture
+from zoo.drawing.voxels import turning, voxel_sheet
 from zoo.errors import UserError
-from zoo.voxel_pictures import turning, voxel_sheet
+from zoo.files.voxels import fitted, read_grid, read_mesh, read_voxels, voxelised, write_binvox
 
 CUBE = """OFF
 8 6 0

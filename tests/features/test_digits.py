@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.errors import UserError
 from zoo.features import digits
 from zoo.features.digits import PLANS, Kind, Plan, card, classifier, main, read, score

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.features import face_identity
 from zoo.features.face_identity import SHA256, FaceIdentity, FaceNet, dequantised, fitted, folded
-from zoo.files import read_array
+from zoo.files.pictures import read_array
 
 NAMES = ("face_recognition_model.bin", "face_recognition_model-weights_manifest.json")
 STAGES = [(32, 3), (64, 3), (128, 2), (256, 2)]

@@ -25,7 +25,7 @@ from zoo.features.inception import (
     read_state,
 )
 from zoo.features.resizing import tf1_bilinear
-from zoo.files import sha256
+from zoo.files.writing import sha256
 
 
 @pytest.fixture(scope="module")

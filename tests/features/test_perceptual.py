@@ -17,7 +17,7 @@ from torchvision.models import alexnet
 from zoo.errors import UserError
 from zoo.features import perceptual
 from zoo.features.perceptual import PLANS, Distance, PerceptualDistance, PerceptualNet, check, renamed
-from zoo.files import sha256
+from zoo.files.writing import sha256
 
 NAMES: tuple[Distance, ...] = get_args(Distance)
 needs_st = pytest.mark.skipif(find_spec("stlpips_pytorch") is None, reason="pip install stlpips-pytorch")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import collate
-from zoo.data.images import Digits
-from zoo.data.pairs import ScenePairs
+from zoo.data.images.module import Digits
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.metrics import closeness
 from zoo.metrics.closeness import PerceptualScore

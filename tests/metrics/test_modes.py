@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import Batch, SampleSet
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.errors import UserError
-from zoo.files import read_picture
+from zoo.files.pictures import read_picture
 from zoo.metrics.neighbours import NearestNeighbours, nearest
 
 

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from torch import Tensor
 
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.errors import UserError
 from zoo.metrics.parzen import ParzenWindow, choose_sigma, log_likelihood, sigma_grid
 

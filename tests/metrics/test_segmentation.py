@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from zoo.data.pairs import PairFolder, ScenePairs
+from zoo.data.pairs.module import PairFolder
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.metrics import segmentation

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from zoo.checkpoints import describe, write
 from zoo.data.base import find_root
-from zoo.data.pairs import ScenePairs
-from zoo.data.superres import SceneTwins, SuperResolutionFolder
-from zoo.data.superres_files import enlarge
+from zoo.data.pairs.world import ScenePairs
+from zoo.data.superres.files import enlarge
+from zoo.data.superres.module import SuperResolutionFolder
+from zoo.data.superres.world import SceneTwins
 from zoo.errors import UserError
-from zoo.files import to_array
+from zoo.files.pictures import to_array
 from zoo.metrics import super_resolution
 from zoo.metrics.super_resolution import SuperResolutionScore, scores
 from zoo.models.srgan import SRGAN

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.data.points import Points
 from zoo.errors import UserError
 from zoo.losses import nonsaturating, saturating

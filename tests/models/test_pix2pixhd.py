@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from zoo.callbacks.styles import KeepStyles
 from zoo.checkpoints import describe, load, write
-from zoo.data.pairs import ScenePairs
+from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.models.pix2pixhd import Pix2PixHD, averages, borders, feature_matching, halved
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.adversarial import AdversarialModule, Batch
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
-from zoo.files import write_text
+from zoo.files.writing import write_text
 
 LOOKS = 10  # the median of so many decides: one odd batch is not heard, and a run's beginning is forgotten
 WON, LOST, BALANCED = 0.02, 1.5, (0.1, 1.0)

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import write_picture
+from zoo.files.pictures import write_picture
 
 
 class PictureWriter(Callback):

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from zoo.adversarial import AdversarialModule, Batch
 from zoo.data.base import DataModule, collate
+from zoo.drawing.sheets import grid, mosaic, scatter
 from zoo.errors import UserError
-from zoo.files import write_bytes, write_picture
-from zoo.pictures import grid, mosaic, scatter
+from zoo.files.pictures import write_picture
+from zoo.files.writing import write_bytes
 
 SMALLEST = 48  # pixels of a tile in a mosaic: 8x8 digits would be specks
 POINTS = 1000  # samples of a scatter plot: fewer do not show a density

@@ -60,7 +60,7 @@ def convert(
         UserError: The file is not a state dict that the paper's module recognises.
     """
     from zoo.checkpoints import build, describe, is_paper_class, paper_module, portable, write
-    from zoo.files import sha256
+    from zoo.files.writing import sha256
     from zoo.guards import environment
 
     module = paper_module(paper)

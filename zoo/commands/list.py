@@ -94,8 +94,18 @@ def checkpoints() -> list[Entry]:
 def sources(folder: str) -> list[tuple[str, ast.Module]]:
     """Name and syntax tree of each module in ``zoo/<folder>``, by name; private ones are left out."""
     root = Path(recipes.__file__).parent / folder
-    paths = sorted(path for path in root.glob("*.py") if not path.name.startswith("_"))
-    return [(path.stem, ast.parse(path.read_text(encoding="utf-8"), str(path))) for path in paths]
+    paths = sorted(
+        path
+        for path in root.glob("**/*.py")
+        if not path.name.startswith("_") and path.parent.name != "worlds"
+    )
+    names = [
+        path.relative_to(root).with_suffix("").parts[0] for path in paths
+    ]  # a package stands for its files
+    return [
+        (name, ast.parse(path.read_text(encoding="utf-8"), str(path)))
+        for name, path in zip(names, paths, strict=True)
+    ]
 
 
 def _classes(folder: str) -> list[Entry]:

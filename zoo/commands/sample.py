@@ -82,9 +82,9 @@ def run(args: argparse.Namespace) -> int:
 def _from_noise(model: Pretrained, args: argparse.Namespace) -> int:
     import torch
 
-    from zoo.files import write_picture
+    from zoo.drawing.sheets import mosaic, scatter
+    from zoo.files.pictures import write_picture
     from zoo.metrics.scoring.subjects import AT_ONCE
-    from zoo.pictures import mosaic, scatter
 
     number = 64 if args.number is None else args.number
     if number < 1:
@@ -119,8 +119,8 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import track
 
-    from zoo.files import write_picture
-    from zoo.pictures import grid
+    from zoo.drawing.sheets import grid
+    from zoo.files.pictures import write_picture
 
     sources = _sources(args.inputs, args.name, videos=model.scale > 1)
     if args.compare and any(map(_is_video, sources)):
@@ -163,7 +163,7 @@ def _from_pictures(model: Pretrained, args: argparse.Namespace) -> int:
 
 def _made(path: Path, model: Pretrained, seed: int) -> tuple[Tensor, Tensor, Any]:
     """The picture of a file, what the model makes of it, and the bits of the file."""
-    from zoo.files import read_array, to_tensor
+    from zoo.files.pictures import read_array, to_tensor
 
     if model.scale == 1:
         picture, bits = _read(path, model)
@@ -186,7 +186,7 @@ def _painted(path: Path, model: Pretrained, args: argparse.Namespace) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from zoo.pictures import grid
+    from zoo.drawing.sheets import grid
     from zoo.use.label_edits import Painting, edited, read_things
 
     classes: list[str] = model.config["data"]["preprocessing"]["classes"]
@@ -226,7 +226,7 @@ def _enlarge_video(model: Pretrained, source: Path, target: Path) -> None:
 
 
 def _is_video(path: Path) -> bool:
-    from zoo.data.clip_files import VIDEO_SUFFIXES
+    from zoo.files.films import VIDEO_SUFFIXES
 
     return path.suffix.lower() in VIDEO_SUFFIXES
 
@@ -243,7 +243,7 @@ def _suffix_of(source: Path, model: Pretrained, args: argparse.Namespace) -> str
 
 def _sources(inputs: list[Path], name: str, videos: bool) -> list[Path]:
     """The picture files that are meant, folders opened; video files too where the model takes them."""
-    from zoo.data.pair_files import pictures_in
+    from zoo.data.pairs.files import pictures_in
 
     if not inputs:
         raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")
@@ -264,7 +264,7 @@ def _sources(inputs: list[Path], name: str, videos: bool) -> list[Path]:
 
 def _read(path: Path, model: Pretrained) -> tuple[Tensor, Any]:
     """A picture as the model takes it, and the bits of its file."""
-    from zoo.files import read_array, to_tensor
+    from zoo.files.pictures import read_array, to_tensor
 
     prepared = model.config["data"].get("preprocessing", {})
     if prepared.get("source") == "labels":
@@ -285,7 +285,7 @@ def _read_classes(path: Path, classes: int, colours: list[list[int]]) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from zoo.files import read_array, read_labels
+    from zoo.files.pictures import read_array, read_labels
 
     array = torch.from_numpy(read_array(path).astype("int64"))
     coloured = bool(colours) and array.shape[2] == 3
@@ -312,7 +312,7 @@ def _read_classes(path: Path, classes: int, colours: list[list[int]]) -> Tensor:
 
 
 def _is_picture(path: Path) -> bool:
-    from zoo.files import PICTURE_SUFFIXES
+    from zoo.files.pictures import PICTURE_SUFFIXES
 
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
 

@@ -22,11 +22,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
+from zoo.class_paths import public_path
 from zoo.data.checks import Findings
 from zoo.data.packs import Pack, PackKey
+from zoo.drawing.sheets import grid, mosaic
 from zoo.errors import UserError
-from zoo.guards import global_seed, mix
-from zoo.pictures import grid, mosaic
+from zoo.seeds import global_seed, mix
 
 Batch = dict[str, Any]
 Sample = dict[str, Any]
@@ -306,8 +307,7 @@ class DataModule(pl.LightningDataModule):
         built = self._sets.get(name) or self.dataset(name)
         if built is None:
             raise UserError(f"{type(self).__name__} has no {name} split to pack; leave it out.")
-        here = f"{type(self).__module__}.{type(self).__qualname__}"
-        return PackKey.of(here, name, len(built), self.describe(), built.files())
+        return PackKey.of(_packed_as(type(self)), name, len(built), self.describe(), built.files())
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """A contact sheet (3, H, W) in [-1, 1] of finished samples: what ``zoo data show`` draws.
@@ -465,6 +465,15 @@ def _beside(samples: list[dict[str, Tensor]]) -> Tensor:
     height = blocks[0].shape[1]
     blocks = [F.pad(block, (0, 8, 0, height - block.shape[1]), value=1.0) for block in blocks]
     return torch.cat(blocks, dim=2)
+
+
+def _packed_as(cls: type) -> str:
+    """The class path in the keys of packs; sets that have moved keep theirs, so that their packs still open."""
+    moved = {
+        f"zoo.data.{name}s.sets": f"zoo.data.{name}_sets" for name in ("image", "caption", "clip", "domain")
+    }
+    earlier = moved.get(cls.__module__)
+    return f"{earlier}.{cls.__qualname__}" if earlier else public_path(cls)
 
 
 def _deaf_to_interrupt(worker: int) -> None:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import cache_folder, write_text
+from zoo.files.writing import cache_folder, write_text
 
 FORMAT = 2  # of the files and of what data sets put into them; another number makes all packs stale
 INDEX = "index.json"

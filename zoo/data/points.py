@@ -11,7 +11,7 @@ import torch
 from zoo.data.base import Batch, DataModule, Key, Sample, SampleSet, Split
 from zoo.data.worlds import toys
 from zoo.data.worlds.toys import World
-from zoo.pictures import scatter
+from zoo.drawing.sheets import scatter
 
 
 class PointSet(SampleSet):

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.files import sha256, write_bytes, write_text
+from zoo.files.writing import sha256, write_bytes, write_text
 
 Kind = Literal["digits", "mnist"]
 WEIGHTS = Path(__file__).parent / "weights"
@@ -127,7 +127,7 @@ def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
         bunch = load_digits()
         images = torch.from_numpy(bunch.images).float().unsqueeze(1) / 8 - 1
         labels = torch.from_numpy(bunch.target).long()
-        fit = torch.arange(len(labels)) % 7 > 1  # the training split of zoo.data.images.Digits
+        fit = torch.arange(len(labels)) % 7 > 1  # the training split of zoo.data.images.module.Digits
         return Labelled(images[fit], labels[fit]), Labelled(images[~fit], labels[~fit])
     if root is None:
         raise UserError(

@@ -26,11 +26,11 @@ from torchvision.models.inception import (
     InceptionE,
 )
 
-from zoo.downloads import download
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork, Features
 from zoo.features.resizing import clean_bicubic, tf1_bilinear
-from zoo.files import cache_folder, sha256
+from zoo.files.downloads import download
+from zoo.files.writing import cache_folder, sha256
 
 Resize = Literal["tf1", "clean"]
 RESIZES = {"tf1": tf1_bilinear, "clean": clean_bicubic}

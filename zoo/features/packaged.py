@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zoo.errors import UserError
-from zoo.files import sha256
+from zoo.files.writing import sha256
 
 
 def packaged(package: str, file: str, digest: str, install: str) -> Path:

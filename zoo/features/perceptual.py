@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.downloads import download
 from zoo.errors import UserError
 from zoo.features.packaged import packaged
-from zoo.files import sha256
+from zoo.files.downloads import download
+from zoo.files.writing import sha256
 
 Trunk = Literal["alex", "vgg"]
 Distance = Literal["lpips-alex", "lpips-vgg", "st-lpips-alex", "st-lpips-vgg"]

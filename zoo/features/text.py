@@ -28,7 +28,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.files import sha256, write_bytes
+from zoo.files.writing import sha256, write_bytes
 
 TextChoice = Literal["bag", "sentence", "char"]
 CHUNK = 64  # captions encoded at once

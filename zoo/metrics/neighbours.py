@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import Batch, SampleSet, collate
-from zoo.files import write_picture
+from zoo.drawing.sheets import grid
+from zoo.files.pictures import write_picture
 from zoo.metrics.evaluator import Evaluation, Evaluator, draw
 from zoo.metrics.formulas.memorisation import search
 from zoo.metrics.scoring.report import Row, run_folder
-from zoo.pictures import grid
 
 
 def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tensor, Tensor]:

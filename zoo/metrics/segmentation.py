@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zoo.data.base import Batch, collate
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
-from zoo.files import cache_folder, write_bytes
+from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.evaluator import Evaluation, Evaluator, total
 from zoo.metrics.scoring.report import Row
 

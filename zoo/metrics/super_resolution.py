@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import SampleSet, collate
-from zoo.data.superres import SceneTwins, SuperResolutionFolder
-from zoo.data.superres_files import enlarge
+from zoo.data.superres.files import enlarge
+from zoo.data.superres.module import SuperResolutionFolder
+from zoo.data.superres.world import SceneTwins
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
 from zoo.metrics.evaluator import Evaluation, Evaluator

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
 from zoo.errors import UserError
-from zoo.guards import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
 from zoo.losses import least_squares
 
 Stage = Literal["global", "enhancer", "joint"]

@@ -25,8 +25,8 @@ from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.data.base import DataModule, LoaderOptions
 from zoo.errors import UserError
-from zoo.files import write_text
-from zoo.guards import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint
+from zoo.files.writing import write_text
 from zoo.training.keys import UsageError, check_keys, recipe_name, resolve_names
 from zoo.training.loggers import FolderLogger, WandbChoice, process_rank, wandb_logger
 

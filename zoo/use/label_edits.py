@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import read_labels
+from zoo.files.pictures import read_labels
 
 
 class Painting(NamedTuple):

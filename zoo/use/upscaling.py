@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from zoo.checkpoints import Pretrained
-from zoo.data.clip_files import frame_rate, look, read_frames
-from zoo.data.superres_files import enlarge
+from zoo.data.superres.files import enlarge
 from zoo.errors import UserError
-from zoo.files import to_array, to_tensor
+from zoo.files.films import frame_rate, look, read_frames
+from zoo.files.pictures import to_array, to_tensor
 
 
 def upscale(model: Pretrained, picture: Tensor) -> Tensor:

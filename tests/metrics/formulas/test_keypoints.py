@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.data.skeletons import OPENPOSE
+from zoo.data.poses.skeletons import OPENPOSE
 from zoo.errors import UserError
 from zoo.metrics.formulas.keypoints import lengths, pck
 

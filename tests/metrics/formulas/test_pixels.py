@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import read_array, write_picture
+from zoo.files.pictures import read_array, write_picture
 from zoo.metrics.formulas.pixels import PixelGate, require_bytes, to_bytes
 
 ALL = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)

@@ -18,7 +18,7 @@ from torch import Tensor
 from zoo.checkpoints import load
 from zoo.cli import main
 from zoo.data.base import Batch, SampleSet
-from zoo.data.images import Digits
+from zoo.data.images.module import Digits
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.metrics.scoring.protocols import protocol

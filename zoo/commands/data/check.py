@@ -65,7 +65,7 @@ def reader(root: Path, contract: str | None = None) -> type[DataModule]:
             found: type[DataModule] = getattr(importlib.import_module(module), attribute)
             if contract or found.recognises(root):
                 return found
-    from zoo.data.images import ImageFolder
+    from zoo.data.images.module import ImageFolder
 
     return ImageFolder
 

@@ -62,7 +62,7 @@ def _explain(source: Source, folder: Path) -> None:
 
 def _get(source: Source, folder: Path) -> None:
     """Fetch all files, unpack them beside the folder, and give it its name when all is there."""
-    from zoo.downloads import alone, download, readable, require_space
+    from zoo.files.downloads import alone, download, readable, require_space
 
     if folder.exists():
         raise UserError(
@@ -103,7 +103,7 @@ def _get(source: Source, folder: Path) -> None:
 
 def _place(file: RemoteFile, path: Path, staged: Path) -> None:
     """Put what a file brings where the set wants it."""
-    from zoo.downloads import extract
+    from zoo.files.archives import extract
 
     staged.mkdir(exist_ok=True)
     if not file.unpack:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _entry(source: Source) -> dict[str, Any]:
-    from zoo.downloads import readable
+    from zoo.files.downloads import readable
 
     found = find(source)
     return {

@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the samples."""
-    from zoo.files import write_gif, write_picture
+    from zoo.files.films import write_gif
+    from zoo.files.pictures import write_picture
 
     out, source = Path(args.out), Path(args.source)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".gif"):

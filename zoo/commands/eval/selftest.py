@@ -68,7 +68,7 @@ def _draw(report: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from zoo.files import write_bytes
+    from zoo.files.writing import write_bytes
 
     figure, axes = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
     counts, values = zip(*((n["count"], n["distance"]) for n in report["numbers"]), strict=True)

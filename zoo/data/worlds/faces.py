@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from zoo.data.worlds.heads import CUTS, ROUND, Array, Head, band, between, ellipse, mirrored, spread
-from zoo.guards import mix
+from zoo.seeds import mix
 
 Colour = tuple[int, int, int]
 Hair = Literal["bald", "buzz", "short", "parted", "fringe", "curls", "bun", "bob", "long"]

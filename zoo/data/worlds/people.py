@@ -19,7 +19,7 @@ import numpy as np
 
 from zoo.data.worlds.bodies import Colour, Hair, Identity, Limb, Pose
 from zoo.data.worlds.figures import KEYPOINTS, Drawing, Street, draw
-from zoo.guards import mix
+from zoo.seeds import mix
 
 __all__ = [
     "KEYPOINTS",

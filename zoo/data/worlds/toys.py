@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.guards import mix
+from zoo.seeds import mix
 
 World = Literal["ring", "grid", "sine"]
 RING_RADIUS = 0.8

@@ -2,7 +2,7 @@
 
 Metrics of the same pictures must not depend on the form in which they come, and a wrong guess of their range
 goes unseen (a set in [0, 1] taken for [-1, 1] is only pale). So the range is always said, never guessed, and
-what contradicts it is refused. Rounding is that of :func:`zoo.files.write_picture`: a score of tensors is the
+what contradicts it is refused. Rounding is that of :func:`zoo.files.pictures.write_picture`: a score of tensors is the
 score of the PNG files written from them.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files import to_levels
+from zoo.files.pictures import to_levels
 
 Values = Literal["[-1,1]", "[0,1]", "bytes"]
 
@@ -46,13 +46,13 @@ def to_bytes(images: Tensor, values: Values) -> Tensor:
     if channels == 4:
         raise UserError(
             "Metrics take pictures of 1 or 3 channels and these have 4; if the fourth is transparency, lay "
-            "them over white with zoo.pictures.to_rgb and measure the result."
+            "them over white with zoo.drawing.sheets.to_rgb and measure the result."
         )
     if channels not in (1, 3):
         raise UserError(
             f"Metrics take pictures of 1 (grey) or 3 channels (RGB) before height and width, not {channels} "
             f"as in {tuple(images.shape)}; move the channels there, and colour label maps with "
-            "zoo.pictures.label_colours."
+            "zoo.drawing.sheets.label_colours."
         )
     if values == "bytes":
         if images.dtype != torch.uint8:

@@ -15,7 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from zoo.errors import UserError
-from zoo.files import write_text
+from zoo.files.writing import write_text
 from zoo.guards import GuardedModule
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
-from zoo.files import cache_folder, write_bytes
+from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
 from zoo.metrics.formulas.inception_score import ClassScore
 from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance

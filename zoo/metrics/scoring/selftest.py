@@ -12,12 +12,12 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
-from zoo.guards import mix
 from zoo.metrics.formulas.frechet import Moments, frechet_distance
 from zoo.metrics.formulas.kernel import whole_kernel_distance
 from zoo.metrics.scoring.protocols import Protocol
 from zoo.metrics.scoring.scores import AT_ONCE, Progress, collect
 from zoo.metrics.scoring.subjects import Pictures
+from zoo.seeds import mix
 
 HALVINGS = 5  # random halves of the data
 GAUSSIAN = (16, 0.5, 1.5)  # dimensions, shift and width of the known pair

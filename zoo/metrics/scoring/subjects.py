@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
-from zoo.data.pair_files import pictures_in
+from zoo.data.pairs.files import pictures_in
 from zoo.errors import UserError
-from zoo.files import read_array, sha256, to_tensor
-from zoo.guards import mix
+from zoo.files.pictures import read_array, to_tensor
+from zoo.files.writing import sha256
 from zoo.metrics.formulas.pixels import PixelGate, to_bytes
+from zoo.seeds import mix
 
 AT_ONCE = 256  # samples of noise computed together; `zoo sample` makes the same ones
 AIMED_AT = {"images": "image", "captions": "image"}  # the picture's key; ``target`` in all other contracts

@@ -1,0 +1,319 @@
+"""Captions {image, text, wrong_image and/or wrong_text, caption}: pictures and what is said of them.
+
+``text`` is the vector of a caption (:mod:`zoo.features.text`). The wrong image is another picture, of another
+class where classes are known, that has none of the right one's captions: what the matching-aware
+discriminator of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.2) learns to refuse. A folder of
+one's own is one of::
+
+    birds/                     birds/                      birds/
+      captions.csv               captions.jsonl              finch/            a folder is a class;
+      finch.png                  images/                       1.jpg           none is needed
+      images/heron.png             finch.png                   1.txt           one caption a line
+
+    captions.csv                       captions.jsonl
+      image,caption,class                {"image": "finch.png", "captions": ["a red finch", "a small bird"]}
+      finch.png,a red finch,songbird     {"image": "heron.png", "caption": "a grey heron", "class": "wader"}
+      finch.png,a small bird,songbird
+      heron.png,a grey heron,wader
+
+or holds ``train``, ``val`` and ``test`` with one of these each. ``class`` (or ``category``) and ``split``
+may be missing; ``file_name`` and ``text`` do for ``image`` and ``caption``, and ``metadata.csv`` or
+``metadata.jsonl`` for the file's name. Files are UTF-8. Pictures are PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or
+16 bit, and become RGB of 8 bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar, Literal, Unpack, cast, get_args
+
+import torch
+from torch import Tensor
+
+from zoo.class_paths import public_path
+from zoo.data.base import DataModule, LoaderOptions, Sample, Split, find_root, folder_fingerprint
+from zoo.data.captions.files import EXPECTED, Captioned, Found, looks_captioned, read_folder
+from zoo.data.captions.samples import CaptionSet, Wrong, read_record
+from zoo.data.checks import Facts, Fault, Findings, examine, picture_facts, require_training
+from zoo.data.domains.files import Fit
+from zoo.drawing.sheets import captioned
+from zoo.errors import UserError
+from zoo.features.text import TextChoice, TextEncoder, cached_vectors, text_encoder
+from zoo.files.pictures import read_array
+from zoo.files.writing import cache_folder
+from zoo.seeds import mix
+
+Background = Literal["white", "grey", "black"]
+LEVELS: dict[Background, int] = {"white": 255, "grey": 128, "black": 0}
+
+
+class CaptionOptions(LoaderOptions, total=False):
+    """Arguments of :class:`CaptionFolder` that the known sets pass on."""
+
+    load_size: int | None
+    fit: Fit
+    background: Background
+    mirror: bool
+    split_by: Literal["image", "class"]
+    hold_out: int
+    wrong: Wrong
+    average: int
+    text: TextChoice
+    text_words: int
+    text_model: str | None
+    text_weights: str | None
+
+
+class CaptionFolder(DataModule):
+    """Pictures with captions from a folder; the forms that it may have stand at the top of this file.
+
+    Where the folder says nothing about splits, some pictures, or some whole classes, are held out: the same
+    ones on every machine. In training one caption, the cut, the mirroring and the mismatch are drawn anew
+    each time.
+
+    Args:
+        root: The folder.
+        size: Pixels of each side of what a batch holds.
+        load_size: Pixels of each side of a training picture before a random part is cut; ``size`` when not
+            given.
+        fit: How a picture becomes square: ``pad`` with the background, ``crop`` its middle, or ``stretch``.
+        background: What lies under transparent parts and beside padded ones.
+        mirror: Mirror training pictures with probability 1/2; not for pictures of letters, or captions that
+            say left and right.
+        split_by: Hold out single pictures, or whole classes as Reed does for birds and flowers.
+        hold_out: Of so many pictures (or classes) one is kept for test and one for validation; 0 keeps none.
+        wrong: What mismatch to give: another picture, another text, or both.
+        average: So many captions' vectors are averaged; GAN-INT-CLS and StackGAN take 4 for birds and
+            flowers.
+        text: What makes vectors: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
+        text_words: Dimension of a bag of words.
+        text_model: Of ``sentence``: a name or folder; MiniLM from its package when not given.
+        text_weights: Of ``char``: the safetensors file.
+        name: What the data is called; the folder's name when not given.
+        licence: Of pictures and captions, as it shall stand in checkpoints.
+        research_only: False only where the licence allows commercial use.
+        options: Of every data module.
+    """
+
+    contract: ClassVar[str] = "captions"
+
+    def __init__(
+        self,
+        root: str,
+        size: int = 64,
+        load_size: int | None = None,
+        fit: Fit = "pad",
+        background: Background = "white",
+        mirror: bool = False,
+        split_by: Literal["image", "class"] = "image",
+        hold_out: int = 10,
+        wrong: Wrong = "image",
+        average: int = 1,
+        text: TextChoice = "bag",
+        text_words: int = 512,
+        text_model: str | None = None,
+        text_weights: str | None = None,
+        name: str | None = None,
+        licence: str = "not stated",
+        research_only: bool = True,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        check_choices(fit=fit, background=background, split_by=split_by, wrong=wrong)
+        if size < 1 or average < 1:
+            key = "size" if size < 1 else "average"
+            raise UserError(f"data.{key} is {min(size, average)}; give at least 1.")
+        if load_size is not None and load_size < size:
+            raise UserError(
+                f"data.load_size ({load_size}) is less than data.size ({size}); give at least that."
+            )
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        self.root = find_root(root)
+        self.size, self.load_size = size, load_size or size
+        self.fit, self.background = fit, background
+        self.mirror, self.split_by, self.hold_out = mirror, split_by, hold_out
+        self.wrong, self.average = wrong, average
+        self.text, self.text_words, self.text_model, self.text_weights = (
+            text,
+            text_words,
+            text_model,
+            text_weights,
+        )
+        self.name = name or self.root.resolve().name
+        self.licence, self.research_only = licence, research_only
+        self._found: Found | None = None
+        self._encoder: TextEncoder | None = None
+
+    @classmethod
+    def read(cls, root: Path) -> Found:
+        """The pictures and captions of a folder; a known set's class reads its own form."""
+        return read_folder(root)
+
+    def read_root(self) -> Found:
+        """What is read with this module's settings."""
+        return self.read(self.root)
+
+    def found(self) -> Found:
+        """What the folder holds, read once.
+
+        Raises:
+            UserError: It does not exist, holds nothing, or something in it is wrong.
+        """
+        if self._found is None:
+            if not self.root.is_dir():
+                raise UserError(f"The folder {self.root} does not exist; change data.root: {EXPECTED}.")
+            found = self.read_root()
+            if found.faults:
+                first, more = found.faults[0].text, len(found.faults) - 1
+                also = f" ({more} more faults: zoo data check {self.root})." if more else "."
+                raise UserError(first.removesuffix(".") + also)
+            if not found.records:
+                raise UserError(f"The folder {self.root} holds no captioned picture; {EXPECTED}.")
+            self._found = found
+        return self._found
+
+    def records(self, split: Split) -> list[Captioned]:
+        """The captioned pictures of a split.
+
+        Raises:
+            UserError: Classes are to be held out, but pictures have none.
+        """
+        records = self.found().records
+        if any(record.split for record in records):
+            return [record for record in records if (record.split or "train") == split]
+        units = [record.picture.relative_to(self.root).as_posix() for record in records]
+        if self.split_by == "class":
+            without = next((record for record in records if record.category is None), None)
+            if without:
+                raise UserError(
+                    f"{without.picture} has no class, so data.split_by cannot be class; take image."
+                )
+            units = [cast(str, record.category) for record in records]
+        # by hash: more pictures change the lot of few, and neighbours do not share one
+        order = sorted(set(units), key=lambda unit: mix("held out", unit))
+        step = self.hold_out or len(order) + 1
+        held = {unit: place % step for place, unit in enumerate(order)} if self.hold_out else {}
+        mine = {"test": (0,), "val": (1,), "train": (None, *range(2, step))}[split]
+        return [record for record, unit in zip(records, units, strict=True) if held.get(unit) in mine]
+
+    def encoder(self) -> TextEncoder:
+        """What makes the vectors; a bag of words has learnt from the training captions."""
+        if self._encoder is None:
+            captions = (caption for record in self.records("train") for caption in record.captions)
+            self._encoder = text_encoder(
+                self.text, captions, self.text_words, self.text_model, self.text_weights
+            )
+        return self._encoder
+
+    def dataset(self, split: Split) -> CaptionSet | None:
+        """The captioned pictures of a split; None where none are held out.
+
+        Raises:
+            UserError: Nothing is left for training.
+        """
+        records = self.records(split)
+        if not records:
+            if split == "train":
+                raise UserError(f"{self.root} leaves no picture for training; lower data.hold_out to 0.")
+            return None
+        captions = [caption for record in records for caption in record.captions]
+        return CaptionSet(
+            records,
+            cached_vectors(self.encoder(), captions, cache_folder() / "text"),
+            load_size=self.load_size if split == "train" else self.size,
+            fit=self.fit,
+            background=LEVELS[self.background],
+            size=self.size,
+            wrong=self.wrong,
+            average=self.average,
+            mirror=self.mirror,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how all is prepared, and a fingerprint of names, sizes and captions."""
+        found = self.found()
+        digest = hashlib.sha256(folder_fingerprint([r.picture for r in found.records], self.root).encode())
+        digest.update(repr([(r.captions, r.category, r.split, r.box) for r in found.records]).encode())
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": self.size,
+                "load_size": self.load_size,
+                "fit": self.fit,
+                "background": self.background,
+                "mirror": self.mirror,
+                "split_by": self.split_by,
+                "hold_out": self.hold_out,
+                "wrong": self.wrong,
+                "average": self.average,
+                "text": {"kind": self.text, **self.encoder().settings()},
+                "layout": found.layout,
+            },
+            "fingerprint": digest.hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Pictures with their captions below."""
+        return sheet_of(samples)
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there is a table of captions, a text file beside a picture, or a known set."""
+        return looks_captioned(root) or _known_set(root) is not None
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture and every caption of a folder; a known set is looked at as such."""
+        known = _known_set(root) if cls is CaptionFolder else None
+        if known:
+            return known.check(root)
+        read = cls.read(root)
+        found = Findings(cls.contract, read.layout, public_path(cls))
+        found.errors += read.faults
+        found.notes += read.notes
+        for split in get_args(Split):
+            records = [record for record in read.records if (record.split or "train") == split]
+            if records:
+                examine(found, split, records, _look)
+        require_training(found, root, EXPECTED)
+        if found.facts:
+            usual = median(min(fact.size) for fact in found.facts)
+            found.arguments["size"] = min(max(2 ** int(math.log2(usual)), 16), 256)
+        return found
+
+
+def _known_set(root: Path) -> type[CaptionFolder] | None:
+    """The class of a known set that lies in a folder."""
+    from zoo.data.captions.sets import KNOWN
+
+    return next((known for known in KNOWN if known.recognises(root)), None)
+
+
+def _look(record: Captioned) -> list[Facts] | Fault:
+    try:
+        pixels = read_array(record.picture)
+        read_record(record, 255)
+    except UserError as error:
+        return Fault(str(record.picture), str(error))
+    return [picture_facts(record.picture, "image", pixels)]
+
+
+def check_choices(**choices: str) -> None:
+    allowed = {"fit": Fit, "background": Background, "split_by": Literal["image", "class"], "wrong": Wrong}
+    for key, value in choices.items():
+        names = get_args(allowed[key])
+        if value not in names:
+            raise UserError(f"data.{key} is {value!r}; give {', '.join(names[:-1])} or {names[-1]}.")
+
+
+def sheet_of(samples: list[Sample]) -> Tensor:
+    """Pictures of samples with their captions below, (3, H, W) in [-1, 1]."""
+    images = torch.stack([sample["image"] for sample in samples])
+    return captioned(images, [sample["caption"] for sample in samples])

@@ -1,0 +1,108 @@
+"""Drawn landscapes with sentences."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar, Unpack
+
+from torch import Tensor
+
+from zoo.data.base import DataModule, LoaderOptions, Sample, Split
+from zoo.data.captions.module import check_choices, sheet_of
+from zoo.data.captions.samples import SceneSet, Wrong, to_bytes
+from zoo.data.worlds import scenes
+from zoo.errors import UserError
+from zoo.features.text import TextChoice, TextEncoder, text_encoder
+
+SENTENCES = 2000  # from which a bag learns the words of drawn scenes
+
+
+class SceneCaptions(DataModule):
+    """Drawn landscapes with sentences that say what is there; needs no files.
+
+    Splits share no scene. One caption a scene; the mismatch is another scene with another caption, which is
+    drawn too, so that a sample costs two drawings unless they are kept (``cache``) or packed.
+
+    Args:
+        size: Pixels of each side.
+        train_length: Scenes in an epoch.
+        eval_length: Scenes for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        wrong: What mismatch to give: another picture, another text, or both.
+        text: What makes vectors: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
+        text_words: Dimension of a bag of words; the world's words and pairs of words are fewer than 512.
+        text_model: Of ``sentence``: a name or folder; MiniLM from its package when not given.
+        text_weights: Of ``char``: the safetensors file.
+        options: Of every data module; ``cache`` is false when not given.
+    """
+
+    contract: ClassVar[str] = "captions"
+    worth_keeping = False
+
+    def __init__(
+        self,
+        size: int = 64,
+        train_length: int = 2000,
+        eval_length: int = 200,
+        world: int = 0,
+        wrong: Wrong = "image",
+        text: TextChoice = "bag",
+        text_words: int = 512,
+        text_model: str | None = None,
+        text_weights: str | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        check_choices(wrong=wrong)
+        if size < 16:
+            raise UserError(f"data.size is {size}; give at least 16.")
+        self.size, self.world, self.wrong = size, world, wrong
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.text, self.text_words, self.text_model, self.text_weights = (
+            text,
+            text_words,
+            text_model,
+            text_weights,
+        )
+        self._encoder: TextEncoder | None = None
+
+    def encoder(self) -> TextEncoder:
+        """What makes the vectors; a bag of words has learnt from sentences of no scene."""
+        if self._encoder is None:
+            captions = scenes.sentences(SENTENCES) if self.text == "bag" else ()
+            self._encoder = text_encoder(
+                self.text, captions, self.text_words, self.text_model, self.text_weights
+            )
+        return self._encoder
+
+    def dataset(self, split: Split) -> SceneSet:
+        """The scenes of a split; no two splits share one."""
+        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
+        return SceneSet(
+            self.world, first, self.lengths[split], self.encoder(), size=self.size, wrong=self.wrong
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures and captions are prepared, and a fingerprint of the first scenes."""
+        digest = hashlib.sha256()
+        for index in range(4):
+            scene = scenes.draw(self.world, index, self.size)
+            digest.update(to_bytes(scene.picture).numpy().tobytes() + scene.caption.encode())
+        return {
+            "contract": self.contract,
+            "name": "scenes",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "size": self.size,
+                "train_length": self.lengths["train"],
+                "world": self.world,
+                "wrong": self.wrong,
+                "text": {"kind": self.text, **self.encoder().settings()},
+            },
+            "fingerprint": digest.hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Pictures with their captions below."""
+        return sheet_of(samples)

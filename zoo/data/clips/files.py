@@ -1,0 +1,199 @@
+"""How folders lay videos and folders of frames out, and which of them a split holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from numpy.typing import NDArray
+
+from zoo.data.base import Split
+from zoo.data.checks import Facts, Fault, Findings, examine, require_training
+from zoo.errors import UserError
+from zoo.files.films import VIDEO_SUFFIXES, Video, frame_times, has_suffix, look, read_frames, some_of
+from zoo.files.pictures import PICTURE_SUFFIXES
+
+Array = NDArray[Any]
+Layout = Literal["splits", "ucf101", "kth", "held out"]
+LAYOUTS: dict[Layout, str] = {
+    "splits": "train/, val/ and test/ with videos (or folders of numbered frames) in them",
+    "ucf101": "trainlist01.txt and testlist01.txt beside the class folders of UCF101",
+    "kth": "files named person01_boxing_d1_uncomp.avi as in KTH",
+    "held out": "videos (or folders of numbered frames) at any depth, of which some are held out",
+}
+EXPECTED = f"expected {'; or '.join(LAYOUTS.values())}"
+KTH_NAME = re.compile(r"person(\d\d)_[a-z]+_d\d(_uncomp)?")
+KTH_PERSONS: dict[Split, frozenset[int]] = {  # 00sequences.txt of the set
+    "train": frozenset(range(11, 19)),
+    "val": frozenset((19, 20, 21, 23, 24, 25, 1, 4)),
+    "test": frozenset((22, 2, 3, 5, 6, 7, 8, 9, 10)),
+}
+
+
+class Part(NamedTuple):
+    """Frames ``first`` to before ``end`` of a video."""
+
+    video: Video
+    first: int
+    end: int
+
+
+# ------------------------------------------------------------------------------------------ folders of videos
+def find_layout(root: Path) -> Layout:
+    """How a folder lays its videos out, judged by names."""
+    if _lists(root) is not None:
+        return "ucf101"
+    if any((root / split).is_dir() for split in get_args(Split)):
+        return "splits"
+    paths = find_videos(root)
+    return "kth" if paths and all(KTH_NAME.fullmatch(path.stem) for path in paths) else "held out"
+
+
+def looks_like_clips(root: Path) -> bool:
+    """Whether a folder holds more videos than pictures, or folders of pictures named ``frame…``."""
+    if _lists(root) is not None:
+        return True
+    paths = find_videos(root)
+    some = [
+        next(p for p in sorted(path.iterdir()) if has_suffix(p, PICTURE_SUFFIXES))
+        for path in paths
+        if path.is_dir()
+    ]
+    beside = sum(
+        has_suffix(p, PICTURE_SUFFIXES) for place in {p.parent for p in paths} for p in place.iterdir()
+    )
+    return len(paths) > beside and all(path.name.lower().startswith("frame") for path in some)
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Video files and folders of frames, at any depth, by name; hidden ones are left out.
+
+    A folder that holds video files is not taken for a folder of frames.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = [path for name in names if has_suffix(path := Path(place, name), VIDEO_SUFFIXES)]
+        if here:
+            found += here
+        elif any(has_suffix(Path(place, name), PICTURE_SUFFIXES) for name in names):
+            found.append(Path(place))
+    return sorted(found)
+
+
+def split_paths(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Path] | None:
+    """The videos of a split; None where the layout has no such split.
+
+    Args:
+        root: The folder.
+        layout: Of the folder.
+        split: Which split.
+        hold_out: Without a given split, of so many videos the first is for test and the second for
+            validation.
+        fold: Of UCF101's three ways to split, 1 to 3.
+
+    Raises:
+        UserError: A list names a video that is not there.
+    """
+    if layout == "splits":
+        return find_videos(root / split) if (root / split).is_dir() else None
+    if layout == "ucf101":
+        return None if split == "val" else _listed(root, f"{split}list{fold:02d}.txt")
+    paths = find_videos(root)
+    if layout == "kth":
+        return [path for path in paths if int(path.stem[6:8]) in KTH_PERSONS[split]]
+    if not hold_out:
+        return paths if split == "train" else None
+    if len(paths) < 3:
+        return paths  # too few to hold one out: each is cut in time
+    mine = {"test": (0,), "val": (1,), "train": range(2, hold_out)}[split]
+    return [path for i, path in enumerate(paths) if i % hold_out in mine]
+
+
+def split_parts(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Part] | None:
+    """The videos of a split, looked at side by side, and which of their frames belong to it.
+
+    Where fewer than three videos must be split, the last frames of each are for test, those before for
+    validation.
+
+    Raises:
+        UserError: As :func:`split_paths` and :func:`look`.
+    """
+    paths = split_paths(root, layout, split, hold_out, fold)
+    if paths is None:
+        return None
+    with ThreadPoolExecutor() as pool:
+        videos = list(pool.map(look, paths))
+    if layout != "held out" or not hold_out or len(find_videos(root)) >= 3:
+        return [Part(video, 0, video.length) for video in videos]
+    parts = []
+    for video in videos:
+        share = video.length // hold_out
+        val, test = video.length - 2 * share, video.length - share
+        ends = {"train": (0, val), "val": (val, test), "test": (test, video.length)}[split]
+        parts.append(Part(video, *ends))
+    return parts
+
+
+def _lists(root: Path) -> Path | None:
+    """The folder of UCF101's lists."""
+    places = (root, root / "ucfTrainTestlist")
+    return next((place for place in places if (place / "trainlist01.txt").is_file()), None)
+
+
+def _listed(root: Path, name: str) -> list[Path]:
+    place = _lists(root)
+    assert place is not None
+    try:
+        lines = (place / name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"Cannot read {place / name} ({error}); take the lists from UCF101's site."
+        ) from error
+    names = [line.split()[0] for line in lines if line.strip()]
+    paths = [next((p for p in (root / n, root / "UCF-101" / n) if p.is_file()), None) for n in names]
+    missing = [n for n, path in zip(names, paths, strict=True) if path is None]
+    if missing:
+        raise UserError(
+            f"{place / name} names {len(missing)} videos that are not below {root} ({some_of(missing)}); "
+            "unpack the whole "
+            "UCF101.rar there."
+        )
+    return [path for path in paths if path is not None]
+
+
+# --------------------------------------------------------------------------------------------------- checking
+def check_clips(root: Path) -> Findings:
+    """Decode every frame of every video of a folder."""
+    layout = find_layout(root)
+    found = Findings("clips", LAYOUTS[layout], mixed_channels=frozenset({1, 3, 4}))
+    for split in get_args(Split):
+        try:
+            paths = split_paths(root, layout, split, hold_out=10, fold=1)
+        except UserError as error:
+            found.errors.append(Fault(str(root), str(error)))
+            continue
+        found.samples[split] = 0
+        if paths and not (split != "train" and layout == "held out" and len(find_videos(root)) < 3):
+            examine(found, split, paths, _facts)
+    require_training(found, root, EXPECTED)
+    return found
+
+
+def _facts(path: Path) -> list[Facts] | Fault:
+    digest = hashlib.sha256()
+    low, high, shape, count = 255, 0, (0, 0, 0), 0
+    try:
+        video = look(path)
+        real = len(video.frames or frame_times(path).shown)
+        for values in read_frames(video, range(min(real, video.length))):
+            digest.update(repr(values.shape).encode() + values.tobytes())
+            low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
+            count += 1
+    except UserError as error:
+        return Fault(str(path), str(error))
+    return [Facts(path, "video", (shape[1], shape[0]), shape[2], 8, low, high, digest.hexdigest())]

@@ -1,0 +1,364 @@
+"""Clips {past, future}: frames of a video and those that follow, each (T, C, H, W) in [-1, 1].
+
+A folder of one's own holds videos (.mp4, .m4v, .mov, .avi, .webm, .mkv, .gif) or folders of numbered
+frames (PNG, JPEG, TIFF, WebP, NPY; 16 bit becomes 8), in folders for the splits, or together, and then whole
+videos are held out::
+
+    root/                       root/                        root/
+      train/                      beach.mp4                    0016E5/
+        beach.mp4                 dunes/surf.mov                 0016E5_07959.jpg
+        surf/frame_0001.png       walk.gif                       0016E5_07961.jpg
+             frame_0002.png       …                              …
+      val/ …                    (held out by video)          (one video: held out in time)
+      test/ …
+
+UCF101 (``trainlist01.txt`` and ``testlist01.txt``, there or in ``ucfTrainTestlist/``, beside its class
+folders, there or in ``UCF-101/``) and KTH (``person01_boxing_d1_uncomp.avi``, …) are split as their owners
+do.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Unpack, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.base import (
+    DataModule,
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+    to_floats,
+)
+from zoo.data.checks import Findings
+from zoo.data.clips.files import EXPECTED, Part, check_clips, find_layout, looks_like_clips, split_parts
+from zoo.drawing.sheets import mosaic, strip
+from zoo.errors import UserError
+from zoo.files.films import read_frames
+
+Array = np.ndarray[Any, Any]
+Crop = Literal["random", "centre"]
+FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}  # index of a split's first film
+TRIES = 20  # places that are tried for one that moves
+
+
+class ClipModule(DataModule):
+    """What all modules of this contract share: numbers of frames, and how clips are shown."""
+
+    contract: ClassVar[str] = "clips"
+
+    def __init__(self, past: int, future: int, **options: Unpack[LoaderOptions]) -> None:
+        super().__init__(**options)
+        for key, value in (("past", past), ("future", future)):
+            if value < 1:
+                raise UserError(f"data.{key} is {value}; give at least 1 frame.")
+        self.past, self.future = past, future
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Rows of frames: of each sample its past and its future."""
+        return strip({key: torch.stack([sample[key] for sample in samples]) for key in ("past", "future")})
+
+    def film(self, samples: list[Sample]) -> Tensor:
+        """All samples side by side, past and then future, frame by frame."""
+        whole = torch.stack([torch.cat([sample["past"], sample["future"]]) for sample in samples], 1)
+        return torch.stack([mosaic(frame, least=64) for frame in whole])
+
+
+def cut_film(film: Tensor, past: int) -> Sample:
+    """``past`` and ``future`` of a film (T, C, H, W)."""
+    return {"past": film[:past], "future": film[past:]}
+
+
+class ClipFolder(ClipModule):
+    """Clips from a folder of videos, or of folders of numbered frames.
+
+    The index is made from the heads of the files; frames are decoded when asked for. Evaluation cuts the
+    centre.
+
+    Args:
+        root: The folder; this module's docstring shows how it may be laid out.
+        past: Frames that a model is given.
+        future: Frames that follow.
+        stride: Of so many frames of the video one is taken.
+        hop: The first frames of clips lie so many frames apart; not given, as many as a clip lasts.
+        size: Side of the square that is cut out; None takes whole frames.
+        load_size: The shorter side is brought to this before cutting: ``size`` when not given, 0 keeps the
+            video's.
+        crop: Where training cuts.
+        moving: Training cuts where neighbouring frames differ by this at least (root of the mean square,
+            in values from -1 to 1): Mathieu et al. 2016 train on patches of 32 pixels with motion; of 20
+            places the first that moves so much is taken, or the one that moves most. 0 cuts anywhere.
+        mirror: Mirror half of the training clips from left to right.
+        channels: 3, or 1 for grey.
+        hold_out: Without folders for the splits, of so many videos the first is kept for test and the
+            second for validation (where there are fewer than three, the last frames of each); 0 keeps none.
+        fold: Of UCF101's three lists.
+        skip_short: Leave videos out that are shorter than a clip, instead of refusing them.
+        name: What the data is called; the folder's name when not given.
+        licence: Of the videos, as it shall stand in checkpoints.
+        research_only: False only where the licence allows commercial use.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        past: int = 4,
+        future: int = 1,
+        stride: int = 1,
+        hop: int | None = None,
+        size: int | None = 64,
+        load_size: int | None = None,
+        crop: Crop = "random",
+        moving: float = 0.0,
+        mirror: bool = True,
+        channels: int = 3,
+        hold_out: int = 10,
+        fold: int = 1,
+        skip_short: bool = False,
+        name: str | None = None,
+        licence: str = "unknown: research use only",
+        research_only: bool = True,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(past, future, **options)
+        for key, value in (("stride", stride), ("hop", hop), ("size", size)):
+            if value is not None and value < 1:
+                raise UserError(f"data.{key} is {value}; give at least 1.")
+        if size and load_size and load_size < size:
+            raise UserError(
+                f"data.load_size ({load_size}) is less than data.size ({size}); give at least that."
+            )
+        if crop not in get_args(Crop):
+            raise UserError(f"data.crop is {crop!r}; give random or centre.")
+        if moving and (crop == "centre" or size is None):
+            raise UserError("data.moving chooses among places to cut; give data.size and data.crop: random.")
+        if channels not in (1, 3):
+            raise UserError(f"data.channels is {channels}; give 1 (grey) or 3 (RGB).")
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        if fold not in (1, 2, 3):
+            raise UserError(f"data.fold is {fold}; UCF101 has 1, 2 and 3.")
+        self.root = find_root(root)
+        self.stride, self.hop = stride, hop or (past + future) * stride
+        self.size, self.load_size = size, (size or 0) if load_size is None else load_size
+        self.crop, self.moving, self.mirror, self.channels = crop, moving, mirror, channels
+        self.hold_out, self.fold, self.skip_short = hold_out, fold, skip_short
+        self.name = name or self.root.resolve().name
+        self.licence, self.research_only = licence, research_only
+
+    def dataset(self, split: Split) -> ClipSet | None:
+        """The clips of a split; None where the data has no such split.
+
+        Raises:
+            UserError: The folder is missing or empty, a video is damaged or too short.
+        """
+        if not self.root.is_dir():
+            raise UserError(
+                f"There is no folder {self.root}; set data.root to a folder of videos: {EXPECTED}."
+            )
+        parts = split_parts(self.root, find_layout(self.root), split, self.hold_out, self.fold)
+        if not parts:
+            if split != "train":
+                return None
+            raise UserError(f"{self.root} has no videos for training; {EXPECTED}.")
+        span = (self.past + self.future - 1) * self.stride + 1
+        long = [part for part in parts if part.end - part.first >= span]
+        if len(long) < len(parts) and not (self.skip_short and long):
+            short = min(parts, key=lambda part: part.end - part.first)
+            raise UserError(
+                f"{len(parts) - len(long)} videos of the {split} split are shorter than a clip of {span} "
+                "frames "
+                f"({short.video.path} has {short.end - short.first}); lower data.past, data.future or "
+                "data.stride, "
+                "or leave them out with data.skip_short: true."
+            )
+        random = split == "train" and self.crop == "random"
+        return ClipSet(
+            long,
+            past=self.past,
+            future=self.future,
+            stride=self.stride,
+            hop=self.hop,
+            size=self.size,
+            load_size=self.load_size,
+            random_crop=random,
+            moving=self.moving,
+            mirror=self.mirror,
+            channels=self.channels,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how clips are cut, and a fingerprint of file names and sizes."""
+        train = self.split("train")
+        assert isinstance(train, ClipSet)
+        keys = (
+            "past",
+            "future",
+            "stride",
+            "hop",
+            "size",
+            "load_size",
+            "crop",
+            "moving",
+            "mirror",
+            "channels",
+        )
+        splitting = ("hold_out", "fold", "skip_short")
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {key: getattr(self, key) for key in (*keys, *splitting)},
+            "fingerprint": folder_fingerprint(train.files(), self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there are videos, or folders of pictures named ``frame…``, in it."""
+        return looks_like_clips(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Decode every frame of a folder."""
+        found = check_clips(root)
+        found.class_path = "zoo.data.clips.ClipFolder"
+        shortest = min((min(fact.size) for fact in found.facts), default=64)
+        found.arguments = {"past": 4, "future": 1, "size": min(64, shortest)}
+        if {fact.channels for fact in found.facts} == {1}:
+            found.arguments["channels"] = 1
+        return found
+
+
+class ClipSet(SampleSet):
+    """Clips of the videos of one split, decoded when asked for.
+
+    Args:
+        parts: Videos, each at least as long as a clip.
+        past: Frames that a model is given.
+        future: Frames that follow.
+        stride: Of so many frames one is taken.
+        hop: Frames from one clip's first to the next one's.
+        size: Side of the square that is cut out; None takes whole frames.
+        load_size: The shorter side before cutting; 0 keeps the video's.
+        random_crop: Cut at random.
+        moving: The least movement of a random cut.
+        mirror: Mirror at random.
+        channels: 1 or 3.
+    """
+
+    def __init__(
+        self,
+        parts: list[Part],
+        past: int,
+        future: int,
+        stride: int,
+        hop: int,
+        size: int | None,
+        load_size: int,
+        random_crop: bool,
+        moving: float,
+        mirror: bool,
+        channels: int,
+    ) -> None:
+        self.parts, self.past, self.frames = parts, past, past + future
+        self.stride, self.hop = stride, hop
+        self.size, self.load_size, self.random_crop = size, load_size, random_crop
+        self.moving, self.mirror, self.channels = moving, mirror, channels
+        span = (self.frames - 1) * stride + 1
+        self._ends = list(accumulate((part.end - part.first - span) // hop + 1 for part in parts))
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self._ends[-1]
+
+    def files(self) -> list[Path]:
+        """The video files and pictures."""
+        return [path for part in self.parts for path in part.video.frames or (part.video.path,)]
+
+    def place(self, index: int) -> tuple[Part, range]:
+        """The video of a clip, and the numbers of its frames."""
+        at = bisect_right(self._ends, index)
+        part = self.parts[at]
+        first = part.first + self.hop * (index - (self._ends[at - 1] if at else 0))
+        return part, range(first, first + self.frames * self.stride, self.stride)
+
+    def load(self, index: int) -> Sample:
+        """``film`` (T, C, H, W) of uint8, resized, and cut where the cut is not random.
+
+        Raises:
+            UserError: The video cannot be decoded or is smaller than the cut.
+        """
+        part, numbers = self.place(index)
+        frames = []
+        for values in read_frames(part.video, numbers):
+            frame = resized(_with_channels(values, self.channels, part.video.path), self.load_size)
+            if self.size and min(frame.shape[1:]) < self.size:
+                raise UserError(
+                    f"{part.video.path} is {frame.shape[2]} x {frame.shape[1]} pixels, smaller than "
+                    "data.size "
+                    f"{self.size}; lower it, or set data.load_size to {self.size}."
+                )
+            if self.size and not self.random_crop:
+                top, left = ((side - self.size) // 2 for side in frame.shape[1:])
+                frame = frame[:, top : top + self.size, left : left + self.size]
+            frames.append(frame)
+        return {"film": torch.stack(frames)}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``past`` and ``future`` (T, C, H, W) in bytes, cut and mirrored alike."""
+        film: Tensor = loaded["film"]
+        if random is not None:
+            if self.size and self.random_crop:
+                film = self._moving_cut(film, random)
+            if self.mirror and int(torch.randint(2, (), generator=random)):
+                film = film.flip(-1)
+        return cut_film(film, self.past)
+
+    def _moving_cut(self, film: Tensor, random: torch.Generator) -> Tensor:
+        assert self.size is not None
+        best, most = film, -1.0
+        for _ in range(TRIES if self.moving else 1):
+            top, left = (int(torch.randint(s - self.size + 1, (), generator=random)) for s in film.shape[2:])
+            cut = film[:, :, top : top + self.size, left : left + self.size]
+            if not self.moving:
+                return cut
+            floats = to_floats(cut)
+            movement = float((floats[1:] - floats[:-1]).square().mean().sqrt())
+            if movement >= self.moving:
+                return cut
+            if movement > most:
+                best, most = cut, movement
+        return best
+
+
+def _with_channels(values: Array, channels: int, path: Path) -> Tensor:
+    """Values (H, W, C) as (channels, H, W); grey becomes RGB or the reverse, alpha is dropped."""
+    found = values.shape[2]
+    if found > 4:
+        raise UserError(f"{path} has {found} channels; give frames in grey or RGB.")
+    colours = torch.from_numpy(values.copy())[:, :, : 1 if found < 3 else 3]
+    if channels < colours.shape[2]:
+        weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
+        colours = (colours.float() @ weights).round().byte()[:, :, None]
+    return colours.expand(-1, -1, channels).permute(2, 0, 1)
+
+
+def resized(frame: Tensor, side: int) -> Tensor:
+    """A frame (C, H, W) of uint8 whose shorter side is ``side``; 0 leaves it."""
+    height, width = frame.shape[1:]
+    scale = side / min(height, width) if side else 1
+    to = (round(height * scale), round(width * scale))
+    if to == (height, width):
+        return frame
+    return F.interpolate(frame[None], to, mode="bilinear", antialias=True, align_corners=False)[0]

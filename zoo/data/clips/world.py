@@ -1,0 +1,112 @@
+"""Drawn clips: digits, balls and people that move."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Unpack
+
+import torch
+
+from zoo.data.base import (
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+)
+from zoo.data.clips.module import FIRST, Array, ClipModule, cut_film
+from zoo.data.worlds import clips
+from zoo.errors import UserError
+
+
+# ------------------------------------------------------------------------------------------------ drawn clips
+class ClipWorld(ClipModule):
+    """Drawn films without end: digits that fly, things that bounce through landscapes, people who walk.
+
+    Args:
+        kind: ``digits`` (grey), ``scenes`` or ``walk``.
+        past: Frames that a model is given.
+        future: Frames that follow.
+        size: Pixels of each side.
+        train_length: Clips in an epoch.
+        eval_length: Clips for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+    """
+
+    worth_keeping = False
+
+    def __init__(
+        self,
+        kind: clips.Kind = "scenes",
+        past: int = 4,
+        future: int = 1,
+        size: int = 64,
+        train_length: int = 10_000,
+        eval_length: int = 500,
+        world: int = 0,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(past, future, **options)
+        if kind not in clips.KINDS:
+            raise UserError(f"data.kind is {kind!r}; give one of {', '.join(clips.KINDS)}.")
+        if size < 16:
+            raise UserError(f"data.size is {size}; give at least 16.")
+        self.kind, self.size, self.world = kind, size, world
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+
+    def dataset(self, split: Split) -> DrawnClips:
+        """The films of a split; no two splits share one."""
+        draw = partial(clips.draw, self.kind, self.world)
+        frames = self.past + self.future
+        return DrawnClips(draw, FIRST[split], self.lengths[split], self.past, frames, self.size)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, settings, and a fingerprint of the first films."""
+        drawn = [clips.draw(self.kind, self.world, index, 2, self.size).tobytes() for index in range(4)]
+        return {
+            "contract": self.contract,
+            "name": f"clips ({self.kind})",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {key: getattr(self, key) for key in ("kind", "past", "future", "size", "world")},
+            "fingerprint": hashlib.sha256(b"".join(drawn)).hexdigest(),
+        }
+
+
+class DrawnClips(SampleSet):
+    """Films that are drawn when asked for.
+
+    Args:
+        draw: Gives the film (T, C, size, size) of uint8 of an index, a number of frames and a size.
+        first: Index of the first film.
+        length: Number of films.
+        past: Frames that a model is given.
+        frames: All frames.
+        size: Pixels of each side.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int, int, int], Array],
+        first: int,
+        length: int,
+        past: int,
+        frames: int,
+        size: int,
+    ) -> None:
+        self.draw, self.first, self.length = draw, first, length
+        self.past, self.frames, self.size = past, frames, size
+
+    def __len__(self) -> int:
+        """Number of films."""
+        return self.length
+
+    def load(self, index: int) -> Sample:
+        """``film`` (T, C, size, size) of uint8."""
+        return {"film": torch.from_numpy(self.draw(self.first + index, self.frames, self.size))}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``past`` and ``future`` in bytes; nothing is random."""
+        return cut_film(loaded["film"], self.past)

@@ -1,0 +1,256 @@
+"""Domains {source, target}: two kinds of pictures that nobody paired, as DTN learns from them
+(https://arxiv.org/abs/1611.02200).
+
+Users' own pictures, in folders of any depth::
+
+    mydata/
+      source/          pictures of the one kind
+        anna.png
+        2024/bert.jpg
+      target/          pictures of the other kind, any number of any names
+        0001.png
+
+or each kind with ``train/``, ``val/`` and ``test/`` below it; where these are missing, of every ten pictures
+in the order of their names the first is kept for test and the second for validation. The two kinds may lie in
+two places (``root`` and ``target_root``). PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit, grey or colour;
+what is transparent lies over white.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar, Unpack, get_args
+
+import torch
+from torch import Tensor
+
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.checks import Fault, Findings, examine, left_out, require_training
+from zoo.data.domains.files import (
+    Fit,
+    domain_files,
+    look_at,
+    opaque,
+    pictures_below,
+    require_picture,
+    squared,
+)
+from zoo.data.images.module import with_channels
+from zoo.drawing.sheets import grid
+from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+
+EXPECTED = "put pictures in source/ and target/ below it, or name the target's folder with data.target_root"
+
+
+class UnpairedSet(SampleSet):
+    """Sources with targets that in training are drawn at random from all.
+
+    A subclass gives some ``source`` and some ``target`` for each index; here the target of another index is
+    put in its place, so that a pack or the memory keeps both.
+    """
+
+    def sample(self, index: int, random: torch.Generator | None) -> Sample:
+        """Source ``index`` with a target drawn by ``random``, or with its own in evaluation."""
+        loaded = self._loaded(index)
+        if random is not None:
+            other = self._loaded(int(torch.randint(len(self), (), generator=random)))
+            loaded = loaded | {key: value for key, value in other.items() if key.startswith("target")}
+        return self.finish(loaded, random)
+
+
+# -------------------------------------------------------------------------------------------------- folders
+class DomainFolders(DataModule):
+    """Pictures of two kinds from two folders; see the layout above.
+
+    Args:
+        root: The folder that holds ``source`` and ``target``; with ``target_root``, that of the sources.
+        target_root: The folder of the targets.
+        size: Pixels of each side.
+        fit: How a source becomes a square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
+            distorts.
+        target_fit: The same for targets; as ``fit`` when not given.
+        channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
+        mirror: Mirror half of the training pictures, each domain for itself.
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for.
+        research_only: False only where the licence allows commercial use.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract: ClassVar[str] = "domains"
+
+    def __init__(
+        self,
+        root: str,
+        target_root: str | None = None,
+        size: int = 64,
+        fit: Fit = "crop",
+        target_fit: Fit | None = None,
+        channels: int = 3,
+        mirror: bool = False,
+        name: str | None = None,
+        licence: str = "unknown: research use only",
+        research_only: bool = True,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        require_picture(size, channels)
+        for key, value in (("fit", fit), ("target_fit", target_fit or fit)):
+            if value not in get_args(Fit):
+                raise UserError(f"data.{key} is {value!r}; give crop, pad or stretch.")
+        self.root = find_root(root)
+        self.target_root = find_root(target_root) if target_root else None
+        self.size, self.channels, self.mirror = size, channels, mirror
+        self.fits: dict[str, Fit] = {"source": fit, "target": target_fit or fit}
+        self.name = name or self.root.resolve().name
+        self.licence, self.research_only = licence, research_only
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Where each domain lies."""
+        if self.target_root is not None:
+            return {"source": self.root, "target": self.target_root}
+        return {"source": self.root / "source", "target": self.root / "target"}
+
+    def dataset(self, split: Split) -> DomainSet | None:
+        """The pictures of a split; None where neither domain has a validation split.
+
+        Raises:
+            UserError: A folder is missing or holds no pictures of the split.
+        """
+        found = {side: domain_files(folder, split) for side, folder in self.folders.items()}
+        for side, files in found.items():
+            folder = self.folders[side]
+            if files is None:
+                raise UserError(f"There is no folder {folder} of {side} pictures; {EXPECTED}.")
+            if not files:
+                if split == "val":
+                    return None
+                raise UserError(f"{folder} holds no {split} pictures; {EXPECTED}.")
+        source, target = found["source"] or [], found["target"] or []
+        return DomainSet(source, target, split == "train", self.size, self.fits, self.channels, self.mirror)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+        prints = []
+        for side, folder in self.folders.items():
+            files = pictures_below(folder)
+            if not files:
+                raise UserError(f"{folder} holds no {side} pictures; {EXPECTED}.")
+            prints.append(folder_fingerprint(files, folder))
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": self.size,
+                "channels": self.channels,
+                "fit": self.fits["source"],
+                "target_fit": self.fits["target"],
+                "mirror": self.mirror,
+            },
+            "fingerprint": hashlib.sha256("\n".join(prints).encode()).hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Sources beside targets, which nobody paired."""
+        return beside(samples, ("source", "target"))
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder holds ``source`` and ``target``."""
+        return (root / "source").is_dir() and (root / "target").is_dir()
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture of both domains."""
+        found = Findings("domains", "source/ and target/", "zoo.data.domains.DomainFolders")
+        for side in ("source", "target"):
+            folder = root / side
+            for split in get_args(Split):
+                files = domain_files(folder, split) or []
+                if side == "source":
+                    examine(found, split, files, lambda path: look_at(path, "source"))
+                else:  # counted by sources
+                    examine(found, "targets", files, lambda path: look_at(path, "target"))
+            if not pictures_below(folder):
+                found.errors.append(Fault(str(folder), f"{folder} holds no pictures; {EXPECTED}."))
+            below = [folder, *(p for p in folder.rglob("*") if p.is_dir())] if folder.is_dir() else []
+            found.notes += left_out(below, PICTURE_SUFFIXES)
+        require_training(found, root, EXPECTED)
+        if found.facts:
+            found.arguments["size"] = min(256, max(16, min(min(fact.size) for fact in found.facts)))
+        return found
+
+
+class DomainSet(UnpairedSet):
+    """Picture files of two domains.
+
+    Args:
+        source: Files of the one domain.
+        target: Files of the other.
+        training: An epoch then goes through the larger domain once; in evaluation through the sources.
+        size: Pixels of each side.
+        fits: How pictures of ``source`` and ``target`` become squares.
+        channels: 1 or 3.
+        mirror: Mirror half of the training pictures.
+    """
+
+    def __init__(
+        self,
+        source: list[Path],
+        target: list[Path],
+        training: bool,
+        size: int,
+        fits: dict[str, Fit],
+        channels: int,
+        mirror: bool,
+    ) -> None:
+        self.domains = {"source": source, "target": target}
+        self.length = max(len(source), len(target)) if training else len(source)
+        self.size, self.fits, self.channels, self.mirror = size, fits, channels, mirror
+
+    def __len__(self) -> int:
+        """Number of samples in an epoch."""
+        return self.length
+
+    def files(self) -> list[Path]:
+        """The files of both domains."""
+        return [*self.domains["source"], *self.domains["target"]]
+
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` of each domain, from the start again where one has fewer."""
+        paths = {side: files[index % len(files)] for side, files in self.domains.items()}
+        return {side: self._square(path, side) for side, path in paths.items()}
+
+    def _square(self, path: Path, side: str) -> Tensor:
+        picture = opaque(read_array(path), path)
+        picture, _ = squared(with_channels(picture, self.channels, path), self.size, self.fits[side])
+        return picture
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The pictures in bytes, mirrored at random."""
+        finished = dict(loaded)
+        if self.mirror and random is not None:
+            for side in ("source", "target"):
+                if torch.randint(2, (), generator=random):
+                    finished[side] = finished[side].flip(-1)
+        return finished
+
+
+def fingerprint_of(samples: SampleSet) -> str:
+    """SHA-256 of all pictures of a small drawn set."""
+    digest = hashlib.sha256()
+    for index in range(len(samples)):
+        for value in samples.load(index).values():
+            if isinstance(value, Tensor):
+                digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def beside(samples: list[Sample], keys: tuple[str, ...]) -> Tensor:
+    """Rows of samples with their pictures of these keys, where they have them, side by side."""
+    return grid({key: torch.stack([s[key] for s in samples]) for key in keys if key in samples[0]})

@@ -1,0 +1,257 @@
+"""Drawn domains: faces and emoji, digits and MNIST-M."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.domains.files import (
+    opaque,
+    pictures_below,
+    require_picture,
+)
+from zoo.data.domains.module import UnpairedSet, beside, fingerprint_of
+from zoo.data.images.module import MNIST, MemorySet, with_channels
+from zoo.data.worlds import faces
+from zoo.errors import UserError
+from zoo.files.pictures import read_array
+from zoo.seeds import mix
+
+FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}  # drawn samples of each split
+OTHERS = 500_000  # from a drawn face to the person of its unpaired emoji
+
+
+# -------------------------------------------------------------------------------------------- faces and emoji
+class FacesToEmoji(DataModule):
+    """Drawn faces as sources and drawn emoji as targets; needs no files.
+
+    The emoji are of other people than the faces. In evaluation a batch holds ``truth`` too: the emoji of the
+    face's own parameters, which training never shows.
+
+    Args:
+        size: Pixels of each side.
+        most_yaw: Faces are turned by up to so many degrees to either side, 0 to 90.
+        train_length: Faces in an epoch, and as many emoji.
+        eval_length: Faces for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract: ClassVar[str] = "domains"
+    worth_keeping = False
+
+    def __init__(
+        self,
+        size: int = 64,
+        most_yaw: float = 20.0,
+        train_length: int = 10_000,
+        eval_length: int = 500,
+        world: int = 0,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        require_picture(size)
+        if not 0 <= most_yaw <= 90:
+            raise UserError(f"data.most_yaw is {most_yaw}; give 0 to 90 degrees.")
+        if not 0 <= max(train_length, eval_length) <= OTHERS:
+            raise UserError(f"data.train_length and data.eval_length may be at most {OTHERS}; give less.")
+        self.size, self.most_yaw, self.world = size, most_yaw, world
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+
+    def dataset(self, split: Split) -> EmojiSet:
+        """Faces and emoji of a split; no two splits share a person."""
+        return EmojiSet(
+            self.world, FIRST[split], self.lengths[split], self.size, self.most_yaw, split != "train"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are drawn, and a fingerprint of the first."""
+        first = EmojiSet(self.world, 0, 4, self.size, self.most_yaw, True)
+        return {
+            "contract": self.contract,
+            "name": "faces to emoji",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "size": self.size,
+                "most_yaw": self.most_yaw,
+                "train_length": self.lengths["train"],
+                "world": self.world,
+            },
+            "fingerprint": fingerprint_of(first),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Faces beside unpaired emoji, and beside their own where these are known."""
+        return beside(samples, ("source", "truth", "target"))
+
+
+class EmojiSet(SampleSet):
+    """Drawn faces ``first`` to ``first + length``, each with the emoji of somebody whose face is never drawn.
+
+    Args:
+        world: Seed of the world.
+        first: Number of the first person.
+        length: Number of faces.
+        size: Pixels of each side.
+        most_yaw: In degrees.
+        truth: Whether to give each face's own emoji.
+    """
+
+    def __init__(self, world: int, first: int, length: int, size: int, most_yaw: float, truth: bool) -> None:
+        self.world, self.first, self.length = world, first, length
+        self.size, self.most_yaw, self.truth = size, most_yaw, truth
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return self.length
+
+    def load(self, index: int) -> Sample:
+        """A face, another person's emoji, and in evaluation its own."""
+        number = self.first + index
+        shown = faces.parameters(self.world, number)
+        turn = np.random.default_rng(mix("yaw", self.world, number)).uniform(-1, 1)
+        drawn: Sample = {
+            "source": faces.draw(shown, turn * self.most_yaw, self.size).picture,
+            "target": faces.emoji(faces.parameters(self.world, number + OTHERS), self.size),
+        }
+        return drawn | {"truth": faces.emoji(shown, self.size)} if self.truth else drawn
+
+
+# ---------------------------------------------------------------------------------------------------- digits
+class DigitsToMNISTM(DataModule):
+    """MNIST as source and MNIST-M as target, blended here from MNIST and photographs.
+
+    MNIST-M (Ganin and Lempitsky 2015, https://arxiv.org/abs/1409.7495): for each digit, brought to 32 pixels
+    by a black frame, the absolute difference, channel by channel, to a random 32 x 32 piece of a random
+    BSDS500 photograph. Which pieces follows from ``world``, so the digits are not theirs. Batches hold
+    ``label`` and ``target_label`` too. Splits are those of :class:`zoo.data.images.MNIST`.
+
+    Args:
+        mnist: Folder of MNIST's four idx files.
+        photos: Folder of photographs, with those of ``train/`` where it has that.
+        to_mnist: Swap the two: MNIST-M as source.
+        world: Which pieces are cut.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract: ClassVar[str] = "domains"
+    usual_batch_size = 100
+
+    def __init__(
+        self,
+        mnist: str = "data/mnist",
+        photos: str = "data/bsds500",
+        to_mnist: bool = False,
+        world: int = 0,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.digits = MNIST(str(find_root(mnist)))
+        photos_root = find_root(photos)
+        self.photos = photos_root / "train" if (photos_root / "train").is_dir() else photos_root
+        self.to_mnist, self.world = to_mnist, world
+
+    @cached_property
+    def _photographs(self) -> list[np.ndarray[Any, Any]]:
+        paths = pictures_below(self.photos)
+        if not paths:
+            raise UserError(f"{self.photos} holds no photographs; name a folder of some with data.photos.")
+        read = []
+        for path in paths:
+            pixels = with_channels(opaque(read_array(path), path), 3, path).permute(1, 2, 0).numpy()
+            if min(pixels.shape[:2]) < 33 or pixels.dtype != np.uint8:
+                raise UserError(f"{path} is no 8-bit picture of more than 32 pixels a side; take it out.")
+            read.append(pixels)
+        return read
+
+    def dataset(self, split: Split) -> MNISTMSet:
+        """Digits and blended digits of a split.
+
+        Raises:
+            UserError: MNIST or the photographs are missing or damaged.
+        """
+        digits = self.digits.dataset(split)
+        files = [*pictures_below(self.photos), *sorted(self.digits.root.glob("*-ubyte*"))]
+        return MNISTMSet(digits, self._photographs, files, split, self.world, self.to_mnist)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how digits are blended, and a fingerprint of digits and photographs."""
+        digits = self.digits.describe()
+        prints = f"{digits['fingerprint']} {folder_fingerprint(pictures_below(self.photos), self.photos)}"
+        return {
+            "contract": self.contract,
+            "name": "MNIST-M to MNIST" if self.to_mnist else "MNIST to MNIST-M",
+            "licence": f"{digits['licence']}; Berkeley photographs: non-commercial research and education",
+            "research_only": True,
+            "preprocessing": {"size": 32, "channels": 3, "to_mnist": self.to_mnist, "world": self.world},
+            "fingerprint": hashlib.sha256(prints.encode()).hexdigest(),
+        }
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Sources beside targets."""
+        return beside(samples, ("source", "target"))
+
+
+class MNISTMSet(UnpairedSet):
+    """Digits, and blends of other digits with photographs.
+
+    Args:
+        digits: Of the split.
+        photographs: (H, W, 3) uint8, more than 32 pixels a side.
+        sources: Every file behind them.
+        split: Its pieces of photographs are its own.
+        world: Which pieces are cut.
+        swap: Give the blends as source.
+    """
+
+    def __init__(
+        self,
+        digits: MemorySet,
+        photographs: list[np.ndarray[Any, Any]],
+        sources: list[Path],
+        split: Split,
+        world: int,
+        swap: bool,
+    ) -> None:
+        self.digits, self.photographs, self.sources = digits, photographs, sources
+        self.split, self.world, self.swap = split, world, swap
+
+    def __len__(self) -> int:
+        """Number of digits."""
+        return len(self.digits)
+
+    def files(self) -> list[Path]:
+        """MNIST's files and the photographs."""
+        return self.sources
+
+    def load(self, index: int) -> Sample:
+        """Digit ``index`` and the blend of one half a set away."""
+        other = (index + len(self) // 2) % len(self)
+        plain, blend = self._plain(index).expand(3, -1, -1).contiguous(), self.blend(other)
+        labels = [self.digits.labels[at] for at in (index, other)]
+        if self.swap:
+            plain, blend = blend, plain
+            labels.reverse()
+        return {"source": plain, "target": blend, "label": labels[0], "target_label": labels[1]}
+
+    def _plain(self, index: int) -> Tensor:
+        return F.pad(self.digits.values[index], (2, 2, 2, 2))
+
+    def blend(self, index: int) -> Tensor:
+        """Digit ``index`` of MNIST-M, (3, 32, 32) uint8."""
+        random = np.random.default_rng(mix("mnist-m", self.world, self.split, index))
+        photograph = self.photographs[random.integers(len(self.photographs))]
+        top, left = (int(random.integers(side - 32)) for side in photograph.shape[:2])
+        piece = torch.from_numpy(
+            photograph[top : top + 32, left : left + 32].transpose(2, 0, 1).astype(np.int16)
+        )
+        return (piece - self._plain(index).short()).abs().to(torch.uint8)

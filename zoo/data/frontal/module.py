@@ -1,0 +1,270 @@
+"""Frontal faces {input, target, landmarks, identity}: a turned head and the same person from the front.
+
+As TP-GAN (https://arxiv.org/abs/1704.04086) and DR-GAN learn from them. Users' own pictures::
+
+    myfaces/
+      index.csv              one row a picture
+      anna/left_30.jpg       the pictures, in folders as one likes
+      anna/front.jpg
+      bert/…
+
+    file,identity,yaw,expression,x0,y0,x1,y1,…
+    anna/left_30.jpg,anna,-30,smiling,41.5,60.2,70.1,59.8,…
+    anna/front.jpg,anna,0,smiling,…
+
+``yaw`` is in degrees, positive where the face looks to the picture's right. Every other column but the
+landmarks' is a label: a turned picture goes with the frontal one of the same person that shares most labels
+(same expression, same glasses). Landmarks are pixels of the picture and may be left out: five (left eye,
+right eye, nose tip, left and right corner of the mouth; left as in the picture) or 68 in the usual order. A
+column ``split`` of train, val and test deals people out; without it a tenth of them is kept for test and
+another for validation. People are split, never pictures. PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Unpack, get_args
+
+import torch
+from torch import Tensor
+
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.checks import Fault, Findings, examine, require_training
+from zoo.data.domains.files import Fit, opaque, pictures_below, require_picture, squared
+from zoo.data.frontal.files import EXPECTED, INDEX, View, deal_out, look_at_view, pair_up, read_index
+from zoo.data.images.module import with_channels
+from zoo.errors import UserError
+from zoo.files.pictures import read_array
+
+CENTRES = {  # the landmarks whose mean is the left eye, the right eye, the nose and the mouth
+    5: ((0,), (1,), (2,), (3, 4)),
+    10: ((0,), (1,), (2,), (3, 4)),  # of the drawn world
+    68: (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48, 54)),
+}
+YAWS = tuple(sign * yaw for yaw in (15.0, 30.0, 45.0, 60.0, 75.0, 90.0) for sign in (-1, 1))
+
+
+class Known(NamedTuple):
+    """What a public set may be used for.
+
+    Args:
+        licence: As far as it is known.
+        research_only: Whether that leaves research only.
+    """
+
+    licence: str
+    research_only: bool
+
+
+KNOWN = {
+    "synthetic_heads": Known("MIT: rendered from ICT-FaceKit; no real person", False),
+    "cmu_faces": Known("CC BY 4.0 as UCI lists it; its author: free for education with attribution", True),
+}
+
+
+class Pair(NamedTuple):
+    """A turned view, its frontal one, and the number of the person."""
+
+    turned: View
+    frontal: View
+    number: int
+
+
+class FrontalFolder(DataModule):
+    """Turned and frontal pictures of people from a folder with an ``index.csv``; see the layout above.
+
+    Batches hold ``yaw`` (degrees) too, and where landmarks are given, ``landmarks`` (L,2) and ``centres``
+    (4,2), both x and y in pixels of ``input``: the middles of TP-GAN's patches, left eye, right eye, nose and
+    mouth. ``identity`` numbers the people of training from 0; those of validation and test follow.
+
+    Args:
+        root: The folder; ``synthetic_heads`` and ``cmu_faces`` are read as they are.
+        size: Pixels of each side.
+        frontal_yaw: Below so many degrees to either side a picture is frontal.
+        least_yaw: Turned pictures below it are left out.
+        most_yaw: Turned pictures above it are left out.
+        channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
+        fit: How a picture becomes a square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
+            distorts.
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for; of a known set, else unknown, when not given.
+        research_only: False only where the licence allows commercial use; as the set's when not given.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract: ClassVar[str] = "frontal faces"
+    usual_batch_size = 10
+
+    def __init__(
+        self,
+        root: str,
+        size: int = 128,
+        frontal_yaw: float = 5.0,
+        least_yaw: float = 0.0,
+        most_yaw: float = 90.0,
+        channels: int = 3,
+        fit: Fit = "crop",
+        name: str | None = None,
+        licence: str | None = None,
+        research_only: bool | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        require_picture(size, channels)
+        if fit not in get_args(Fit):
+            raise UserError(f"data.fit is {fit!r}; give crop, pad or stretch.")
+        if not 0 < frontal_yaw <= max(frontal_yaw, least_yaw) < most_yaw:
+            raise UserError(
+                f"data.frontal_yaw ({frontal_yaw}) must be above 0, and data.most_yaw ({most_yaw}) above it "
+                f"and above data.least_yaw ({least_yaw})."
+            )
+        self.root = find_root(root)
+        self.size, self.channels, self.fit = size, channels, fit
+        self.frontal_yaw, self.least_yaw, self.most_yaw = frontal_yaw, least_yaw, most_yaw
+        self.name = name or self.root.resolve().name
+        known = KNOWN.get(self.name, Known("unknown: research use only", True))
+        self.licence = licence or known.licence
+        self.research_only = known.research_only if research_only is None else research_only
+
+    @cached_property
+    def _views(self) -> list[View]:
+        return read_index(self.root)
+
+    def dataset(self, split: Split) -> FrontalSet | None:
+        """The pairs of a split's people; None where nobody is kept for validation.
+
+        Raises:
+            UserError: The index is missing or wrong, a picture is missing, or a person has no frontal one.
+        """
+        views = self._views
+        people = deal_out(views, self.root)
+        if split == "val" and not people["val"]:
+            return None
+        numbers = {who: at for at, who in enumerate(who for part in get_args(Split) for who in people[part])}
+        chosen = set(people[split])
+        pairs = [
+            Pair(turned, frontal, numbers[turned.identity])
+            for turned, frontal in pair_up(
+                [v for v in views if v.identity in chosen], self.root, self.frontal_yaw
+            )
+            if self.least_yaw <= abs(turned.yaw) <= self.most_yaw
+        ]
+        if not pairs:
+            raise UserError(
+                f"{self.root / INDEX} has no {split} picture turned by "
+                f"{max(self.least_yaw, self.frontal_yaw)} to "
+                f"{self.most_yaw} degrees; add some or widen data.least_yaw and data.most_yaw."
+            )
+        return FrontalSet(pairs, self.root / INDEX, self.size, self.channels, self.fit)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+        views = self._views
+        files = [self.root / INDEX, *{view.path for view in views}]
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": self.size,
+                "channels": self.channels,
+                "fit": self.fit,
+                "frontal_yaw": self.frontal_yaw,
+                "least_yaw": self.least_yaw,
+                "most_yaw": self.most_yaw,
+                "identities": len(deal_out(views, self.root)["train"]),
+                "landmarks": len(views[0].landmarks or ()),
+            },
+            "fingerprint": folder_fingerprint(files, self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether a folder has an index that names people and yaws."""
+        try:
+            with (root / INDEX).open(encoding="utf-8-sig", newline="") as file:
+                columns = set(next(csv.reader(file), []))
+        except (OSError, UnicodeDecodeError):
+            return False
+        return bool(columns & {"identity", "person"}) and bool(columns & {"yaw", "pose"})
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture of the index, and for people without a frontal one."""
+        found = Findings("frontal faces", f"pictures and {INDEX}", "zoo.data.frontal.FrontalFolder")
+        try:
+            views = read_index(root)
+            people = deal_out(views, root)
+        except UserError as error:
+            found.errors.append(Fault(str(root / INDEX), str(error)))
+            return found
+        for split in get_args(Split):
+            chosen = [view for view in views if view.identity in people[split]]
+            examine(found, split, chosen, look_at_view)
+        listed = {view.path for view in views}
+        found.notes += [
+            Fault(str(path), f"{path} is left out: {INDEX} does not name it, or not with a known pose.")
+            for path in pictures_below(root)
+            if path not in listed
+        ]
+        for who in sorted({view.identity for view in views}):
+            try:
+                pair_up([view for view in views if view.identity == who], root, 5.0)
+            except UserError as error:
+                found.errors.append(Fault(str(root / INDEX), str(error)))
+        require_training(found, root, EXPECTED)
+        if found.facts:
+            found.arguments["size"] = min(128, max(16, min(min(fact.size) for fact in found.facts)))
+        return found
+
+
+class FrontalSet(SampleSet):
+    """Pairs of picture files.
+
+    Args:
+        pairs: What to read.
+        index: The file that names them.
+        size: Pixels of each side.
+        channels: 1 or 3.
+        fit: How a picture becomes a square.
+    """
+
+    def __init__(self, pairs: list[Pair], index: Path, size: int, channels: int, fit: Fit) -> None:
+        self.pairs, self.index = pairs, index
+        self.size, self.channels, self.fit = size, channels, fit
+
+    def __len__(self) -> int:
+        """Number of turned pictures."""
+        return len(self.pairs)
+
+    def files(self) -> list[Path]:
+        """The pictures and the index."""
+        return [self.index, *sorted({view.path for pair in self.pairs for view in pair[:2]})]
+
+    def load(self, index: int) -> Sample:
+        """Both pictures as squares, and the landmarks where they are then."""
+        turned, frontal, number = self.pairs[index]
+        picture, where = self._square(turned.path)
+        target, _ = self._square(frontal.path)
+        loaded = {
+            "input": picture,
+            "target": target,
+            "identity": torch.tensor(number),
+            "yaw": torch.tensor(turned.yaw, dtype=torch.float32),
+        }
+        if turned.landmarks is None:
+            return loaded
+        landmarks = torch.tensor(turned.landmarks) * where[0] + where[1]
+        return loaded | {"landmarks": landmarks, "centres": patch_centres(landmarks)}
+
+    def _square(self, path: Path) -> tuple[Tensor, Tensor]:
+        picture = with_channels(opaque(read_array(path), path), self.channels, path)
+        return squared(picture, self.size, self.fit)
+
+
+def patch_centres(landmarks: Tensor) -> Tensor:
+    """The middles (4,2) of left eye, right eye, nose and mouth, from 5, 10 (drawn) or 68 landmarks."""
+    return torch.stack([landmarks[list(group)].mean(0) for group in CENTRES[len(landmarks)]])

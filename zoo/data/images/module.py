@@ -1,0 +1,528 @@
+"""Pictures for unconditional generation: ``image`` (C, H, W) in [-1, 1] and ``label`` when there is one.
+
+Scikit-learn's handwritten digits (no download), MNIST from its idx files, and any folder of pictures::
+
+    root/                      root/train/                  root/train/cats/
+      a.png                      a.png                        a.png      folders below a split
+      b.jpg    some are          b.jpg                      root/train/dogs/    are classes
+      c.webp   held out        root/val/, root/test/          b.png
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, ClassVar, Unpack, get_args
+
+import torch
+import torch.nn.functional as F
+import torchvision.transforms.v2.functional as TF
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from zoo.data.base import (
+    Batch,
+    DataModule,
+    Key,
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+)
+from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
+from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_jpeg_reduced
+
+
+class MemorySet(SampleSet):
+    """Labelled pictures held as bytes, from which a whole batch is cut at once.
+
+    Args:
+        values: (N, C, H, W) of uint8.
+        labels: (N,) of class numbers.
+        highest: The value that stands for white.
+    """
+
+    def __init__(self, values: Tensor, labels: Tensor, highest: int) -> None:
+        self.values, self.labels, self.highest = values, labels, highest
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.values)
+
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` in the values of its file."""
+        return {"image": self.values[index], "label": self.labels[index]}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The picture in [-1, 1]; nothing is random."""
+        return {"image": self.to_image(loaded["image"]), "label": loaded["label"]}
+
+    def __getitems__(self, keys: list[Key]) -> Batch:
+        """The collated batch of these keys."""
+        indices = torch.tensor([key if isinstance(key, int) else key[1] for key in keys])
+        return {"image": self.to_image(self.values[indices]), "label": self.labels[indices]}
+
+    def to_image(self, values: Tensor) -> Tensor:
+        """Stored values as floats in [-1, 1]."""
+        return values.float().div_(self.highest / 2).sub_(1)
+
+
+class Digits(DataModule):
+    """Scikit-learn's 1,797 real handwritten digits of 8x8 pixels, which need no download.
+
+    Of every seven pictures in scikit-learn's order the first is kept for test and the second for validation
+    (257 each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
+
+    Args:
+        batch_size: Samples a training batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training; these digits need none.
+        seed: Of the order; the run's seed when not given.
+    """
+
+    contract = "images"
+
+    def __init__(
+        self,
+        batch_size: int = 100,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+
+    def dataset(self, split: Split) -> MemorySet:
+        """The split's digits."""
+        digits = load_digits()
+        values = torch.from_numpy(digits.images.astype("uint8")).unsqueeze(1)
+        labels = torch.from_numpy(digits.target).long()
+        place = torch.arange(len(labels)) % 7
+        chosen = {"train": place > 1, "val": place == 1, "test": place == 0}[split]
+        return MemorySet(values[chosen], labels[chosen], highest=16)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the digits."""
+        return {
+            "contract": self.contract,
+            "name": "scikit-learn digits (UCI optical recognition of handwritten digits, test part)",
+            "licence": "CC BY 4.0",
+            "research_only": False,
+            "preprocessing": {"size": [8, 8], "channels": 1, "values": "0 to 16 become -1 to 1"},
+            "fingerprint": _fingerprint(self.split("train")),
+        }
+
+
+class MNIST(DataModule):
+    """MNIST from its four idx files, split as in Goodfellow et al. 2014.
+
+    The first 50,000 training digits are for training, the last 10,000 for validation, the 10,000 test digits
+    for test. Other sets in the same format (Fashion-MNIST) work too.
+
+    Args:
+        root: Folder of ``train-images-idx3-ubyte`` and its three companions, with ``.gz`` or without.
+        batch_size: Samples a training batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
+        num_workers: Processes that prepare batches beside training; a set in memory needs none.
+        seed: Of the order; the run's seed when not given.
+    """
+
+    contract = "images"
+
+    HASHES: ClassVar[dict[str, str]] = {  # SHA-256 of the unpacked files
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    }
+    HELD_OUT = 10_000
+
+    def __init__(
+        self,
+        root: str = "data/mnist",
+        batch_size: int = 100,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, eval_batch_size, num_workers, seed)
+        self.root = find_root(root)
+        self._hashes: dict[str, str] = {}  # of the files read so far
+
+    def dataset(self, split: Split) -> MemorySet:
+        """The split's digits.
+
+        Raises:
+            UserError: A file is missing, damaged, or does not belong to the others.
+        """
+        part = "t10k" if split == "test" else "train"
+        images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+        values, labels = self._read(images_name, 3).unsqueeze(1), self._read(labels_name, 1).long()
+        if len(values) != len(labels):
+            raise UserError(
+                f"{self.root} holds {len(values)} pictures in {images_name} but {len(labels)} labels in "
+                f"{labels_name}; take both files from the same place."
+            )
+        if split == "test":
+            return MemorySet(values, labels, highest=255)
+        if len(values) <= self.HELD_OUT:
+            raise UserError(
+                f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} "
+                "are kept for validation; give the whole training file."
+            )
+        cut = slice(None, -self.HELD_OUT) if split == "train" else slice(-self.HELD_OUT, None)
+        return MemorySet(values[cut], labels[cut], highest=255)
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the data."""
+        fingerprint = _fingerprint(train := self.split("train"))
+        assert isinstance(train, MemorySet)
+        genuine = all(self.HASHES[name] == found for name, found in self._hashes.items())
+        return {
+            "contract": self.contract,
+            "name": "MNIST" if genuine else f"idx files of {self.root.name}",
+            "licence": "CC BY-SA 3.0" if genuine else "not stated",
+            "research_only": False,
+            "preprocessing": {
+                "size": list(train.values.shape[2:]),
+                "channels": 1,
+                "values": "0 to 255 become -1 to 1",
+            },
+            "fingerprint": fingerprint,
+        }
+
+    def _read(self, name: str, dimensions: int) -> Tensor:
+        path = self.root / name
+        packed = path.with_name(f"{name}.gz")
+        if not path.is_file() and not packed.is_file():
+            raise UserError(
+                f"{self.root} has no {name} (nor {name}.gz): put the four files {', '.join(self.HASHES)} "
+                "there, from https://ossci-datasets.s3.amazonaws.com/mnist/ or with "
+                "torchvision.datasets.MNIST(download=True), or name their folder with data.root."
+            )
+        path = path if path.is_file() else packed
+        try:
+            data = path.read_bytes()
+            data = gzip.decompress(data) if path.suffix == ".gz" else data
+            shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+            if data[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
+                raise ValueError("its head is not that of an idx file")
+            values = torch.frombuffer(bytearray(data[4 + 4 * dimensions :]), dtype=torch.uint8).reshape(shape)
+        except (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError) as error:
+            raise UserError(f"{path} is not a whole idx file ({error}); fetch it again.") from error
+        self._hashes[name] = hashlib.sha256(data).hexdigest()
+        return values
+
+
+class PictureSet(SampleSet):
+    """Picture files, decoded when asked for.
+
+    Args:
+        paths: The files, in order.
+        labels: One class number a file, or None.
+        size: Side of the square that is cut out; None keeps pictures as they are.
+        load_size: The shorter side is brought to this before cutting.
+        random_crop: Cut at a random place in training instead of the centre.
+        mirror: Mirror half of the training pictures.
+        channels: Channels of every picture; None keeps the file's.
+        reduced: Decode a JPEG at the smallest of 1/1, 1/2, 1/4, 1/8 that is not below ``load_size``.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        labels: list[int] | None,
+        size: int | None,
+        load_size: int | None,
+        random_crop: bool,
+        mirror: bool,
+        channels: int | None,
+        reduced: bool = False,
+    ) -> None:
+        self.paths, self.labels = paths, labels
+        self.size, self.load_size = size, load_size or size
+        self.random_crop, self.mirror, self.channels, self.reduced = random_crop, mirror, channels, reduced
+        self.first = self.load(0)["image"].shape  # what all others must match
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.paths)
+
+    def files(self) -> list[Path]:
+        """The picture files."""
+        return self.paths
+
+    def load(self, index: int) -> Sample:
+        """Picture ``index`` resized, in the values of its file; cut already where the place is no chance.
+
+        Raises:
+            UserError: The file is unreadable, or of another size or channel count than the first.
+        """
+        path = self.paths[index]
+        array = (
+            read_jpeg_reduced(path, self.load_size) if self.reduced and self.load_size else read_array(path)
+        )
+        image = with_channels(torch.from_numpy(array).permute(2, 0, 1), self.channels, path)
+        if self.load_size is not None:
+            image = shorter_side(image, self.load_size)
+        if self.size is not None and not self.random_crop:
+            image = self._crop(image, self.size)
+        if index:
+            self._check(index, image)
+        loaded: Sample = {"image": image.contiguous()}
+        return loaded if self.labels is None else loaded | {"label": torch.tensor(self.labels[index])}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """The picture cut and mirrored, still in bytes."""
+        image = loaded["image"]
+        down, across, coin = (None, None, 1) if random is None else torch.rand(3, generator=random).tolist()
+        if self.size is not None and self.random_crop:
+            image = self._crop(image, self.size, down, across)
+        if self.mirror and coin < 0.5:
+            image = image.flip(-1)
+        return loaded | {"image": image}
+
+    def _check(self, index: int, image: Tensor) -> None:
+        if self.size is None and image.shape[1:] != self.first[1:]:
+            raise UserError(
+                f"{self.paths[index]} is {_size(image.shape)} but {self.paths[0]} is {_size(self.first)}; "
+                "set data.size so that all are brought to one size."
+            )
+        if len(image) != self.first[0]:
+            raise UserError(
+                f"{self.paths[index]} has {len(image)} channels but {self.paths[0]} has {self.first[0]}; set "
+                "data.channels to 1 or 3."
+            )
+
+    @staticmethod
+    def _crop(image: Tensor, size: int, down: float | None = None, across: float | None = None) -> Tensor:
+        """The square in the middle, or where ``down`` and ``across`` say, each in [0, 1)."""
+        rows, columns = image.shape[1] - size, image.shape[2] - size
+        top = rows // 2 if down is None else int(down * (rows + 1))
+        left = columns // 2 if across is None else int(across * (columns + 1))
+        return image[:, top : top + size, left : left + size]
+
+
+class ImageFolder(DataModule):
+    """Any folder of pictures: PNG, JPEG, TIFF, WebP, BMP or NPY, directly in it or in one folder a class.
+
+    Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures
+    are held out by their place in the order of names. Folders below a split are classes and give ``label``.
+
+    Args:
+        root: The folder.
+        size: Side of the square pictures to make: the shorter side is resized, the centre cut out. Not given,
+            all pictures must be of one size.
+        load_size: Resize the shorter side to this instead of ``size`` before cutting.
+        random_crop: Cut training pictures at a random place.
+        mirror: Mirror half of the training pictures from left to right.
+        channels: 1 or 3 brings all pictures to grey or RGB; not given, they stay as they are, alpha included.
+        hold_out: Without split folders, of so many pictures the first is kept for test and the second for
+            validation; 0 keeps none.
+        licence: Of the pictures, as it shall stand in checkpoints.
+        research_only: Whether the licence allows research only.
+        reduced_decoding: Decode training JPEGs at a fraction of their size where that is enough: quicker, and
+            other pixels; evaluation always decodes whole.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract = "images"
+    usual_batch_size = 64
+
+    def __init__(
+        self,
+        root: str,
+        size: int | None = None,
+        load_size: int | None = None,
+        random_crop: bool = False,
+        mirror: bool = False,
+        channels: int | None = None,
+        hold_out: int = 10,
+        licence: str = "not stated",
+        research_only: bool = False,
+        reduced_decoding: bool = False,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        if size is not None and size < 1:
+            raise UserError(f"data.size must be at least 1, got {size}; give the pictures' side in pixels.")
+        if load_size is not None and (size is None or load_size < size):
+            raise UserError(
+                f"data.load_size {load_size} needs a data.size that is not larger, got {size}; change one."
+            )
+        if random_crop and size is None:
+            raise UserError("data.random_crop needs data.size, the side of the square to cut out.")
+        if channels not in (None, 1, 3):
+            raise UserError(f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; or leave it out.")
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        self.root, self.hold_out = find_root(root), hold_out
+        self.size, self.load_size, self.random_crop = size, load_size, random_crop
+        self.mirror, self.channels = mirror, channels
+        self.licence, self.research_only = licence, research_only
+        self.reduced_decoding = reduced_decoding
+
+    def files(self, split: Split) -> tuple[Path, list[Path]]:
+        """The split's folder and its pictures, sorted by name.
+
+        Raises:
+            UserError: There is no such folder.
+        """
+        if not self.root.is_dir():
+            raise UserError(f"There is no folder {self.root}; set data.root to a folder of pictures.")
+        if (self.root / "train").is_dir():
+            return self.root / split, _pictures(self.root / split)
+        paths = _pictures(self.root)
+        if not self.hold_out:
+            return self.root, paths if split == "train" else []
+        mine = {"test": (0,), "val": (1,), "train": range(2, self.hold_out)}[split]
+        return self.root, [path for i, path in enumerate(paths) if i % self.hold_out in mine]
+
+    def dataset(self, split: Split) -> PictureSet | None:
+        """The split's pictures.
+
+        Raises:
+            UserError: There is no training picture, or the first one is unreadable.
+        """
+        folder, paths = self.files(split)
+        if not paths:
+            if split != "train":
+                return None
+            raise UserError(
+                f"{folder} has no pictures for training; put files there that end with one of "
+                f"{', '.join(PICTURE_SUFFIXES)}."
+            )
+        return PictureSet(
+            paths,
+            self._labels(folder, paths),
+            self.size,
+            self.load_size,
+            self.random_crop,
+            self.mirror,
+            self.channels,
+            self.reduced_decoding and split == "train",
+        )
+
+    def _labels(self, folder: Path, paths: list[Path]) -> list[int] | None:
+        train, known = self.files("train")
+        classes = sorted({path.relative_to(train).parts[0] for path in known if path.parent != train})
+        names = [path.relative_to(folder).parts[0] for path in paths]
+        if not classes or not set(names) <= set(classes):
+            return None
+        return [classes.index(name) for name in names]
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint must know of the pictures."""
+        first = self.split("train")
+        assert isinstance(first, PictureSet)
+        size = [self.size, self.size] if self.size else list(first.first[1:])
+        return {
+            "contract": self.contract,
+            "name": self.root.resolve().name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": size,
+                "load_size": self.load_size,
+                "random_crop": self.random_crop,
+                "mirror": self.mirror,
+                "channels": first.first[0],
+                "reduced_decoding": self.reduced_decoding,
+            },
+            "fingerprint": folder_fingerprint(first.paths, self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Every folder may be one of pictures."""
+        return True
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every picture of a folder."""
+        split_folders = (root / "train").is_dir()
+        layout = "train, val and test" if split_folders else "one folder, some held out for test"
+        found = Findings("images", layout, "zoo.data.images.ImageFolder")
+        data = cls(str(root), hold_out=0)
+        for split in get_args(Split) if split_folders else ("train",):
+            examine(found, split, data.files(split)[1], _look)
+        folders = [folder for folder in [root, *root.rglob("*")] if folder.is_dir()]
+        found.notes += left_out(folders, PICTURE_SUFFIXES)
+        require_training(found, root, "put pictures in it, or in train/, val/ and test/ below it")
+        if found.facts:
+            shortest = min(min(fact.size) for fact in found.facts)
+            found.arguments["size"] = min(256, 2 ** int(math.log2(shortest)))
+            if len({fact.channels for fact in found.facts}) > 1:
+                found.arguments["channels"] = 3
+            found.arguments["batch_size"] = max(1, min(64, found.samples["train"] // 2))
+        return found
+
+
+def _look(path: Path) -> list[Facts] | Fault:
+    try:
+        return [picture_facts(path, "image", read_array(path))]
+    except UserError as error:
+        return Fault(str(path), str(error))
+
+
+def shorter_side(image: Tensor, side: int) -> Tensor:
+    """Values (C, H, W) of uint8 or uint16, the shorter side resized to ``side``: bilinear, antialiased."""
+    height, width = image.shape[1:]
+    scale = side / min(height, width)
+    to = [max(side, round(height * scale)), max(side, round(width * scale))]
+    if to == [height, width]:
+        return image
+    if image.dtype == torch.uint8:
+        resized: Tensor = TF.resize_image(image, to, antialias=True)
+        return resized
+    floats = F.interpolate(image[None].float(), to, mode="bilinear", antialias=True, align_corners=False)[0]
+    return floats.round_().to(image.dtype)
+
+
+def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
+    """Bring values (C, H, W) to grey (1) or RGB (3); alpha is dropped, None changes nothing.
+
+    Raises:
+        UserError: The file has more channels than a colour picture.
+    """
+    have = len(picture)
+    if channels is None or have == channels:
+        return picture
+    if have > 4:
+        raise UserError(
+            f"{path} has {have} channels, which cannot become {channels}; leave data.channels out."
+        )
+    colour = picture[: 1 if have < 3 else 3]
+    if channels == 3:
+        return colour.expand(3, -1, -1)
+    if len(colour) == 1:
+        return colour
+    red, green, blue = colour.float()
+    grey: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    return grey.round_().to(picture.dtype)[None]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = folder.rglob("*") if folder.is_dir() else ()
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _size(shape: torch.Size) -> str:
+    return f"{shape[2]}x{shape[1]}"
+
+
+def _fingerprint(samples: SampleSet | None) -> str:
+    assert isinstance(samples, MemorySet)
+    return hashlib.sha256(samples.values.numpy().tobytes() + samples.labels.numpy().tobytes()).hexdigest()

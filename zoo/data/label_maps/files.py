@@ -1,0 +1,311 @@
+"""Label maps and their photographs: how folders lay them out, what their numbers mean, and reading them.
+
+:mod:`zoo.data.label_maps` makes batches of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+
+from zoo.data.base import Split, to_floats
+from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
+from zoo.data.pairs.files import match, pictures_in, read_pair
+from zoo.data.superres.files import rgb
+from zoo.errors import UserError
+from zoo.features.segmenter import FACADES, Colour, palette_labels
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_labels
+
+Layout = Literal["folders", "CamVid", "Cityscapes", "halves"]
+Pixels = np.ndarray[Any, Any]
+
+PALETTE_FILE = "palette.csv"
+LAYOUTS: dict[Layout, str] = {
+    "folders": "images/train/x.jpg with labels/train/x.png of the same name",
+    "CamVid": "train/x.jpg with trainannot/x.png of the same name",
+    "Cityscapes": "leftImg8bit beside gtFine",
+    "halves": "train/x.jpg with the photograph in the left half and a label map in colours in the right",
+}
+EXPECTED = f"expected {'; or '.join(LAYOUTS.values())} (and the same for val and test)"
+CAMVID: dict[str, Colour] = {  # SegNet's 11 classes in the order of their numbers, and what has none
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "sign": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+    "void": (0, 0, 0),
+}
+CITYSCAPES = (  # the numbers of labelIds; license plates are -1 in Cityscapes' table, the 35th in pix2pixHD
+    *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground"),
+    *("road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge"),
+    *("tunnel", "pole", "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky"),
+    *("person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
+    "license plate",
+)
+FAR = 70.0  # mean distance to a palette's colours: 10 to 24 for label halves of facades, 130 for photographs
+
+
+class Classes(NamedTuple):
+    """What the numbers of a label map mean.
+
+    Args:
+        names: Of the classes.
+        colours: Of the classes, 0 to 255; empty where label maps never show colours.
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+
+
+class LabelFiles(NamedTuple):
+    """The files of one sample.
+
+    Args:
+        photo: The photograph.
+        labels: The label map; None where it is the photograph's right half.
+        instances: The map of things, where there is one.
+    """
+
+    photo: Path
+    labels: Path | None
+    instances: Path | None
+
+
+def find_layout(root: Path) -> Layout | None:
+    """How a folder lays its label maps out; None where it holds none."""
+    if (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir():
+        return "Cityscapes"
+    if (root / "images").is_dir() and (root / "labels").is_dir():
+        return "folders"
+    if (root / "trainannot").is_dir():
+        return "CamVid"
+    return "halves" if (root / "train").is_dir() else None
+
+
+def known_classes(root: Path, layout: Layout) -> Classes | None:
+    """What a folder's numbers mean, as far as it says so.
+
+    Raises:
+        UserError: The palette file is faulty.
+    """
+    if layout == "Cityscapes":
+        return Classes(CITYSCAPES, ())
+    if layout == "CamVid":
+        return Classes(tuple(CAMVID), tuple(CAMVID.values()))
+    if (root / PALETTE_FILE).exists():
+        return read_palette(root / PALETTE_FILE)
+    return Classes(tuple(FACADES), tuple(FACADES.values())) if layout == "halves" else None
+
+
+def read_palette(path: Path) -> Classes:
+    """Names and colours of classes from lines ``r,g,b,name``; a heading line is left out.
+
+    Raises:
+        UserError: The file is unreadable, a line is no colour, or a colour comes twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV ({error}); write lines of r,g,b,name.") from error
+    if lines and [cell.lower() for cell in lines[0][:3]] == ["r", "g", "b"]:
+        lines = lines[1:]
+    names: dict[Colour, str] = {}
+    for line in lines:
+        values = [int(cell) for cell in line[:3] if cell.isdecimal() and int(cell) <= 255]
+        if len(line) != 4 or len(values) != 3:
+            raise UserError(f"{path} has the line {','.join(line)!r}; write r,g,b,name with values 0 to 255.")
+        colour = (values[0], values[1], values[2])
+        if colour in names:
+            raise UserError(f"{path} gives {names[colour]} and {line[3]} one colour; give each its own.")
+        names[colour] = line[3]
+    if len(names) < 2:
+        raise UserError(f"{path} names fewer than two classes; write a line r,g,b,name for each.")
+    return Classes(tuple(names.values()), tuple(names))
+
+
+def find_label_maps(root: Path, layout: Layout, split: Split) -> list[LabelFiles] | None:
+    """The files of a split in the order of their names; None where it has none.
+
+    Cityscapes keeps its test labels to itself, so its validation pictures are test too, as is the custom.
+
+    Raises:
+        UserError: A photograph, label map or map of things has no partner.
+    """
+    if layout == "Cityscapes":
+        return _cityscapes(root, "val" if split == "test" else split) or None
+    if layout == "halves":
+        pictures = pictures_in(root / split) if (root / split).is_dir() else []
+        return [LabelFiles(path, None, None) for path in pictures] or None
+    photos, maps = _folders(root, layout, split)
+    pairs = _partners(photos, maps)
+    things = root / "instances" / split
+    named = dict(_partners(maps, things)) if layout == "folders" and things.is_dir() else {}
+    return [LabelFiles(photo, labels, named.get(labels)) for photo, labels in pairs] or None
+
+
+def _folders(root: Path, layout: Layout, split: Split) -> tuple[Path, Path]:
+    if layout == "folders":
+        return root / "images" / split, root / "labels" / split
+    return root / split, root / f"{split}annot"
+
+
+def _partners(one: Path, other: Path) -> list[tuple[Path, Path]]:
+    found = match(one, other)
+    lonely = [str(path) for path in (*found.only_a, *found.only_b)]
+    if lonely:
+        some = f"{', '.join(lonely[:10])}{', …' if len(lonely) > 10 else ''}"
+        raise UserError(
+            f"{len(lonely)} files of {one} and {other} have no single partner in the other ({some}); give "
+            "each one of the same name."
+        )
+    return [(files[0], files[1]) for files in found.pairs]
+
+
+def _cityscapes(root: Path, split: Split) -> list[LabelFiles]:
+    items = []
+    for photo in sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png")):
+        stem = photo.name.removesuffix("_leftImg8bit.png")
+        folder = root / "gtFine" / split / photo.parent.name
+        item = LabelFiles(
+            photo, *(folder / f"{stem}_gtFine_{kind}.png" for kind in ("labelIds", "instanceIds"))
+        )
+        for path in item:
+            if path is None or not path.is_file():
+                raise UserError(f"{photo} has no {path}; unpack gtFine_trainvaltest.zip beside leftImg8bit.")
+        items.append(item)
+    return items
+
+
+def read_sample(
+    item: LabelFiles, classes: Classes | None, void: int | None
+) -> tuple[Pixels, Pixels, Pixels | None]:
+    """Photograph (H,W,3) in its own values, class numbers (H,W) and things (H,W).
+
+    Args:
+        item: The files.
+        classes: What the numbers mean; None takes any number.
+        void: The number that becomes the last class.
+
+    Raises:
+        UserError: A file is unreadable, sizes differ, or a number or colour is of no class.
+    """
+    if item.labels is None:
+        assert classes is not None
+        photo, colours = read_pair((item.photo,))
+        return rgb(photo, item.photo), _by_nearest_colour(rgb(colours, item.photo), classes, item.photo), None
+    photo = rgb(read_array(item.photo), item.photo)
+    labels = _numbers(item.labels, classes, void)
+    instances = None if item.instances is None else read_labels(item.instances).numpy()
+    for path, values in ((item.labels, labels), (item.instances, instances)):
+        if values is not None and values.shape != photo.shape[:2]:
+            raise UserError(
+                f"{path} is {values.shape[1]} x {values.shape[0]} pixels but {item.photo} {photo.shape[1]} x "
+                f"{photo.shape[0]}; bring both to one size."
+            )
+    return photo, labels, instances
+
+
+def _numbers(path: Path, classes: Classes | None, void: int | None) -> Pixels:
+    """The class numbers of a label map's file."""
+    if classes and classes.colours and _in_colour(path):
+        return _by_colour(read_array(path), classes, path)
+    numbers: Pixels = read_labels(path).numpy()
+    if classes is None:
+        return numbers
+    count = len(classes.names) - (void is not None)
+    highest = numbers.max() if void is None else np.where(numbers == void, 0, numbers).max()
+    if highest >= count:
+        raise UserError(
+            f"{path} holds the class number {highest}, but there are {count} classes (0 to {count - 1}); "
+            "mend it, or set data.classes, or data.void if that number means no class."
+        )
+    return numbers if void is None else np.where(numbers == void, count, numbers)
+
+
+def _in_colour(path: Path) -> bool:
+    """Whether a PNG's header promises colours; who reads the file names it where it is damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError:
+        return False
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[25:26] in (b"\x02", b"\x06")
+
+
+def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
+    """Class numbers of exact colours."""
+    if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise UserError(f"{path} is a label map in colour with alpha or 16 bit; save it as RGB of 8 bit.")
+    places = np.array([65536, 256, 1])
+    codes, values = np.array(classes.colours) @ places, pixels @ places
+    order = np.argsort(codes)
+    numbers: Pixels = order[np.searchsorted(codes[order], values).clip(max=len(codes) - 1)]
+    unknown = codes[numbers] != values
+    if unknown.any():
+        raise UserError(
+            f"{path} has {unknown.sum()} pixels in colours of no class, the first "
+            f"{tuple(pixels[unknown][0].tolist())}; add it to {PALETTE_FILE} or mend the file."
+        )
+    return numbers
+
+
+def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
+    """Class numbers of colours that a JPEG blurred."""
+    values = to_floats(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+    numbers = palette_labels(values, classes.colours)
+    colours = torch.tensor(classes.colours)[numbers].permute(2, 0, 1)
+    if ((values + 1) * 127.5 - colours).square().sum(0).sqrt().mean() > FAR:
+        raise UserError(
+            f"The right half of {path} is no label map in the palette's colours; write {PALETTE_FILE} "
+            "(r,g,b,name), or read the folder with zoo.data.pairs.module.PairFolder."
+        )
+    found: Pixels = numbers.numpy()
+    return found
+
+
+def check_label_maps(root: Path) -> tuple[Findings, set[int]]:
+    """Look at every sample of a folder; with the class numbers that occur.
+
+    Raises:
+        UserError: The folder holds no label maps, or its palette is faulty.
+    """
+    layout = find_layout(root)
+    if layout is None:
+        raise UserError(f"{root} holds no label maps; {EXPECTED}.")
+    classes = known_classes(root, layout)
+    found = Findings("pairs", LAYOUTS[layout], mixed_channels=frozenset({1, 3}))
+    numbers: set[int] = set()
+
+    def look(item: LabelFiles) -> list[Facts] | Fault:
+        try:
+            photo, labels, instances = read_sample(item, classes, None)
+        except UserError as error:
+            faulty = next((path for path in item[:0:-1] if path and str(path) in str(error)), item.photo)
+            return Fault(str(faulty), str(error))
+        numbers.update(np.unique(labels).tolist())
+        maps = [(item.labels or item.photo, "labels", labels)]
+        if item.instances is not None and instances is not None:
+            maps.append((item.instances, "instances", instances))
+        facts = [picture_facts(path, side, v.astype(np.uint16)[:, :, None]) for path, side, v in maps]
+        return [picture_facts(item.photo, "photo", photo), *facts]
+
+    for split in get_args(Split):
+        try:
+            examine(found, split, find_label_maps(root, layout, split) or [], look)
+        except UserError as error:
+            found.errors.append(Fault(str(root), str(error)))
+        if layout != "Cityscapes":
+            found.notes += left_out(set(_folders(root, layout, split)), PICTURE_SUFFIXES)
+    require_training(found, root, EXPECTED)
+    return found, numbers

@@ -1,0 +1,471 @@
+"""How folders hold pictures of people and their keypoints; :mod:`zoo.data.poses` makes batches of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from zoo.data.base import Split
+from zoo.data.checks import Facts, Fault, picture_facts
+from zoo.data.poses.skeletons import COCO, OPENPOSE, Array, Skeleton, to_openpose
+from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+
+EXPECTED = (
+    "expected pictures in images/ and keypoints.csv (image, identity, nose_x, nose_y, …), or a CSV with the "
+    "head name:keypoints_y:keypoints_x, or a COCO JSON with keypoints in its name"
+)
+MARKET = ("bounding_box_train", "bounding_box_test")
+FOLDERS: dict[str, Split] = {  # folders of pictures that are splits
+    **{split: split for split in get_args(Split)},
+    MARKET[0]: "train",
+    MARKET[1]: "test",
+}
+JUNK = ("-1", "0000")  # of Market-1501: distractors and false boxes
+COLON_HEAD = "name:keypoints_y:keypoints_x"
+
+
+class Person(NamedTuple):
+    """One picture and what is known of it.
+
+    Args:
+        path: The picture.
+        identity: Who is on it.
+        keypoints: (K,3): x and y in pixels from the centre of the first one, and 1 where known, else 0.
+        split: To which the files assign it, or None.
+    """
+
+    path: Path
+    identity: str
+    keypoints: Array
+    split: Split | None
+
+
+@dataclass
+class People:
+    """All that a folder holds.
+
+    Args:
+        root: The folder.
+        people: Annotated pictures in the order of their paths.
+        skeleton: Of their keypoints.
+        sources: Files of keypoints.
+        faults: What is wrong, each in a sentence.
+    """
+
+    root: Path
+    people: list[Person] = field(default_factory=list)
+    skeleton: Skeleton = OPENPOSE
+    sources: list[Path] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def of_split(self, split: Split, hold_out: int) -> list[Person]:
+        """The people of a split: as the files say, or else by identity.
+
+        Args:
+            split: Which.
+            hold_out: Where the files name no splits, of so many identities the first is for test and the
+                second for validation; 0 keeps none.
+        """
+        if any(person.split for person in self.people):
+            return [person for person in self.people if (person.split or "train") == split]
+        if not hold_out:
+            return self.people if split == "train" else []
+        place = {name: k % hold_out for k, name in enumerate(sorted({p.identity for p in self.people}))}
+        mine = {"test": (0,), "val": (1,), "train": range(2, hold_out)}[split]
+        return [person for person in self.people if place[person.identity] in mine]
+
+
+class _Row(NamedTuple):
+    """What a keypoint file says about one picture."""
+
+    image: str
+    identity: str | None
+    keypoints: Array
+
+
+class _Table(NamedTuple):
+    rows: list[_Row]
+    skeleton: Skeleton
+
+
+def looks_like_poses(root: Path) -> bool:
+    """Whether a folder has a file of a body's keypoints, by names and heads; faces have no shoulders."""
+    files = keypoint_files(root)
+    return any(
+        path.suffix.lower() == ".json" or "shoulder" in _head(path) or _head(path) == COLON_HEAD
+        for path in files
+    )
+
+
+def keypoint_files(root: Path) -> list[Path]:
+    """The files of keypoints directly in a folder and in its ``annotations``."""
+    folders = [folder for folder in (root, root / "annotations") if folder.is_dir()]
+    found = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    return [
+        path
+        for path in found
+        if (path.suffix.lower() == ".json" and "keypoint" in path.name.lower())
+        or (path.suffix.lower() == ".csv" and _has_keypoints(path))
+    ]
+
+
+def _head(path: Path) -> str:
+    """The first line without blanks, or nothing."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.readline(10_000).strip().replace(" ", "")
+    except OSError:
+        return ""
+
+
+def _has_keypoints(path: Path) -> bool:
+    head = _head(path)
+    columns = head.split(",")
+    return head == COLON_HEAD or any(name.endswith("_x") and f"{name[:-2]}_y" in columns for name in columns)
+
+
+def read_people(root: Path) -> People:
+    """Read all files of keypoints and find their pictures; faults are gathered, nothing is raised for them.
+
+    Raises:
+        UserError: The folder does not exist or has no file of keypoints.
+    """
+    found = People(root, sources=keypoint_files(root) if root.is_dir() else [])
+    if not found.sources:
+        state = "has no file of keypoints" if root.is_dir() else "does not exist"
+        raise UserError(f"The folder {root} {state}; {EXPECTED}, or change data.root.")
+    market = (root / MARKET[0]).is_dir()
+    base = root / "images" if (root / "images").is_dir() else root
+    folders = [root / name for name in MARKET if (root / name).is_dir()] if market else [base]
+    pictures = [path for folder in folders for path in _pictures(folder)]
+    places: dict[str, list[Path]] = defaultdict(list)
+    for path in pictures:
+        for name in {path.name, path.relative_to(base).as_posix(), path.relative_to(root).as_posix()}:
+            places[name].append(path)
+
+    known: dict[Path, Person] = {}
+    first: Skeleton | None = None
+    for source in found.sources:
+        table = _read(source, found.faults)
+        if table is None:
+            continue
+        if first is not None and table.skeleton != first:
+            found.faults.append(_fault(source, f"has other points than {found.sources[0]}; keep one of them"))
+            continue
+        first = found.skeleton = table.skeleton
+        for row in table.rows:
+            there = places.get(row.image, [])
+            if len(there) != 1:
+                state = "which does not exist" if not there else f"a name that {len(there)} pictures have"
+                advice = "take the row out or add the picture" if not there else "write its path"
+                where = " and ".join(map(str, folders))
+                found.faults.append(
+                    _fault(source, f"has keypoints for {row.image}, {state} below {where}; {advice}")
+                )
+                continue
+            path = there[0]
+            if path in known:
+                found.faults.append(_fault(source, f"has keypoints for {row.image} twice; keep one row"))
+                continue
+            folder = path.relative_to(base).parts[0] if path.parent != base else ""
+            identity = row.identity or _identity(path, folders, base)
+            if not (market and identity in JUNK):
+                split = _split(source.stem) or FOLDERS.get(folder)
+                known[path] = Person(path, identity, row.keypoints, split)
+    found.people = [known[path] for path in sorted(known)]
+    if not any(fault.file in map(str, found.sources) for fault in found.faults):
+        found.faults += _unannotated(pictures, known, market)
+    found.faults += _in_two_splits(found.people)
+    return found
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _identity(path: Path, folders: list[Path], base: Path) -> str:
+    """The name's part before the first underscore, after the folders below the pictures' own."""
+    own = next((folder for folder in folders if folder != base and path.is_relative_to(folder)), base)
+    parts = path.relative_to(own).parent.parts
+    if parts and parts[0] in FOLDERS:
+        parts = parts[1:]
+    return "/".join((*parts, path.stem.split("_")[0]))
+
+
+def _split(name: str) -> Split | None:
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((split for split in get_args(Split) if split in words), None)
+
+
+def _unannotated(pictures: list[Path], known: dict[Path, Person], market: bool) -> Iterator[Fault]:
+    """A fault for each folder in which some pictures have keypoints and others have none."""
+    used = {path.parent for path in known}
+    lonely: dict[Path, list[str]] = defaultdict(list)
+    for path in pictures:
+        if path not in known and path.parent in used and not (market and path.stem.split("_")[0] in JUNK):
+            lonely[path.parent].append(path.name)
+    for folder, names in lonely.items():
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        yield Fault(
+            str(folder),
+            f"{len(names)} of the pictures in {folder} have no keypoints ({some}); add rows for them or take "
+            "them out.",
+        )
+
+
+def _in_two_splits(people: list[Person]) -> Iterator[Fault]:
+    splits: dict[str, dict[Split, Person]] = defaultdict(dict)
+    for person in people:
+        if person.split:
+            splits[person.identity].setdefault(person.split, person)
+    for identity, where in splits.items():
+        if len(where) > 1:
+            one, other = list(where)[:2]
+            path = where[other].path
+            yield Fault(
+                str(path),
+                f"{path} shows identity {identity} in {other}, which is in {one} too; keep each identity in "
+                "one split.",
+            )
+
+
+def _fault(path: Path, text: str) -> Fault:
+    return Fault(str(path), f"{path} {text}.")
+
+
+def look(person: Person) -> list[Facts] | Fault:
+    """What one picture is, or what is wrong with it."""
+    try:
+        values = read_array(person.path)
+        as_rgb(values, person.path)
+    except UserError as error:
+        return Fault(str(person.path), str(error))
+    return [picture_facts(person.path, "image", values)]
+
+
+def as_rgb(pixels: Any, path: Path) -> Any:
+    """Values (H, W, C) as (H, W, 3): grey is repeated, alpha is dropped.
+
+    Raises:
+        UserError: There are more channels than a colour picture has.
+    """
+    channels = pixels.shape[2]
+    if channels > 4:
+        raise UserError(f"{path} has {channels} channels; give pictures in grey or RGB.")
+    return np.repeat(pixels[:, :, :1], 3, axis=2) if channels < 3 else pixels[:, :, :3]
+
+
+def notes(members: list[Person]) -> list[Fault]:
+    """Who makes no pair, and what is never a target."""
+    paths: dict[str, list[Path]] = {}
+    for person in members:
+        paths.setdefault(person.identity, []).append(person.path)
+    lonely = [
+        Fault(str(files[0]), f"{files[0]} is the only picture of identity {identity}, so it makes no pair.")
+        for identity, files in paths.items()
+        if len(files) == 1
+    ]
+    empty = [
+        Fault(str(p.path), f"{p.path} has no known keypoint, so it is never a target.")
+        for p in members
+        if not p.keypoints[:, 2].any()
+    ]
+    return lonely + empty
+
+
+def outside(person: Person, sizes: dict[Path, tuple[int, int]]) -> Fault | None:
+    """A note where most keypoints lie outside the picture."""
+    points = person.keypoints[person.keypoints[:, 2] > 0, :2]
+    if person.path not in sizes or not len(points):
+        return None
+    out = int(((points < -0.5) | (points > np.array(sizes[person.path]) - 0.5)).any(1).sum())
+    if 2 * out <= len(points):
+        return None
+    text = f"{out} of its {len(points)} keypoints lie outside; were they found at another size?"
+    return Fault(str(person.path), f"{person.path}: {text}")
+
+
+# --------------------------------------------------------------------------------------------- keypoint files
+
+
+def _read(path: Path, faults: list[Fault]) -> _Table | None:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(_fault(path, f"cannot be read ({error}); save it as UTF-8"))
+        return None
+    reader: Callable[[Path, str, list[Fault]], _Table | None] = _read_columns
+    if path.suffix.lower() == ".json":
+        reader = _read_coco
+    elif text.split("\n", 1)[0].replace(" ", "").strip() == COLON_HEAD:
+        reader = _read_colons
+    return reader(path, text, faults)
+
+
+def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
+    """A CSV with a column for each number."""
+    try:
+        first, *lines = csv.reader(text.splitlines())
+    except csv.Error as error:
+        faults.append(_fault(path, f"is no CSV ({error}); save it as text with commas"))
+        return None
+    head = [name.strip() for name in first]
+    points = [name[:-2] for name in head if name.endswith("_x") and f"{name[:-2]}_y" in head]
+    if "image" not in head:
+        faults.append(_fault(path, "has no column image; name the column with the pictures' names so"))
+        return None
+    form = _form(points)
+    if form is None:
+        reason = (
+            f"names {len(points)} points that are neither COCO's 17 nor OpenPose's 18; name them nose, "
+            "left_eye, … or give a COCO JSON, whose skeleton can be any"
+        )
+        faults.append(_fault(path, reason))
+        return None
+    column = {name: k for k, name in enumerate(head)}
+    rows = []
+    for line, cells in enumerate(lines, 2):
+        if not cells:
+            continue
+        if len(cells) != len(head):
+            faults.append(
+                _fault(path, f"has {len(cells)} cells in line {line} where its head has {len(head)}; mend it")
+            )
+            continue
+        keypoints, bad = np.zeros((len(form), 3), np.float32), None
+        for k, point in enumerate(form):
+            x, y = cells[column[f"{point}_x"]], cells[column[f"{point}_y"]]
+            seen = cells[column[f"{point}_v"]] if f"{point}_v" in column else "1"
+            try:
+                keypoints[k] = _point(x.strip(), y.strip(), seen.strip())
+            except ValueError as error:
+                bad = bad or f"{point} in line {line}: {error}"
+        if bad:
+            faults.append(_fault(path, f"cannot use {bad}; leave both cells empty where a point is unknown"))
+            continue
+        who = cells[column["identity"]].strip() if "identity" in column else ""
+        rows.append(_Row(cells[column["image"]].strip(), who or None, _as_body(keypoints)))
+    return _Table(rows, OPENPOSE)
+
+
+def _form(points: Sequence[str]) -> tuple[str, ...] | None:
+    """COCO's or OpenPose's names where these points are just those, in whatever order."""
+    return next((form for form in (COCO, OPENPOSE.names) if sorted(form) == sorted(points)), None)
+
+
+def _point(x: str, y: str, seen: str) -> tuple[float, float, float]:
+    """One point; raises ValueError with the reason where it is none."""
+    if not x and not y:
+        return 0.0, 0.0, 0.0
+    values = [float(x), float(y), float(seen or 0)]
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"({x}, {y}) is not finite")
+    unknown = values[2] <= 0 or values[0] == values[1] == -1
+    return (0.0, 0.0, 0.0) if unknown else (values[0], values[1], 1.0)
+
+
+def _as_body(keypoints: Array) -> Array:
+    return to_openpose(keypoints) if len(keypoints) == len(COCO) else keypoints
+
+
+def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
+    """Lines of ``name: [y, …]: [x, …]``, -1 where a point is unknown."""
+    rows = []
+    for line, content in enumerate(text.splitlines()[1:], 2):
+        if not content.strip():
+            continue
+        parts = content.split(":")
+        try:
+            name, ys, xs = parts[0].strip(), *(json.loads(part) for part in parts[1:])
+            points = np.array([xs, ys], np.float32).T
+        except (ValueError, TypeError):
+            faults.append(_fault(path, f"has no name: [y, …]: [x, …] in line {line}; mend it"))
+            continue
+        if points.ndim != 2 or len(points) not in (len(COCO), len(OPENPOSE.names)):
+            faults.append(_fault(path, f"has {len(points)} points in line {line}; give 18 (or COCO's 17)"))
+            continue
+        if not np.isfinite(points).all():
+            faults.append(
+                _fault(path, f"has a number in line {line} that is not finite; write -1 where unknown")
+            )
+            continue
+        known = (points >= 0).all(1, keepdims=True)
+        keypoints = np.where(known, np.concatenate([points, known], 1), 0).astype(np.float32)
+        rows.append(_Row(name, None, _as_body(keypoints)))
+    return _Table(rows, OPENPOSE)
+
+
+def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
+    """A JSON as COCO's person_keypoints: images, annotations, categories."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        faults.append(_fault(path, f"is no JSON (line {error.lineno}: {error.msg}); mend it"))
+        return None
+    try:
+        names = {image["id"]: str(image["file_name"]) for image in data["images"]}
+        given = [entry for entry in data["annotations"] if not entry.get("iscrowd")]
+        pictures = [entry["image_id"] for entry in given]
+        numbers = [entry["keypoints"] for entry in given]
+        kinds = [kind for kind in data.get("categories", []) if kind.get("keypoints")]
+        points = tuple(map(str, kinds[0]["keypoints"])) if kinds else COCO
+        joined = tuple((a - 1, b - 1) for a, b in kinds[0].get("skeleton", [])) if kinds else ()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        text = "lacks images, annotations or keypoints of COCO's person_keypoints; write them as COCO does"
+        faults.append(_fault(path, text))
+        return None
+    skeleton = OPENPOSE if _form(points) else Skeleton(points, joined)
+    if not skeleton.limbs or not all(0 <= k < len(skeleton.names) for limb in skeleton.limbs for k in limb):
+        text = f"names {len(points)} points and no skeleton that joins them; write one into its category"
+        faults.append(_fault(path, text))
+        return None
+    several = {image for image, count in Counter(pictures).items() if count > 1}
+    for image in several:
+        text = f"has {pictures.count(image)} people on {names.get(image, image)}; cut out one a picture"
+        faults.append(_fault(path, text))
+    rows = []
+    for image, values, entry in zip(pictures, numbers, given, strict=True):
+        if image in several:
+            continue
+        name = names.get(image)
+        if name is None:
+            faults.append(
+                _fault(path, f"has an annotation of image {image}, which it does not list; take it out")
+            )
+            continue
+        try:
+            keypoints = np.array(values, np.float32).reshape(len(points), 3)
+        except (ValueError, TypeError):
+            count = len(values) if isinstance(values, list) else "no list of"
+            text = (
+                f"has {count} numbers for {name} where {len(points)} points need {3 * len(points)}; mend it"
+            )
+            faults.append(_fault(path, text))
+            continue
+        if not np.isfinite(keypoints).all():
+            faults.append(
+                _fault(path, f"has a number for {name} that is not finite; write 0, 0, 0 where unknown")
+            )
+            continue
+        keypoints[:, 2] = keypoints[:, 2] > 0
+        form = _form(points)
+        if form:
+            keypoints = _as_body(keypoints[[points.index(point) for point in form]])
+        who = entry.get("identity")
+        rows.append(_Row(name, None if who is None else str(who), keypoints))
+    return _Table(rows, skeleton)

@@ -1,0 +1,370 @@
+"""People in another pose: ``input``, ``target`` (3,H,W), the target's ``pose`` (K,H,W), ``mask`` (1,H,W).
+
+Both pictures show one identity. A pose is a map for each keypoint, 1 in a disc around it and -1 elsewhere,
+all -1 where the point is unknown; the mask is 1 on the target's figure, made from its keypoints: discs along
+the limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
+
+    root/images/anna_01.jpg             or   root/…/anna_01.jpg          pictures below the root
+    root/images/anna_02.jpg                  root/person_keypoints.json  as COCO's, one person a picture
+    root/images/ben_01.png
+    root/keypoints.csv                       image,identity,nose_x,nose_y,left_eye_x,left_eye_y,…
+                                             anna_01.jpg,anna,39.3,18.0,37.8,15.8,…
+
+- The columns are named after COCO's 17 points or OpenPose's 18, in any order, in pixels of the file; where a
+  point is unknown both cells are empty or both -1, or a column ``…_v`` is 0.
+- A CSV with the head ``name:keypoints_y:keypoints_x`` and lines ``anna_01.jpg: [18, …]: [39, …]`` is read
+  too, -1 where a point is unknown, and any JSON with ``keypoints`` in its name, here or in ``annotations/``.
+- Who is on a picture stands in the column ``identity`` (in a JSON, the annotation's key), or else in the
+  file's name before the first underscore.
+- ``train``, ``val`` and ``test`` are read from the names of the keypoint files or of the pictures' folders;
+  of other sets, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP, BMP or NPY of 8 or 16 bit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import permutations
+from pathlib import Path
+from typing import Any, ClassVar, Unpack, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.data.base import (
+    DataModule,
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+)
+from zoo.data.checks import Findings, examine, require_training
+from zoo.data.poses.files import (
+    EXPECTED,
+    People,
+    Person,
+    as_rgb,
+    look,
+    looks_like_poses,
+    notes,
+    outside,
+    read_people,
+)
+from zoo.data.poses.sets import Sprites
+from zoo.data.poses.skeletons import (
+    CLOSING,
+    Skeleton,
+    draw_pose,
+    keypoint_maps,
+    pose_mask,
+)
+from zoo.drawing.sheets import grid
+from zoo.errors import UserError
+from zoo.files.pictures import read_array
+from zoo.seeds import mix
+
+FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}
+LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no real person", False)}
+
+
+class KeypointSet(SampleSet):
+    """Samples whose pose is keypoints; mirrored in training."""
+
+    costly_finish = True
+
+    def __init__(self, skeleton: Skeleton, radius: int, mirror: bool) -> None:
+        self.skeleton, self.radius, self.mirror = skeleton, radius, mirror
+        self.mirrored = skeleton.mirrored
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """Pictures in bytes, maps and mask, all mirrored alike; left and right then change places."""
+        keypoints, (height, width) = loaded["keypoints"], loaded["target"].shape[1:]
+        pictures = {key: loaded[key] for key in ("input", "target", "mask")}
+        if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
+            pictures = {key: picture.flip(2) for key, picture in pictures.items()}
+            keypoints = keypoints[self.mirrored]
+            keypoints[:, 0] = width - 1 - keypoints[:, 0]
+        return {
+            "input": pictures["input"],
+            "pose": keypoint_maps(keypoints, height, width, self.radius),
+            "target": pictures["target"],
+            "mask": pictures["mask"].float(),
+        }
+
+
+class KeypointModule(DataModule):
+    """What modules with keypoints share.
+
+    Args:
+        height: Of the pictures in pixels.
+        width: Of the pictures in pixels.
+        radius: Of a keypoint's disc in pixels.
+        mirror: Mirror half of the training samples.
+        options: Those of every data module.
+    """
+
+    contract: ClassVar[str] = "poses"
+
+    def __init__(
+        self, height: int, width: int, radius: int, mirror: bool, **options: Unpack[LoaderOptions]
+    ) -> None:
+        super().__init__(**options)
+        for name, value, least in (("height", height, 16), ("width", width, 16), ("radius", radius, 1)):
+            if value < least:
+                raise UserError(f"data.{name} is {value}; give at least {least}.")
+        self.height, self.width, self.radius, self.mirror = height, width, radius, mirror
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Input, pose, target and mask of each sample side by side."""
+        columns = {key: torch.stack([sample[key] for sample in samples]) for key in ("input", "target")}
+        poses = torch.stack([draw_pose(sample["pose"]) for sample in samples])
+        masks = torch.stack([sample["mask"] for sample in samples]) * 2 - 1
+        return grid({"input": columns["input"], "pose": poses, "target": columns["target"], "mask": masks})
+
+
+# ---------------------------------------------------------------------------------------------------- folders
+class PoseFolder(KeypointModule):
+    """Pairs of different pictures of one identity from a folder with keypoints, in both orders.
+
+    Splits share no identity. An identity with one picture makes no pair; a picture with no known keypoint is
+    never a target.
+
+    Args:
+        root: The folder; its layout stands at the top of the file.
+        height: To which pictures are resized, in pixels (Market-1501: 128, DeepFashion: 256).
+        width: Likewise (64 and 256).
+        radius: Of a keypoint's disc in pixels of the resized picture (PG2's code: 4).
+        mirror: Mirror half of the training pairs.
+        hold_out: Of so many identities the first is kept for test and the second for validation, where the
+            files name no splits; 0 keeps none.
+        train_pairs: At most so many pairs for training, a choice that stays; all when not given.
+        eval_pairs: Likewise for validation and for test (section 4.1: 12,800).
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for; of a known set, else unknown, when not given.
+        research_only: False only where the licence allows commercial use; as the licence of a known set says,
+            else True, when not given.
+        options: Those of every data module; ``cache`` keeps resized pictures, not pairs.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        height: int = 128,
+        width: int = 64,
+        radius: int = 4,
+        mirror: bool = True,
+        hold_out: int = 10,
+        train_pairs: int | None = None,
+        eval_pairs: int = 12_800,
+        name: str | None = None,
+        licence: str | None = None,
+        research_only: bool | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(height, width, radius, mirror, **options)
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        for key, most in (("train_pairs", train_pairs), ("eval_pairs", eval_pairs)):
+            if most is not None and most < 1:
+                raise UserError(f"data.{key} is {most}; give at least 1.")
+        self.root = find_root(root)
+        self.hold_out = hold_out
+        self.most: dict[Split, int | None] = {"train": train_pairs, "val": eval_pairs, "test": eval_pairs}
+        self.name = name or self.root.resolve().name
+        known = LICENCES.get(self.name, ("unknown: research use only", True))
+        self.licence = licence or known[0]
+        self.research_only = known[1] if research_only is None else research_only
+        self._people: People | None = None
+
+    def dataset(self, split: Split) -> PosePairs | None:
+        """The pairs of a split; None where the folder has none.
+
+        Raises:
+            UserError: The folder does not exist, its keypoints are faulty, or nothing is left to train on.
+        """
+        found = self._read()
+        members = found.of_split(split, self.hold_out)
+        pairs = find_pairs(members, self.most[split])
+        if not len(pairs):
+            if split != "train":
+                return None
+            if not members:
+                count = len({person.identity for person in found.people})
+                raise UserError(
+                    f"None of the {count} identities in {self.root} is left for training; "
+                    "set data.hold_out to 0 or name the splits."
+                )
+            raise UserError(
+                f"No identity in the training part of {self.root} has two pictures; name files so that their "
+                "part before the first underscore says who is on them, or add a column identity."
+            )
+        mirror = self.mirror and split == "train"
+        return PosePairs(
+            members, pairs, found.sources, found.skeleton, self.height, self.width, self.radius, mirror
+        )
+
+    def _read(self) -> People:
+        if self._people is None:
+            found = read_people(self.root)
+            if found.faults:
+                more = len(found.faults) - 1
+                rest = f" (zoo data check {self.root} lists {more} more)." if more else "."
+                raise UserError(found.faults[0].text.removesuffix(".") + rest)
+            self._people = found
+        return self._people
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+        found = self._read()
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "height": self.height,
+                "width": self.width,
+                "radius": self.radius,
+                "closing": CLOSING,
+                "mirror": self.mirror,
+                "keypoints": list(found.skeleton.names),
+                "hold_out": self.hold_out,
+                "train_pairs": self.most["train"],
+                "eval_pairs": self.most["val"],
+            },
+            "fingerprint": folder_fingerprint([*found.sources, *(p.path for p in found.people)], self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the folder has a file of keypoints, or is that of the sprites."""
+        return Sprites.recognises(root) or looks_like_poses(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every keypoint file, every picture, and who is on how many."""
+        if Sprites.recognises(root):
+            return Sprites.check(root)
+        held = read_people(root)
+        names = " and ".join(path.relative_to(root).as_posix() for path in held.sources)
+        found = Findings(cls.contract, f"pairs of pictures with keypoints in {names}")
+        found.class_path = "zoo.data.poses.PoseFolder"
+        found.errors += held.faults
+        few = len({person.identity for person in held.people}) < 3  # holding out would leave nobody
+        for split in get_args(Split):
+            members = held.of_split(split, 0 if few else 10)
+            if members:
+                examine(found, split, members, look)
+                found.samples[split] = len(find_pairs(members, None))
+                found.notes += notes(members)
+        require_training(found, root, EXPECTED)
+        sizes = {fact.path: fact.size for fact in found.facts}
+        if sizes:
+            (width, height), _ = Counter(sizes.values()).most_common(1)[0]
+            found.arguments = {"height": height, "width": width} | ({"hold_out": 0} if few else {})
+        found.notes += [note for person in held.people if (note := outside(person, sizes))]
+        return found
+
+
+def find_pairs(members: list[Person], most: int | None) -> Any:
+    """Indices (N,2) of input and target: all ordered pairs of an identity's pictures, or a fixed choice.
+
+    Args:
+        members: Pictures of a split; one without known keypoints is never a target.
+        most: So many are kept, chosen evenly by chance that is always the same; all when None.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, person in enumerate(members):
+        groups.setdefault(person.identity, []).append(index)
+    good = [bool(person.keypoints[:, 2].any()) for person in members]
+    pairs = [pair for group in groups.values() for pair in permutations(group, 2) if good[pair[1]]]
+    array = np.array(pairs, np.int32).reshape(-1, 2)
+    if most is not None and most < len(array):
+        kept = np.random.default_rng(mix("pairs", len(array))).permutation(len(array))[:most]
+        array = array[np.sort(kept)]
+    return array
+
+
+class PosePairs(KeypointSet):
+    """Pairs of pictures of one identity.
+
+    Args:
+        members: The pictures and their keypoints.
+        pairs: (N,2) indices of input and target.
+        sources: Files of keypoints.
+        skeleton: Of the keypoints.
+        height: To which pictures are resized.
+        width: Likewise.
+        radius: Of discs in pixels.
+        mirror: Mirror half of the samples where chance is given.
+    """
+
+    def __init__(
+        self,
+        members: list[Person],
+        pairs: Any,
+        sources: list[Path],
+        skeleton: Skeleton,
+        height: int,
+        width: int,
+        radius: int,
+        mirror: bool,
+    ) -> None:
+        super().__init__(skeleton, radius, mirror)
+        self.members, self.pairs, self.sources = members, pairs, sources
+        self.height, self.width = height, width
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.pairs)
+
+    def files(self) -> list[Path]:
+        """The pictures and the files of keypoints."""
+        return [*self.sources, *(person.path for person in self.members)]
+
+    def load(self, index: int) -> Sample:
+        """Both pictures resized, and the target's keypoints and mask."""
+        one, other = (self._person(int(k)) for k in self.pairs[index])
+        return {"input": one["picture"]} | {("target" if k == "picture" else k): v for k, v in other.items()}
+
+    def _loaded(self, index: int) -> Sample:
+        return (
+            self.load(index) if self.pack is None else self.pack[index]
+        )  # the cache keeps pictures, not pairs
+
+    def _person(self, index: int) -> Sample:
+        if self._kept is None:
+            self._kept = {}
+        if index in self._kept:
+            return self._kept[index]
+        member = self.members[index]
+        picture, keypoints = load_person(member, self.height, self.width)
+        mask = pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius)
+        person: Sample = {"picture": picture, "keypoints": keypoints, "mask": mask}
+        size = sum(value.nbytes for value in person.values())
+        if self._bytes + size <= self.cache_bytes:
+            self._kept[index] = person
+            self._bytes += size
+        return person
+
+
+def load_person(person: Person, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A picture (3,H,W) in the bits of its file, resized, and its keypoints (K,3) in the same measure.
+
+    Raises:
+        UserError: The file is unreadable or no colour picture.
+    """
+    pixels = as_rgb(read_array(person.path), person.path)
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    rows, columns = planes.shape[1:]
+    keypoints = torch.from_numpy(person.keypoints.copy())
+    if (rows, columns) == (height, width):
+        return planes, keypoints
+    floats = F.interpolate(planes[None].float(), (height, width), mode="bicubic", antialias=True)[0]
+    scale = torch.tensor([width / columns, height / rows])
+    keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
+    highest = torch.iinfo(planes.dtype).max  # bicubic overshoots
+    return floats.round().clamp(0, highest).to(planes.dtype), keypoints

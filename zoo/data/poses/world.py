@@ -1,0 +1,127 @@
+"""Drawn people in pairs of poses."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Unpack
+
+import torch
+
+from zoo.data.base import (
+    LoaderOptions,
+    Sample,
+    Split,
+)
+from zoo.data.poses.module import FIRST, KeypointModule, KeypointSet
+from zoo.data.poses.skeletons import (
+    CLOSING,
+    OPENPOSE,
+    pose_mask,
+    to_openpose,
+)
+from zoo.data.worlds import people
+
+
+# ----------------------------------------------------------------------------------------------- drawn people
+class PoseWorld(KeypointModule):
+    """Drawn people before a street, each in two poses; needs no files and splits share nobody.
+
+    Args:
+        height: Of the pictures in pixels.
+        width: Of the pictures in pixels.
+        radius: Of a keypoint's disc in pixels (PG2's code: 4).
+        mirror: Mirror half of the training samples.
+        train_length: People in an epoch.
+        eval_length: People for validation, and as many others for test.
+        world: Which world is drawn; validation and test depend on nothing else.
+        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+    """
+
+    worth_keeping = False
+
+    def __init__(
+        self,
+        height: int = 128,
+        width: int = 64,
+        radius: int = 4,
+        mirror: bool = True,
+        train_length: int = 10_000,
+        eval_length: int = 500,
+        world: int = 0,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(height, width, radius, mirror, **options)
+        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.world = world
+
+    def dataset(self, split: Split) -> DrawnPeople:
+        """The people of a split."""
+        mirror = self.mirror and split == "train"
+        return DrawnPeople(
+            self.world, FIRST[split], self.lengths[split], self.height, self.width, self.radius, mirror
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, settings, and a fingerprint of the first people."""
+        first = DrawnPeople(self.world, 0, 2, self.height, self.width, self.radius, False)
+        drawn = [
+            first.load(index)[key].numpy().tobytes() for index in range(2) for key in ("input", "target")
+        ]
+        return {
+            "contract": self.contract,
+            "name": "people",
+            "licence": "Apache-2.0: drawn by the zoo",
+            "research_only": False,
+            "preprocessing": {
+                "height": self.height,
+                "width": self.width,
+                "radius": self.radius,
+                "closing": CLOSING,
+                "mirror": self.mirror,
+                "keypoints": list(OPENPOSE.names),
+                "train_length": self.lengths["train"],
+                "world": self.world,
+            },
+            "fingerprint": hashlib.sha256(b"".join(drawn)).hexdigest(),
+        }
+
+
+class DrawnPeople(KeypointSet):
+    """People ``first`` to ``first + length`` of a world, each in two poses on one street.
+
+    Args:
+        world: Seed of the world.
+        first: Index of the first person.
+        length: Number of people.
+        height: Of the pictures.
+        width: Of the pictures.
+        radius: Of discs in pixels.
+        mirror: Mirror half of the samples where chance is given.
+    """
+
+    def __init__(
+        self, world: int, first: int, length: int, height: int, width: int, radius: int, mirror: bool
+    ) -> None:
+        super().__init__(OPENPOSE, radius, mirror)
+        self.world, self.first, self.length = world, first, length
+        self.height, self.width = height, width
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return self.length
+
+    def load(self, index: int) -> Sample:
+        """A person in two poses, and the second one's keypoints and mask."""
+        person = self.first + index
+        who, street = people.identity_of(self.world, person), people.street_of(self.world, person)
+        one, other = (
+            people.draw(who, people.pose_of(self.world, 2 * person + k), self.height, self.width, street)
+            for k in (0, 1)
+        )
+        keypoints = torch.from_numpy(to_openpose(other.keypoints))
+        return {
+            "input": torch.from_numpy(one.picture),
+            "target": torch.from_numpy(other.picture),
+            "keypoints": keypoints,
+            "mask": pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius),
+        }

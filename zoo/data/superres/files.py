@@ -1,0 +1,252 @@
+"""Photographs and their low-resolution twins: how folders lay them out, reading them, and making twins.
+
+:mod:`zoo.data.superres` makes batches of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from zoo.data.base import Split
+from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
+from zoo.data.pairs.files import pictures_in
+from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+
+Pixels = np.ndarray[Any, Any]
+
+SCALES = (2, 3, 4, 8)
+EXPECTED = "put photographs into it, or into train/, val/ and test/ below it"
+NAME_MAPS = {  # a benchmark's list of photographs that lie in another set, and where
+    "lr_to_bsds500_val.json": Path("bsds500", "val"),
+}
+
+
+class Twin(NamedTuple):
+    """The files of one sample.
+
+    Args:
+        high: The photograph.
+        low: Its given twin; None where it is to be made.
+    """
+
+    high: Path
+    low: Path | None
+
+
+def shrink(picture: Tensor, scale: int) -> Tensor:
+    """The low-resolution twin of a picture, as the antialiased bicubic ``imresize`` of Matlab makes it.
+
+    The published twins of Set5, Set14 and BSD100 come out bit for bit: columns are resized before rows,
+    values are rounded in between, and edges are repeated outwards.
+
+    Args:
+        picture: (C,H,W) of uint8 or uint16; H and W are multiples of ``scale``.
+        scale: How many times smaller the twin is.
+
+    Returns:
+        (C,H/scale,W/scale) of the same type.
+    """
+    reach = 2 * scale  # of the kernel, in pixels of the picture; two of the twin
+    planes = np.pad(picture.numpy(), ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    height, width = planes.shape[1] // scale, planes.shape[2] // scale
+    low = np.empty((len(planes), height - 4, width - 4), planes.dtype)
+    for made, plane in zip(low, planes, strict=True):
+        # PIL resizes rows before columns, so it gets the picture turned about
+        turned = Image.fromarray(np.ascontiguousarray(plane.T))
+        made[:] = np.asarray(turned.resize((height, width), Image.Resampling.BICUBIC)).T[2:-2, 2:-2]
+    return torch.from_numpy(low)
+
+
+def enlarge(pictures: Tensor, scale: int) -> Tensor:
+    """Pictures enlarged by the bicubic filter of Matlab (a = -0.5), edges repeated outwards.
+
+    Args:
+        pictures: (N,C,H,W) in [-1, 1].
+        scale: How many times larger.
+
+    Returns:
+        (N,C,scale H,scale W), clamped to [-1, 1].
+    """
+    edge = 2  # what the kernel reaches
+    padded = F.pad(pictures.float(), (edge,) * 4, mode="replicate")
+    size = [scale * side for side in padded.shape[2:]]
+    # antialiasing changes nothing in enlarging but torch's a, from -0.75 to -0.5
+    large = F.interpolate(padded, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    inner = slice(scale * edge, -scale * edge)
+    return large[..., inner, inner]
+
+
+def read_twin(twin: Twin, scale: int, least: int) -> tuple[Tensor, Tensor]:
+    """A photograph (3,H,W), cut at right and bottom to a multiple of the scale, and its twin.
+
+    Args:
+        twin: The files.
+        scale: How many times smaller the twin is.
+        least: Pixels that each side of the photograph must have.
+
+    Raises:
+        UserError: A file is unreadable, the photograph too small, or the given twin of another size.
+    """
+    pixels = rgb(read_array(twin.high), twin.high)
+    if min(pixels.shape[:2]) < least:
+        raise UserError(
+            f"{twin.high} is {pixels.shape[1]} x {pixels.shape[0]} pixels, too small for crops of {least}; "
+            "leave it out or lower data.crop."
+        )
+    height, width = (n // scale for n in pixels.shape[:2])
+    high = _planes(pixels[: height * scale, : width * scale])
+    if twin.low is None:
+        return high, shrink(high, scale)
+    low = _planes(rgb(read_array(twin.low), twin.low))
+    if low.shape[1:] != (height, width):
+        raise UserError(
+            f"{twin.low} is {low.shape[2]} x {low.shape[1]} pixels where {twin.high} at scale {scale} asks "
+            f"for {width} x {height}; give the twin of this scale."
+        )
+    return high, low
+
+
+def rgb(pixels: Pixels, path: Path) -> Pixels:
+    """Values (H, W, 3) of a file; grey is repeated.
+
+    Raises:
+        UserError: There are other channels.
+    """
+    channels = pixels.shape[2]
+    if channels not in (1, 3):
+        raise UserError(f"{path} has {channels} channels where grey or RGB is wanted; convert it.")
+    return np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
+
+
+def _planes(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def find_twins(root: Path, split: Split, scale: int, photographs: Path | None = None) -> list[Twin] | None:
+    """The files of a split in the order of their names; None where the folder has none.
+
+    Args:
+        root: A folder in one of the layouts of :mod:`zoo.data.superres`.
+        split: Its name; a benchmark has nothing but test.
+        scale: Of the given twins.
+        photographs: The training folder; a benchmark may name photographs of it without holding them.
+
+    Raises:
+        UserError: A photograph has no twin where others have, or one that a benchmark names is missing.
+    """
+    highs, lows = _folders(root, split, scale)
+    name_map = next((root / name for name in NAME_MAPS if (root / name).is_file()), None)
+    if split == "test" and name_map and lows.is_dir():
+        return _named(name_map, lows, photographs)
+    together = highs == lows
+    pictures = pictures_in(highs) if highs.is_dir() else []
+    if together:
+        pictures = [path for path in pictures if not path.stem.endswith("_LR")]
+    if not pictures:
+        return None
+    if not lows.is_dir():
+        return [Twin(path, None) for path in pictures]
+    given = {path.stem: path for path in pictures_in(lows)}
+    twins = [Twin(path, _low_of(path.stem, given, scale, together)) for path in pictures]
+    lonely = [twin.high.name for twin in twins if twin.low is None]
+    if lonely:
+        some = f"{', '.join(lonely[:10])}{', …' if len(lonely) > 10 else ''}"
+        raise UserError(
+            f"{len(lonely)} pictures of {highs} have no twin in {lows} ({some}); give it to each."
+        )
+    return twins
+
+
+def _folders(root: Path, split: Split, scale: int) -> tuple[Path, Path]:
+    """Where a split's photographs and their twins lie, or would lie."""
+    if any(root.glob("DIV2K_*_HR")):
+        part = {"train": "train", "val": "valid", "test": "test"}[split]
+        return root / f"DIV2K_{part}_HR", root / f"DIV2K_{part}_LR_bicubic" / f"X{scale}"
+    if any(root.glob("image_SRF_*")):
+        together = root / f"image_SRF_{scale}" if split == "test" else root / split
+        apart = root / f"image_SRF_{scale}_LR"
+        return together, apart if apart.is_dir() else together
+    if (root / "HR").is_dir():
+        return (root / "HR" if split == "test" else root / split), root / "LR_bicubic" / f"X{scale}"
+    plain = not any((root / name).is_dir() for name in get_args(Split))
+    return (root if plain and split == "train" else root / split), root / f"{split}_x{scale}"
+
+
+def _low_of(stem: str, given: dict[str, Path], scale: int, together: bool) -> Path | None:
+    if together:
+        return given.get(stem.removesuffix("_HR") + "_LR")
+    return given.get(stem) or given.get(f"{stem}x{scale}")
+
+
+def _named(name_map: Path, lows: Path, photographs: Path | None) -> list[Twin]:
+    """The twins of a benchmark whose photographs are another set's.
+
+    Args:
+        name_map: JSON, from the names that photographs would have here to those that they have there.
+        lows: The folder of twins.
+        photographs: A folder that may be the other set.
+    """
+    there = NAME_MAPS[name_map.name]
+    places = [name_map.parent.parent.parent / there, *([photographs / there.name] if photographs else [])]
+    try:
+        names = dict(json.loads(name_map.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{name_map} cannot be read as a JSON map of names ({error}); replace it.") from error
+    twins = []
+    for name, photograph in sorted(names.items()):
+        high = next((place / photograph for place in places if (place / photograph).is_file()), None)
+        low = lows / name.replace("_HR.", "_LR.")
+        if high is None:
+            raise UserError(
+                f"{name_map} asks for {photograph} of {there}; put that set at {places[0].parent}."
+            )
+        if not low.is_file():
+            raise UserError(
+                f"{name_map} asks for {low}, which does not exist; replace the benchmark's folder."
+            )
+        twins.append(Twin(high, low))
+    return twins
+
+
+def looks_like_twins(root: Path) -> bool:
+    """Whether photographs and twins lie side by side; photographs alone may be of any contract."""
+    patterns = ("DIV2K_*_HR", "image_SRF_*", "LR_bicubic", "train_x[2348]", "test_x[2348]")
+    return any(path.is_dir() for pattern in patterns for path in root.glob(pattern))
+
+
+def check_twins(root: Path) -> tuple[Findings, int]:
+    """Look at every photograph and every given twin of a folder; with the scale that its twins have."""
+    scale = next((s for s in (4, 2, 3, 8) if _has_scale(root, s)), 4)
+    found = Findings("super-resolution", f"photographs at scale {scale}", mixed_channels=frozenset({1, 3}))
+
+    def look(twin: Twin) -> list[Facts] | Fault:
+        try:
+            read_twin(twin, scale, scale)
+            sides = (("high", twin.high), ("low", twin.low))
+            return [picture_facts(path, side, read_array(path)) for side, path in sides if path]
+        except UserError as error:
+            return Fault(str(twin.low if str(twin.low) in str(error) else twin.high), str(error))
+
+    for split in get_args(Split):
+        try:
+            examine(found, split, find_twins(root, split, scale) or [], look)
+        except UserError as error:
+            found.errors.append(Fault(str(root), str(error)))
+        found.notes += left_out(set(_folders(root, split, scale)) - {root}, PICTURE_SUFFIXES)
+    if not found.samples.get("test"):  # a benchmark is only to test on
+        require_training(found, root, EXPECTED)
+    return found, scale
+
+
+def _has_scale(root: Path, scale: int) -> bool:
+    folders = [f"image_SRF_{scale}", f"image_SRF_{scale}_LR", f"*LR_bicubic/X{scale}", f"*_x{scale}"]
+    return any(path.is_dir() for pattern in folders for path in root.glob(pattern))

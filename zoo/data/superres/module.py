@@ -1,0 +1,223 @@
+"""Super-resolution {input (low), target (high)}: photographs and their low-resolution twins.
+
+A folder of one's own holds photographs of any size, but no smaller than a crop: PNG, JPEG, TIFF, WebP, BMP
+or NPY, of 8 or 16 bit, grey or RGB::
+
+    photos/
+      train/        a.jpg  b.png  …   or all pictures in photos/ itself: everything is for training
+      val/          optional: whole pictures, looked at during training
+      test/         optional
+      test_x4/      optional, as are train_x4/ and val_x4/: given twins of the same names, a quarter as wide
+
+Read as they come, too: BSDS500 (``train``, ``val``), DIV2K (``DIV2K_train_HR`` with
+``DIV2K_train_LR_bicubic/X4``, and ``valid``), and benchmarks as ``HR`` with ``LR_bicubic/X4`` or as
+``image_SRF_4`` with ``_HR`` and ``_LR`` in the names. A twin that is not given is made as those of the
+benchmarks were (:func:`zoo.data.superres.files.shrink`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Unpack, get_args
+
+import torch
+
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.checks import Findings
+from zoo.data.superres.files import (
+    EXPECTED,
+    SCALES,
+    Twin,
+    check_twins,
+    find_twins,
+    looks_like_twins,
+    read_twin,
+)
+from zoo.errors import UserError
+
+LICENCES = {  # of public sets, by the name of their folder
+    "bsds500": "Berkeley Segmentation Data Set: non-commercial research and education only",
+    "DIV2K": "DIV2K: academic research only, the pictures belong to their photographers",
+}
+BICUBIC = "antialiased bicubic of Matlab, a = -0.5, columns first, edges repeated"
+
+
+class PhotoCrops(SampleSet):
+    """Photographs of one split with their twins: crops of one size, or whole.
+
+    Args:
+        twins: The files.
+        scale: How many times smaller the twins are.
+        crop: Pixels of each side of the high crop, a multiple of ``scale``; None gives whole pictures.
+        mirror: Mirror at random.
+        turn: Turn by a random number of quarters.
+    """
+
+    def __init__(self, twins: list[Twin], scale: int, crop: int | None, mirror: bool, turn: bool) -> None:
+        self.twins = twins
+        self.scale = scale
+        self.crop = crop
+        self.mirror = mirror
+        self.turn = turn
+
+    def __len__(self) -> int:
+        """Number of photographs."""
+        return len(self.twins)
+
+    def files(self) -> list[Path]:
+        """Photographs and given twins."""
+        return [path for twin in self.twins for path in twin if path is not None]
+
+    def load(self, index: int) -> Sample:
+        """The whole photograph ``high`` and its whole twin ``low``, in the values of their files.
+
+        Raises:
+            UserError: A file is unreadable, too small, or no twin of the other.
+        """
+        high, low = read_twin(self.twins[index], self.scale, self.crop or self.scale)
+        return {"high": high, "low": low}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``input`` and ``target`` (3,H,W) in bytes: one crop, mirrored and turned alike.
+
+        A crop begins at a pixel of the twin, so that the crop of the twin is the twin of the crop. Without
+        ``random`` it is the middle.
+        """
+        high, low = loaded["high"], loaded["low"]
+        if self.crop is None:
+            return {"input": low, "target": high}
+        side = self.crop // self.scale
+        rows, columns = (n - side for n in low.shape[1:])
+        top, left, mirrored, turns = rows // 2, columns // 2, False, 0
+        if random is not None:
+            places = (rows + 1, columns + 1, 2, 4)
+            top, left, coin, turns = (int(torch.randint(n, (), generator=random)) for n in places)
+            mirrored, turns = self.mirror and coin == 1, turns if self.turn else 0
+        sample: Sample = {}
+        for key, picture, step in (("input", low, 1), ("target", high, self.scale)):
+            y, x, size = top * step, left * step, side * step
+            cut = picture[:, y : y + size, x : x + size]
+            sample[key] = (cut.flip(2) if mirrored else cut).rot90(turns, (1, 2))
+        return sample
+
+
+class SuperResolutionFolder(DataModule):
+    """Random crops of a folder's photographs to train on, whole pictures to validate and test on.
+
+    Whole pictures differ in size, so validation and test take one at a time.
+
+    Args:
+        root: The folder; its layouts stand at the top of the file.
+        scale: How many times smaller the input is: 2, 3, 4 or 8.
+        crop: Pixels of each side of a training target, a multiple of ``scale`` (SRGAN, section 3.2: 96).
+        mirror: Mirror each crop with probability 1/2 in training.
+        turn: Turn each crop by 0 to 3 quarters in training.
+        benchmarks: A folder of benchmarks; the test split is then one of them, not the root's.
+        benchmark: Which: Set5, Set14, BSD100, or whatever else lies in ``benchmarks``.
+        name: What the data is called; the folder's name when not given.
+        licence: What the data may be used for; of a known set, else unknown, when not given.
+        research_only: False only where the licence allows commercial use.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    contract: ClassVar[str] = "super-resolution"
+    usual_eval_batch_size = 1
+
+    def __init__(
+        self,
+        root: str,
+        scale: int = 4,
+        crop: int = 96,
+        mirror: bool = True,
+        turn: bool = True,
+        benchmarks: str | None = None,
+        benchmark: str = "Set5",
+        name: str | None = None,
+        licence: str | None = None,
+        research_only: bool = True,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        require_scale(scale)
+        if crop < scale or crop % scale:
+            raise UserError(f"data.crop is {crop}; give a multiple of data.scale, such as {24 * scale}.")
+        self.root = find_root(root)
+        self.scale = scale
+        self.crop = crop
+        self.mirror = mirror
+        self.turn = turn
+        self.benchmarks = None if benchmarks is None else find_root(benchmarks)
+        self.benchmark = benchmark
+        self.name = name or self.root.resolve().name
+        self.licence = licence or LICENCES.get(self.name, "unknown: research use only")
+        self.research_only = research_only
+
+    def dataset(self, split: Split) -> PhotoCrops | None:
+        """The photographs of a split; None where the folder has none.
+
+        Raises:
+            UserError: The folder does not exist or holds nothing, or a twin or benchmark is missing.
+        """
+        if split == "test" and self.benchmarks is not None:
+            twins: list[Twin] | None = self._benchmark(self.benchmarks)
+        else:
+            twins = find_twins(self.root, split, self.scale)
+        if twins is not None:
+            crop = self.crop if split == "train" else None
+            return PhotoCrops(twins, self.scale, crop, self.mirror, self.turn)
+        if not any(find_twins(self.root, other, self.scale) for other in get_args(Split)):
+            state = f"holds no photographs for scale {self.scale}" if self.root.is_dir() else "does not exist"
+            raise UserError(f"The folder {self.root} {state}; {EXPECTED}, or change data.root.")
+        return None
+
+    def _benchmark(self, benchmarks: Path) -> list[Twin]:
+        folder = benchmarks / self.benchmark
+        twins = find_twins(folder, "test", self.scale, self.root)
+        if twins is None:
+            there = [path.name for path in sorted(benchmarks.glob("*")) if path.is_dir()]
+            inside = f" ({benchmarks} holds {', '.join(there)})" if there else ""
+            raise UserError(
+                f"There is no benchmark {folder} for scale {self.scale}{inside}; change data.benchmarks, "
+                "data.benchmark or data.scale."
+            )
+        return twins
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how pictures are prepared, and a fingerprint of the folder's names and sizes."""
+        found = {split: find_twins(self.root, split, self.scale) or [] for split in get_args(Split)}
+        files = {path for twins in found.values() for twin in twins for path in twin if path}
+        inside = [path for path in files if path.is_relative_to(self.root)]
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "scale": self.scale,
+                "crop": self.crop,
+                "mirror": self.mirror,
+                "turn": self.turn,
+                "low": "given files" if any(twin.low for twin in found["train"]) else BICUBIC,
+                "benchmark": None if self.benchmarks is None else self.benchmark,
+            },
+            "fingerprint": folder_fingerprint(inside, self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether photographs and their twins lie side by side."""
+        return looks_like_twins(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every photograph and every given twin."""
+        found, scale = check_twins(root)
+        found.class_path = "zoo.data.superres.SuperResolutionFolder"
+        shortest = min((min(fact.size) for fact in found.facts if fact.side == "high"), default=96)
+        found.arguments = {"scale": scale, "crop": max(scale, min(96, shortest) // scale * scale)}
+        return found
+
+
+def require_scale(scale: int) -> None:
+    if scale not in SCALES:
+        raise UserError(f"data.scale is {scale}; give {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}.")

@@ -1,0 +1,329 @@
+"""Voxels {voxels, label?}: solid things as cells of a cube, ``voxels`` (1, D, H, W) float in {0, 1}.
+
+``voxels[0]`` is ``[x, y, z]`` with ``z`` upwards, as in ModelNet's own grids, so D, H and W are x, y and z. A
+folder of one's own holds grids (.binvox, .npy, .npz, .mat) or meshes (.off, .obj, .stl), as one of::
+
+    root/                  root/                   root/                 root/
+      train/                 chair/                  chair/                a.binvox
+        chair/a.off            train/a.off             a.binvox            b.binvox
+              b.off                  b.off             b.binvox            …
+        table/c.off            test/c.off            table/
+      val/ …                 table/                    c.npy
+      test/ …                  train/ …              …
+    (by split, with        (by class, as           (classes, held        (no classes,
+     or without classes)    ModelNet)               out by place)         held out by place)
+
+By class there may be a folder of digits between (``chair/30/train``, as in 3D ShapeNets' volumes), and
+without split folders files may lie deeper (ShapeNet's ``03001627/1a6f…/models/…``). Grids smaller than
+``size`` are centred and padded, larger ones reduced by a whole factor; meshes are fitted. 3D-GAN is
+https://arxiv.org/abs/1610.07584.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Unpack, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.data.base import (
+    DataModule,
+    LoaderOptions,
+    Sample,
+    SampleSet,
+    Split,
+    find_root,
+    folder_fingerprint,
+)
+from zoo.data.checks import Findings
+from zoo.data.voxels.files import (
+    EXPECTED,
+    VoxelFile,
+    check_voxels,
+    find_files,
+    find_layout,
+    looks_like_voxels,
+)
+from zoo.drawing.voxels import turning, voxel_sheet
+from zoo.errors import UserError
+from zoo.files.voxels import Axis, read_voxels
+
+Array = NDArray[Any]
+Turns = Literal[1, 4, 12]
+
+
+class VoxelModule(DataModule):
+    """What all modules of this contract share: how grids are shown."""
+
+    contract: ClassVar[str] = "voxels"
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Shaded pictures of the grids; a class has its colour."""
+        grids, labels = _stacked(samples)
+        return voxel_sheet(grids, labels)
+
+    def film(self, samples: list[Sample]) -> Tensor:
+        """The grids side by side, turning once in 24 frames."""
+        grids, labels = _stacked(samples)
+        return turning(grids, labels=labels)
+
+
+def _stacked(samples: list[Sample]) -> tuple[Tensor, Tensor | None]:
+    labels = torch.stack([s["label"] for s in samples]) if "label" in samples[0] else None
+    return torch.stack([sample["voxels"] for sample in samples]), labels
+
+
+class VoxelSet(SampleSet):
+    """Grids that are kept with eight cells in a byte; a subclass writes :meth:`load` by :meth:`packed`.
+
+    Args:
+        size: Cells of each side.
+        rotations: Equal steps of a turn about the vertical, of which training draws one; 1 leaves all as it
+            is.
+    """
+
+    costly_finish = True
+
+    def __init__(self, size: int, rotations: Turns = 1) -> None:
+        self.size, self.rotations = size, rotations
+
+    def packed(self, grid: Array, label: int | None) -> Sample:
+        """A grid (size, size, size) of 0 and 1 as :meth:`load` gives it."""
+        loaded: Sample = {"voxels": torch.from_numpy(np.packbits(grid.reshape(-1)))}
+        return loaded if label is None else loaded | {"label": torch.tensor(label)}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """``voxels`` (1, size, size, size) as floats, turned in training, and ``label`` if there is one."""
+        cells = np.unpackbits(loaded["voxels"].numpy(), count=self.size**3).reshape([self.size] * 3)
+        if random is not None and self.rotations > 1:
+            step = int(torch.randint(self.rotations, (), generator=random))
+            cells = turned(cells, step * (12 // self.rotations))
+        return loaded | {"voxels": torch.from_numpy(cells.astype(np.float32))[None]}
+
+
+def turned(grid: Array, step: int) -> Array:
+    """A grid (S, S, S) of 0 and 1 turned about the vertical by ``step`` times 30 degrees, from x towards y.
+
+    Quarter turns are exact. Otherwise a cell is filled where the cell that its middle came from is, or where
+    the middle of a filled cell goes: so nothing thin is lost, and edges grow a little.
+    """
+    grid = np.rot90(grid, step // 3, (0, 1))
+    if step % 3 == 0:
+        return np.ascontiguousarray(grid)
+    size = len(grid)
+    source, target = _turn_maps(size, step % 3)
+    columns = np.concatenate([grid.reshape(size * size, size), np.zeros((1, size), grid.dtype)])
+    out = columns[source]
+    column, z = np.nonzero(columns)
+    out = np.concatenate([out, np.zeros((1, size), grid.dtype)])
+    out[target[column], z] = 1
+    return out[:-1].reshape(size, size, size)
+
+
+@lru_cache(maxsize=8)
+def _turn_maps(size: int, step: int) -> tuple[Array, Array]:
+    """For each column where it comes from and where it goes; ``size**2`` is outside."""
+    line = np.arange(size) + 0.5 - size / 2
+    x, y = np.meshgrid(line, line, indexing="ij")
+    maps = []
+    for angle in (-step * np.pi / 6, step * np.pi / 6):
+        u = np.floor(np.cos(angle) * x - np.sin(angle) * y + size / 2).astype(int)
+        v = np.floor(np.sin(angle) * x + np.cos(angle) * y + size / 2).astype(int)
+        inside = (u >= 0) & (u < size) & (v >= 0) & (v < size)
+        maps.append(np.where(inside, u * size + v, size * size).reshape(-1))
+    return maps[0], maps[1]
+
+
+# ---------------------------------------------------------------------------------------------------- folders
+class VoxelFolder(VoxelModule):
+    """Solid things from a folder of grids or meshes, with their classes as labels.
+
+    A folder of class folders gives ``label``: the class's place in the order of their names.
+
+    Args:
+        root: The folder; this module's docstring shows how it may be laid out.
+        size: Cells of each side of what a batch holds.
+        classes: Take only these classes; all when not given. 3D-GAN trains on one class at a time.
+        pattern: Take only files of such a name; ``*.solid.binvox`` is one of ShapeNet's several for a thing.
+        up: The axis that points upwards in the files; z in ModelNet, y in ShapeNet.
+        margin: Empty cells around meshes; a sixteenth of ``size`` when not given. Grids keep their scale.
+        rotations: Training draws one of so many equal steps of a turn about the vertical: 1, 4 or 12. Quarter
+            turns are exact, turning grids by 30 degrees makes their edges a little thicker.
+        hold_out: Without folders for the splits, of so many files the first is kept for test and the second
+            for validation; 0 keeps none. Where a thing has several files, give folders for the splits
+            instead.
+        name: What the data is called; the folder's name when not given.
+        licence: Of the data, as it shall stand in checkpoints.
+        research_only: False only where the licence allows commercial use.
+        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        size: int = 64,
+        classes: list[str] | None = None,
+        pattern: str = "*",
+        up: Axis = "z",
+        margin: int | None = None,
+        rotations: Turns = 1,
+        hold_out: int = 10,
+        name: str | None = None,
+        licence: str = "unknown: research use only",
+        research_only: bool = True,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        if size < 8:
+            raise UserError(f"data.size is {size}; give at least 8 cells.")
+        if up not in get_args(Axis):
+            raise UserError(f"data.up is {up!r}; give x, y or z.")
+        if margin is not None and not 0 <= margin <= size // 4:
+            raise UserError(f"data.margin is {margin}; give 0 to {size // 4}, a quarter of data.size.")
+        if rotations not in get_args(Turns):
+            raise UserError(f"data.rotations is {rotations}; give 1, 4 or 12.")
+        if hold_out < 3 and hold_out != 0:
+            raise UserError(f"data.hold_out is {hold_out}; give 0 or at least 3, 10 keeps a tenth.")
+        self.root = find_root(root)
+        self.size, self.up, self.margin, self.rotations = size, up, margin, rotations
+        self.wanted, self.pattern, self.hold_out = classes, pattern, hold_out
+        self.name = name or self.root.resolve().name
+        self.licence, self.research_only = licence, research_only
+
+    def files(self, split: Split) -> list[VoxelFile]:
+        """The split's files, of the wanted classes.
+
+        Raises:
+            UserError: The folder does not exist or holds no such files.
+        """
+        layout = find_layout(self.root, self.pattern)
+        if layout is None:
+            state = "holds no voxel files" if self.root.is_dir() else "does not exist"
+            raise UserError(f"The folder {self.root} {state}; change data.root or fill it: {EXPECTED}.")
+        found = find_files(self.root, layout, split, self.hold_out, self.pattern)
+        return [file for file in found if self.wanted is None or file.kind in self.wanted]
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the training split, which are numbered in this order.
+
+        Raises:
+            UserError: A wanted class has no training file.
+        """
+        found = sorted({file.kind for file in self.files("train") if file.kind is not None})
+        if lacking := sorted(set(self.wanted or ()) - set(found)):
+            raise UserError(
+                f"{self.root} has no training files of data.classes {', '.join(lacking)}; name what it has."
+            )
+        return found
+
+    def dataset(self, split: Split) -> VoxelFileSet | None:
+        """The split's things; None where there are none for validation or test.
+
+        Raises:
+            UserError: There is nothing to train on, or a split has a class that training has not.
+        """
+        classes, files = self.classes, self.files(split)
+        if not files:
+            if split != "train":
+                return None
+            raise UserError(f"{self.root} has no files for training; {EXPECTED}.")
+        for file in files:
+            if file.kind is not None and file.kind not in classes:
+                raise UserError(
+                    f"{file.path} is of the class {file.kind}, which training lacks; add some or "
+                    "set data.classes."
+                )
+        return VoxelFileSet(files, classes, self.size, self.up, self.margin, self.rotations)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, licence, how grids are made, and a fingerprint of file names and sizes."""
+        paths = [file.path for split in get_args(Split) for file in self.files(split)]
+        return {
+            "contract": self.contract,
+            "name": self.name,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": {
+                "size": self.size,
+                "classes": self.classes,
+                "up": self.up,
+                "margin": self.size // 16 if self.margin is None else self.margin,
+                "rotations": self.rotations,
+                "hold_out": self.hold_out,
+            },
+            "fingerprint": folder_fingerprint(paths, self.root),
+        }
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether there are grids or meshes, judged by the first file, or the known chairs."""
+        from zoo.data.voxels.sets import ModelNetChairs
+
+        return ModelNetChairs.recognises(root) or looks_like_voxels(root)
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Look at every file of a folder."""
+        from zoo.data.voxels.sets import ModelNetChairs
+
+        if ModelNetChairs.recognises(root):
+            return ModelNetChairs.check(root)
+        found = check_voxels(root)
+        found.class_path = "zoo.data.voxels.VoxelFolder"
+        return found
+
+
+class VoxelFileSet(VoxelSet):
+    """The things of one split of a folder.
+
+    Args:
+        things: Files, in order.
+        classes: Names of the classes in the order of their numbers.
+        size: Cells of each side.
+        up: The files' axis that points upwards.
+        margin: Empty cells around meshes.
+        rotations: Steps of a turn that training draws from.
+    """
+
+    def __init__(
+        self,
+        things: list[VoxelFile],
+        classes: list[str],
+        size: int,
+        up: Axis,
+        margin: int | None,
+        rotations: Turns,
+    ) -> None:
+        super().__init__(size, rotations)
+        self.things, self.classes, self.up, self.margin = things, classes, up, margin
+
+    def __len__(self) -> int:
+        """Number of things."""
+        return len(self.things)
+
+    def files(self) -> list[Path]:
+        """The files of all things."""
+        return [thing.path for thing in self.things]
+
+    def load(self, index: int) -> Sample:
+        """The thing's cells, eight in a byte, and its label.
+
+        Raises:
+            UserError: The file cannot be read, or turning it by 30 degrees would cut its corners off.
+        """
+        path, kind = self.things[index]
+        freely = self.rotations == 12
+        grid = read_voxels(path, self.size, self.up, self.margin, whole_turn=freely)
+        if freely:
+            x, y = np.nonzero(grid.any(2))
+            if np.hypot(x + 0.5 - self.size / 2, y + 0.5 - self.size / 2).max() > self.size / 2:
+                raise UserError(
+                    f"{path} reaches into the corners of its cube, which turning by 30 degrees would cut "
+                    "off; set data.rotations to 4 or a larger data.size."
+                )
+        return self.packed(grid, None if kind is None else self.classes.index(kind))

@@ -1,0 +1,1 @@
+"""Pictures made for people: sheets, grids, plots, and turning voxels."""

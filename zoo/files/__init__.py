@@ -1,0 +1,1 @@
+"""Files of every kind, read with bounds and written atomically; each module imports what its kind needs."""

@@ -1,0 +1,367 @@
+"""Files of solid things: grids of cells (.binvox, .npy, .npz, .mat) and meshes (.off, .obj, .stl) as filled
+cells.
+
+A grid is a boolean array ``[x, y, z]``. How meshes become grids is told at :func:`voxelised`. Nothing that
+could run code is read: no pickles, no other files that a mesh names.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from zoo.errors import UserError
+from zoo.files.writing import read_bytes, write_bytes
+
+Array = NDArray[Any]
+Axis = Literal["x", "y", "z"]
+
+GRID_SUFFIXES = (".binvox", ".npy", ".npz", ".mat")
+MESH_SUFFIXES = (".off", ".obj", ".stl")
+VOXEL_SUFFIXES = GRID_SUFFIXES + MESH_SUFFIXES
+LONGEST = 1024  # cells along an axis; a grid that says it is longer is damaged
+_KEYS = ("instance", "voxels")  # of the grid in a file that holds several arrays
+
+
+def read_voxels(
+    path: Path, size: int, up: Axis = "z", margin: int | None = None, whole_turn: bool = False
+) -> Array:
+    """A file as filled cells (size, size, size), ``[x, y, z]`` with ``z`` upwards.
+
+    Args:
+        path: Ends with one of ``VOXEL_SUFFIXES``.
+        size: Cells of each side.
+        up: The file's axis that points upwards.
+        margin: Empty cells around a mesh; a sixteenth of ``size`` when not given. Grids keep their scale.
+        whole_turn: Make a mesh so small that it stays inside when it is turned about the vertical.
+
+    Raises:
+        UserError: The file is unreadable, damaged, empty or of no known kind.
+    """
+    if path.suffix.lower() in MESH_SUFFIXES:
+        triangles = read_mesh(path)
+        triangles = triangles[:, :, {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}[up]]
+        return voxelised(triangles, size, size // 16 if margin is None else margin, whole_turn)
+    grid = read_grid(path)
+    return fitted(grid.transpose({"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}[up]), size)
+
+
+def fitted(grid: Array, size: int) -> Array:
+    """Bring a grid to (size, size, size): one that is smaller is centred and padded, never enlarged.
+
+    A larger one is first reduced by the smallest whole factor that makes it fit; a cell is filled where any
+    of the cells that it stands for is.
+    """
+    factor = -(-max(grid.shape) // size)
+    if factor > 1:
+        grid = _padded(grid, [-(-side // factor) * factor for side in grid.shape])
+        blocks = [part for side in grid.shape for part in (side // factor, factor)]
+        grid = np.any(grid.reshape(blocks), axis=(1, 3, 5))
+    return _padded(grid, [size] * 3)
+
+
+def _padded(grid: Array, shape: list[int]) -> Array:
+    before = [(new - old) // 2 for new, old in zip(shape, grid.shape, strict=True)]
+    return np.pad(grid, [(b, n - o - b) for b, n, o in zip(before, shape, grid.shape, strict=True)])
+
+
+# ------------------------------------------------------------------------------------------------------ grids
+
+
+def read_grid(path: Path) -> Array:
+    """The grid of a .binvox, .npy, .npz or .mat file as booleans; filled is what is above a half.
+
+    Of several arrays in a file the one called ``instance`` or ``voxels`` is taken, or the only one of three
+    dimensions.
+
+    Raises:
+        UserError: The file is unreadable or damaged, or holds no such grid, or nothing in it is filled.
+    """
+    data, suffix = read_bytes(path), path.suffix.lower()
+    with _decoding(path):
+        if suffix == ".binvox":
+            values = _from_binvox(path, data)
+        elif suffix == ".npy":
+            values = np.load(io.BytesIO(data), allow_pickle=False)
+        elif suffix == ".npz":
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                values = _choose(path, {name: arrays[name] for name in arrays.files})
+        elif suffix == ".mat":
+            values = _choose(path, _from_mat(path, data))
+        else:
+            raise UserError(f"{path} is no voxel file: its name should end with {', '.join(VOXEL_SUFFIXES)}.")
+    while values.ndim > 3 and values.shape[0] == 1:  # (1, D, H, W)
+        values = values[0]
+    if values.ndim != 3 or values.dtype.kind not in "biuf":
+        shape = " x ".join(map(str, values.shape)) or "nothing"
+        raise UserError(
+            f"{path} holds {shape} of {values.dtype}; save one grid of three dimensions, numbers or booleans."
+        )
+    if max(values.shape) > LONGEST:
+        raise UserError(
+            f"{path} has {max(values.shape)} cells along an axis, more than {LONGEST}; reduce it."
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError(f"{path} holds values that are no finite numbers; save the grid as 0 and 1.")
+    filled: Array = values > 0.5
+    if not filled.any():
+        raise UserError(f"{path} has no filled cell; take it out or save its grid with 1 where it is filled.")
+    return filled
+
+
+def _choose(path: Path, arrays: dict[str, Any]) -> Array:
+    for key in _KEYS:
+        if key in arrays:
+            return np.asarray(arrays[key])
+    grids = {key: a for key, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim == 3}
+    if len(grids) != 1:
+        names = ", ".join(arrays) or "nothing"
+        raise UserError(
+            f"{path} holds {names} with {len(grids)} arrays of three dimensions; name its grid 'instance' or "
+            "'voxels'."
+        )
+    return np.asarray(next(iter(grids.values())))
+
+
+def _from_mat(path: Path, data: bytes) -> dict[str, Any]:
+    if data[:10] == b"MATLAB 7.3":
+        raise UserError(f"{path} is a MATLAB 7.3 file; save it again with save(..., '-v7').")
+    found = scipy.io.loadmat(io.BytesIO(data))
+    return {key: value for key, value in found.items() if not key.startswith("__")}
+
+
+def _from_binvox(path: Path, data: bytes) -> Array:
+    head, mark, runs = data.partition(b"\ndata\n")
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
+    sides = next((line[1:] for line in lines if line[:1] == ["dim"]), [])
+    if lines[:1] != [["#binvox", "1"]] or not mark or len(sides) != 3:
+        raise UserError(
+            f"{path} does not begin as a binvox file does; it is damaged or no binvox, replace it."
+        )
+    shape = [int(side) for side in sides]
+    if not all(0 < side <= LONGEST for side in shape):
+        raise UserError(f"{path} says its grid is {' x '.join(sides)}; each side must be 1 to {LONGEST}.")
+    pairs = np.frombuffer(runs[: len(runs) // 2 * 2], np.uint8).reshape(-1, 2)
+    cells = int(pairs[:, 1].sum(dtype=np.int64))
+    if cells != np.prod(shape):
+        raise UserError(
+            f"{path} holds {cells} cells of {np.prod(shape)}; it is cut off or damaged, replace it."
+        )
+    # The head names the lengths along x, z and y, and y changes first.
+    return np.repeat(pairs[:, 0], pairs[:, 1]).reshape(shape).transpose(0, 2, 1)
+
+
+def write_binvox(path: Path, grid: Array) -> None:
+    """Write a grid ``[x, y, z]`` of booleans as a .binvox file in which a cell is one unit long.
+
+    Raises:
+        UserError: The file cannot be written there.
+    """
+    stored = grid.transpose(0, 2, 1)
+    flat = stored.reshape(-1).astype(np.uint8)
+    starts = np.flatnonzero(np.diff(flat, prepend=2))
+    lengths = np.diff(starts, append=len(flat))
+    pieces = -(-lengths // 255)  # a run holds 255 cells at most
+    counts = np.full(pieces.sum(), 255)
+    counts[pieces.cumsum() - 1] = lengths - 255 * (pieces - 1)
+    runs = np.stack([np.repeat(flat[starts], pieces), counts], 1).astype(np.uint8)
+    sides = " ".join(map(str, stored.shape))
+    head = f"#binvox 1\ndim {sides}\ntranslate 0 0 0\nscale {max(grid.shape)}\ndata\n"
+    write_bytes(path, head.encode() + runs.tobytes())
+
+
+def read_many(path: Path, side: int) -> tuple[list[str], Array]:
+    """Many grids of one size from one file, as names in order and rows of bytes that hold eight cells each.
+
+    Args:
+        path: A .npz with ``names`` and ``bits``, or a .tar.gz or a folder of .mat files with ``instance``.
+        side: Cells of each side of every grid.
+
+    Raises:
+        UserError: The file is unreadable or damaged.
+    """
+    with _decoding(path):
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                names, bits = arrays["names"].tolist(), arrays["bits"]
+        else:
+            found = _in_folder(path) if path.is_dir() else _in_archive(path, 10 * side**3)
+            names, bits = _packed(found, side)
+        if bits.shape != (len(names), -(-(side**3) // 8)) or bits.dtype != np.uint8 or not names:
+            raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return [names[i] for i in order], bits[order]
+
+
+def _packed(files: Iterable[tuple[str, bytes]], side: int) -> tuple[list[str], Array]:
+    names, rows = [], []
+    for name, data in files:
+        grid = scipy.io.loadmat(io.BytesIO(data))["instance"]
+        if grid.shape != (side, side, side):
+            raise ValueError(f"{name} has the shape {grid.shape}")
+        names.append(name)
+        rows.append(np.packbits(grid.reshape(-1) > 0))
+    return names, np.array(rows)
+
+
+def _in_folder(path: Path) -> Iterator[tuple[str, bytes]]:
+    yield from ((file.stem, file.read_bytes()) for file in path.glob("*.mat"))
+
+
+def _in_archive(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(path, "r|gz") as archive:
+        for member in archive:
+            data = archive.extractfile(member) if member.name.endswith(".mat") else None
+            if data is None:
+                continue
+            if member.size > largest:
+                raise ValueError(f"{member.name} is larger than its grid can be")
+            yield Path(member.name).stem, data.read()
+
+
+# ----------------------------------------------------------------------------------------------------- meshes
+
+
+def read_mesh(path: Path) -> Array:
+    """The triangles (T, 3, 3) of an .off, .obj or .stl file: triangle, corner, axis.
+
+    Polygons are cut into triangles. OFF files whose counts are glued to the first word, as some of
+    ModelNet's, are read. Colours, materials and normals are passed over.
+
+    Raises:
+        UserError: The file is unreadable, damaged, or has no triangle or no extent.
+    """
+    data, suffix = read_bytes(path), path.suffix.lower()
+    with _decoding(path):
+        if suffix == ".off":
+            triangles = _from_off(path, data.decode("utf-8", "replace"))
+        else:
+            import trimesh  # slow to import, and grids do without
+
+            mesh = trimesh.load_mesh(
+                io.BytesIO(data), file_type=suffix[1:], process=False, skip_materials=True
+            )
+            triangles = np.asarray(mesh.triangles, np.float64)
+    if not len(triangles):
+        raise UserError(f"{path} has no triangle; it is damaged or holds no surface, replace it.")
+    if not np.isfinite(triangles).all():
+        raise UserError(f"{path} has corners that are no finite numbers; export it again.")
+    if np.ptp(triangles.reshape(-1, 3), axis=0).max() == 0:
+        raise UserError(f"{path} has all its corners in one place; export it again.")
+    return triangles
+
+
+def _from_off(path: Path, text: str) -> Array:
+    kept = (line.split("#")[0].split() for line in text.splitlines())
+    lines = [line for line in kept if line]
+    if not lines or not lines[0][0].upper().startswith("OFF"):
+        raise UserError(f"{path} does not begin with OFF; it is damaged or no OFF file, replace it.")
+    glued = lines[0][0][3:]
+    lines[0] = ([glued] if glued else []) + lines[0][1:]
+    lines = lines if lines[0] else lines[1:]
+    corners, faces = int(lines[0][0]), int(lines[0][1])
+    if len(lines) < 1 + corners + faces:
+        raise UserError(
+            f"{path} says it has {corners} corners and {faces} faces but holds {len(lines) - 1} lines of "
+            "them; it is cut off, replace it."
+        )
+    points = np.array([line[:3] for line in lines[1 : 1 + corners]], np.float64).reshape(corners, 3)
+    found: list[list[str]] = []
+    for line in lines[1 + corners : 1 + corners + faces]:
+        around = line[1 : int(line[0]) + 1]
+        if len(around) < int(line[0]):
+            raise UserError(f"{path} has a face of {line[0]} corners that names {len(around)}; replace it.")
+        found.extend([around[0], around[k], around[k + 1]] for k in range(1, len(around) - 1))
+    indices = np.array(found, np.int64).reshape(-1, 3)
+    if indices.size and (indices.min() < 0 or indices.max() >= corners):
+        raise UserError(
+            f"{path} has a face at corner {indices.max()} of {corners}; it is damaged, replace it."
+        )
+    return points[indices]
+
+
+def voxelised(triangles: Array, size: int, margin: int, whole_turn: bool = False) -> Array:
+    """Filled cells of a mesh (T, 3, 3) with ``z`` upwards, centred in a cube of ``size`` cells.
+
+    The longest side of the mesh spans the cube but for the margin. A cell is filled where the surface passes
+    through it, and where the surface, so drawn, closes it off from the outside: a watertight mesh is solid,
+    one with a hole wider than a cell stays a shell. So nothing thin is lost, and a solid is about half a cell
+    too thick at each side.
+
+    Args:
+        triangles: Triangle, corner, axis.
+        size: Cells of each side.
+        margin: Empty cells at each side.
+        whole_turn: Fit the circle that the mesh describes when it turns about the vertical, instead of its
+            sides.
+    """
+    low, high = triangles.min((0, 1)), triangles.max((0, 1))
+    around = triangles - (low + high) / 2
+    longest = float((high - low).max())
+    if whole_turn:
+        longest = max(longest, 2 * float(np.hypot(around[..., 0], around[..., 1]).max()))
+    # A hair smaller, so that a side which lies on a border between cells stays within.
+    around *= (size - 2 * margin) * (1 - 1e-6) / longest
+    grid = np.zeros(size**3, bool)
+    for points in _samples((around + size / 2).astype(np.float32)):
+        x, y, z = np.moveaxis(points.astype(np.int32), -1, 0)
+        grid[(x * size + y) * size + z] = True
+    shell = np.pad(grid.reshape(size, size, size), 1)
+    outside = ndimage.label(~shell)[0]
+    solid: Array = (outside != outside[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return solid
+
+
+def _samples(triangles: Array, apart: float = 0.34, most: int = 500_000) -> Iterator[Array]:
+    """Points on triangles so close together that no cell of unit length is jumped over.
+
+    Rows run along the longest edge and are drawn together towards the opposite corner, so that slivers cost
+    no more than their size. Triangles with as many rows and points are done at once.
+    """
+    lengths = np.linalg.norm(triangles - np.roll(triangles, -1, 1), axis=2)
+    first = lengths.argmax(1)
+    a, b, c = (triangles[np.arange(len(triangles)), (first + k) % 3] for k in range(3))
+    longest = lengths.max(1)
+    heights = np.linalg.norm(np.cross(b - a, c - a), axis=1) / np.maximum(longest, 1e-9)
+    # Powers of two keep the groups few.
+    counts, rows = (
+        (2 ** np.ceil(np.log2(np.maximum(side / apart, 1)))).astype(int) for side in (longest, heights)
+    )
+    for count, row in {*zip(counts.tolist(), rows.tolist(), strict=True)}:
+        chosen = np.flatnonzero((counts == count) & (rows == row))
+        s = np.linspace(0, 1, count + 1, dtype=np.float32)[None, None, :, None]
+        t = np.linspace(0, 1, row + 1, dtype=np.float32)[None, :, None, None]
+        each = max(1, most // ((count + 1) * (row + 1)))
+        for start in range(0, len(chosen), each):
+            part = chosen[start : start + each]
+            pa, pb, pc = (corner[part][:, None, None, :] for corner in (a, b, c))
+            yield ((1 - t) * ((1 - s) * pa + s * pb) + t * pc).reshape(-1, 3)
+
+
+# ----------------------------------------------------------------------------------------------------- faults
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises on damaged bytes into a sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        if isinstance(error, (EOFError, zipfile.BadZipFile)):
+            reason = "it is cut off or no archive"
+        elif "allow_pickle" in reason:
+            reason = "it holds Python objects, which could run code"
+        raise UserError(f"{path} cannot be read ({reason}); save the file again or take it out.") from error

@@ -1,0 +1,16 @@
+"""Seeds: deterministic on every machine, and light to import."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+
+def mix(*parts: object) -> int:
+    """Hash any parts to a seed of 56 bits, the same on every machine (Python's ``hash`` is not)."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=7).digest(), "big")
+
+
+def global_seed() -> int:
+    """The seed that ``seed_everything`` set, 0 when nobody did."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
