@@ -49,7 +49,18 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.guards", {"errors", "seeds", "class_paths", "files.checkpoints"}),
     ("zoo.adversarial", {"guards", "errors"}),
 ]
-TORCH_AND_FRIENDS = {"tqdm", "torch", "torchvision", "numpy", "PIL", "tifffile", "lightning", "imagecodecs"}
+TORCH_AND_FRIENDS = {
+    "tqdm",
+    "rich",
+    "filelock",
+    "torch",
+    "torchvision",
+    "numpy",
+    "PIL",
+    "tifffile",
+    "lightning",
+    "imagecodecs",
+}
 BARE = (
     *("zoo.seeds", "zoo.losses", "zoo.drawing", "zoo.guards", "zoo.adversarial"),
     *("zoo.files.writing", "zoo.files.pictures", "zoo.files.checkpoints", "zoo.files.downloads"),

@@ -148,7 +148,7 @@ def test_a_set_is_fetched_unpacked_and_said_how_to_use(
             "init_args": {"root": "data/toys/images", "size": 64},
         }
     }
-    assert "Fetching toys.zip" in shown.err and "SHA-256 as expected" in shown.err
+    assert "Downloading toys.zip" in shown.err and "SHA-256 as expected" in shown.err
     before = list(offered.asked)
     assert main(["data", "get", "toys"]) == 0  # what is there is not fetched again
     assert "holds it already" in capsys.readouterr().out and offered.asked == before

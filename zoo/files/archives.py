@@ -1,4 +1,4 @@
-"""Archives, unpacked so that nothing is written outside their folder and nothing is overwritten."""
+"""Archive extraction that never writes outside its folder and never overwrites."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from typing import IO
 from zoo.errors import UserError
 from zoo.files.downloads import CHUNK, readable
 
-MAX_FILES = 2_000_000  # in one archive; ImageNet has 1.3 million
-LEAST_CAP = 2**30  # an archive may always grow to this many bytes
-MAX_RATIO = 50  # and to this multiple of its own size, where the caller sets no cap
+MAX_FILES = 2_000_000  # per archive; ImageNet has 1.3 million
+LEAST_CAP = 2**30  # bytes that any archive may extract to
+MAX_RATIO = 50  # multiple of its own size that an archive may extract to, if the caller sets no limit
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 # ------------------------------------------------------------------------------------------------- extraction
 def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
-    """Unpack an archive so that nothing is written outside ``folder`` and nothing there is overwritten.
+    """Extract an archive without writing outside ``folder`` and without overwriting.
 
-    All is unpacked beside ``folder`` first and moved there at the end, so a refused archive leaves nothing.
+    Everything is extracted beside ``folder`` and moved at the end, so a refused archive leaves nothing.
 
     Args:
         archive: A .zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, or a single file as .gz.
-        folder: Where its files shall stand; it may hold others already.
-        max_bytes: The most that may come out, counted as it comes; 50 times the archive's size, at
-            least 1 GiB, when not given.
+        folder: Destination; it may hold other files.
+        max_bytes: Limit of the extracted bytes, counted during extraction; by default 50 times the
+            archive's size, at least 1 GiB.
 
     Raises:
-        UserError: The archive is damaged, cut off, too large, of another kind, or holds a name that leads
-            outside, a link, a device, a name twice, or a file that stands in ``folder`` already.
+        UserError: The archive is damaged, truncated, too large or of an unknown kind; or it holds a path that
+            leads outside, a link, a device, a name twice, or a file that exists in ``folder``.
     """
     try:
         unpack, length = _unpacker(archive), archive.stat().st_size
@@ -54,41 +54,36 @@ def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"Cannot unpack {archive} into {folder} ({error.strerror or error}); make room or choose another "
-            "folder."
+            f"Cannot unpack {archive} into {folder} ({error.strerror or error}); free some space or choose "
+            "another folder."
         ) from error
 
 
-def is_archive(name: str) -> bool:
-    """Whether :func:`extract` knows this kind of file, by its name."""
-    return name.lower().endswith((*_TAR, ".zip", ".whl", ".gz"))
-
-
 class _Budget:
-    """Counts what comes out of an archive, whatever its headers say."""
+    """Counts what an archive extracts to, whatever its headers say."""
 
     def __init__(self, archive: Path, max_bytes: int) -> None:
         self.archive, self.max_bytes = archive, max_bytes
         self.bytes = self.files = 0
 
     def add_bytes(self, count: int) -> None:
-        """So many more came out.
+        """Count extracted bytes.
 
         Raises:
-            UserError: That is too much.
+            UserError: They exceed the limit.
         """
         self.bytes += count
         if self.bytes > self.max_bytes:
             raise UserError(
-                f"{self.archive} unpacks to more than {readable(self.max_bytes)}, which is too much for its "
+                f"{self.archive} unpacks to more than {readable(self.max_bytes)}, suspiciously much for its "
                 "size; unpack it by hand if you trust it."
             )
 
     def add_file(self) -> None:
-        """One more member.
+        """Count one member.
 
         Raises:
-            UserError: These are too many.
+            UserError: There are too many.
         """
         self.files += 1
         if self.files > MAX_FILES:
@@ -97,7 +92,7 @@ class _Budget:
             )
 
     def copy(self, source: IO[bytes] | gzip.GzipFile, target: Path, name: str) -> None:
-        """Write one member, which must not be there yet."""
+        """Write one member, which must not exist yet."""
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = target.open("xb")
@@ -120,7 +115,7 @@ def _unpacker(archive: Path) -> Callable[[Path, Path, _Budget], None]:
     if name.endswith(".gz"):
         return _unpack_gz
     raise UserError(
-        f"{archive} is no archive that the zoo unpacks (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .gz); "
+        f"{archive} is not an archive that the zoo unpacks (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .gz); "
         "unpack it by hand."
     )
 
@@ -136,19 +131,21 @@ def _unpack_tar(archive: Path, folder: Path, budget: _Budget) -> None:
                     "unpack it by hand if you trust it."
                 )
             if not (member.isfile() or member.isdir()):
-                raise UserError(f"{archive} holds {member.name}, neither a file nor a folder; delete it.")
-            tarfile.data_filter(member, str(folder))  # a second opinion on names
+                raise UserError(
+                    f"{archive} holds {member.name}, which is neither a file nor a folder; delete it."
+                )
+            tarfile.data_filter(member, str(folder))  # a second check of the names
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             source = tar.extractfile(member)
             assert source is not None  # it is a file
             budget.copy(source, target, member.name)
-        # tarfile takes a cut or a damaged head for the end: only a block of zeros is one
+        # tarfile mistakes a truncated or damaged header for the end; the true end is a block of zeros
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise EOFError("its end is missing")
-        while chunk := tar.fileobj.read(CHUNK):  # to the end, where the compressed stream has its checksum
+        while chunk := tar.fileobj.read(CHUNK):  # the compressed stream's checksum is at its end
             budget.add_bytes(len(chunk))
 
 
@@ -178,7 +175,7 @@ def _unpack_gz(archive: Path, folder: Path, budget: _Budget) -> None:
 
 
 def _inside(folder: Path, name: str, archive: Path) -> Path:
-    """The place of a member, which must lie in ``folder``."""
+    """The path of a member, which must be inside ``folder``."""
     parts = name.replace("\\", "/").split("/")
     if not name or name[0] in "/\\" or ".." in parts or ":" in parts[0] or "\0" in name:
         raise UserError(
@@ -189,7 +186,7 @@ def _inside(folder: Path, name: str, archive: Path) -> Path:
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn whatever a reader raises on damaged bytes into a sentence."""
+    """Turn whatever a reader raises on damaged bytes into a UserError."""
     try:
         yield
     except (
@@ -203,11 +200,13 @@ def _reading(archive: Path) -> Iterator[None]:
         ValueError,
     ) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise UserError(f"{archive} is damaged or cut off ({reason}); delete it and get it again.") from error
+        raise UserError(
+            f"{archive} is damaged or truncated ({reason}); delete it and download it again."
+        ) from error
 
 
 def _move(temporary: Path, folder: Path, archive: Path) -> None:
-    """Give the unpacked files their place; all of them, or none where one stands in the way."""
+    """Move all extracted files into ``folder``, or none if one of them exists there."""
     if not folder.exists():
         temporary.rename(folder)
         return

@@ -1,13 +1,11 @@
-"""Downloads that are verified before they get their name.
+"""Verified, resumable downloads.
 
-A file grows as ``NAME.part``, is resumed there after a cut, and becomes ``NAME`` only when its size and
-SHA-256 are as expected. Nothing that exists is overwritten, and ``ZOO_OFFLINE=1`` opens no socket.
+A file grows as ``NAME.part``, where an interrupted download resumes, and is renamed to ``NAME`` once its size
+and SHA-256 are verified. Existing files are never overwritten, and ``ZOO_OFFLINE=1`` opens no socket.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import http.client
 import json
 import os
@@ -18,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -26,16 +24,16 @@ from urllib.parse import urlsplit
 from zoo.errors import UserError
 from zoo.files import writing
 
-TRIES = 3  # rounds over all addresses that brought hardly anything before giving up
-HARDLY_ANYTHING = 2**20  # bytes
+TRIES = 3  # rounds over all URLs without progress before giving up
+LEAST_PROGRESS = 2**20  # bytes per round
 PAUSE = 2.0  # seconds between two rounds
-LEAST_BYTES = 1024  # a server that sends less than this in ``timeout`` seconds has stalled
+LEAST_BYTES = 1024  # a server that sends fewer in ``timeout`` seconds has stalled
 CHUNK = 2**18
 _AGENT = "gan-application-zoo (https downloads of public data sets)"
 
 
 class _Fault(Exception):
-    """Why one address brought nothing; ``lasting`` when asking again cannot help."""
+    """Why a URL failed; ``lasting`` if a retry cannot help."""
 
     def __init__(self, text: str, lasting: bool = False) -> None:
         super().__init__(text)
@@ -51,22 +49,22 @@ def download(
     progress: bool = True,
     timeout: float = 30.0,
 ) -> Path:
-    """Fetch a file unless it is there, from the first address that has it.
+    """Download a file from the first URL that has it, unless it exists.
 
     Args:
-        urls: Mirrors, in order: https, or http when ``sha256`` is given. Redirects obey the same rule.
-        target: The file to make; folders are made.
-        sha256: In hexadecimal, where it is known.
-        size: In bytes, where it is known.
-        progress: Show a bar with the time left on a terminal, else a line at start and end, on stderr.
-        timeout: Seconds to wait for an answer, and for each further kilobyte.
+        urls: Mirrors, in order: https, or http if ``sha256`` is given. Redirects obey the same rule.
+        target: File to create, with its parent folders.
+        sha256: Expected SHA-256 in hexadecimal, if known.
+        size: Expected size in bytes, if known.
+        progress: Whether to show progress on stderr: a bar on a terminal, else a line at start and end.
+        timeout: Seconds to wait for a response, and for each further kilobyte.
 
     Returns:
-        ``target``, which holds the expected bytes.
+        ``target``, with the expected contents.
 
     Raises:
-        UserError: No address brought the file, it is not the expected one, another file stands in its
-            place, the disk is too full, another process is fetching it, or ``ZOO_OFFLINE`` is set.
+        UserError: No URL has the file, its contents are not as expected, another file has its name, the disk
+            is too full, another process is downloading it, or ``ZOO_OFFLINE`` is set.
     """
     if target.exists():
         _require_same(target, sha256, size)
@@ -74,42 +72,52 @@ def download(
     hosts = ", ".join(dict.fromkeys(_host(url) for url in urls))
     if os.environ.get("ZOO_OFFLINE", "0") not in ("", "0"):
         raise UserError(
-            f"ZOO_OFFLINE is set, so {target.name} was not fetched from {hosts}; unset it and run the "
-            f"command again, or put the file at {target}."
+            f"ZOO_OFFLINE is set, so {target.name} was not downloaded from {hosts}; unset it and run the "
+            f"command again, or save the file as {target}."
         )
     allowed = [url for url in urls if refusal(url, sha256 is not None) is None]
     if not allowed:
         reasons = "; ".join(str(refusal(url, sha256 is not None)) for url in urls)
         raise UserError(
-            f"{target.name} was not fetched: {reasons}; download it with a browser, make sure that it is "
-            f"the right file, and put it at {target}."
+            f"{target.name} was not downloaded: {reasons}; download it with a browser, check that it is "
+            f"the right file, and save it as {target}."
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_name(target.name + ".part"), target) as file:
+        with alone(target):
             if target.exists():  # another process was faster
                 _require_same(target, sha256, size)
                 return target
-            _fetch(allowed, target, file, sha256, size, _Progress(target.name, progress), timeout)
+            part = target.with_name(target.name + ".part")
+            try:
+                show = _Progress(target.name, progress)
+                with part.open("a+b") as file:
+                    _fetch(allowed, target, file, sha256, size, show, timeout)
+                os.replace(part, target)
+                show.end(target.stat().st_size, sha256 is not None)
+            finally:
+                if part.exists() and not part.stat().st_size:
+                    part.unlink()
+                    _sidecar(part).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f"Cannot write {target} ({error.strerror or error}); make room or choose another folder."
+            f"Cannot write {target} ({error.strerror or error}); free some space or choose another folder."
         ) from error
     return target
 
 
 def refusal(url: str, pinned: bool) -> str | None:
-    """Why an address may not be used, or None: https always may, http when the file's SHA-256 is pinned."""
+    """Why a URL may not be used, or None: https always may be, http only if the file's SHA-256 is pinned."""
     scheme, host = urlsplit(url).scheme, _host(url)
     if scheme == "https" or (scheme == "http" and pinned):
         return None
     if scheme == "http":
-        return f"{host} offers it over http, which anyone on the way can alter, and its SHA-256 is not known"
-    return f"{host or url} would be asked over {scheme or 'no protocol'}, not over https"
+        return f"{host} offers it over http, where anyone in between can alter it, and its SHA-256 is unknown"
+    return f"{host or url} uses {scheme or 'no protocol'} instead of https"
 
 
 def readable(size: float) -> str:
-    """A number of bytes as people write it: ``11.6 MB``."""
+    """A number of bytes with its unit: ``11.6 MB``."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break
@@ -118,7 +126,7 @@ def readable(size: float) -> str:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Require free space for a file.
 
     Raises:
         UserError: Fewer than ``needed`` bytes are free.
@@ -126,8 +134,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{what} needs {readable(needed)}, but {folder} has {readable(free)} free; make room or choose "
-            "another folder."
+            f"{what} needs {readable(needed)}, but {folder} has {readable(free)} free; free some space "
+            "or choose another folder."
         )
 
 
@@ -140,7 +148,7 @@ def _fetch(
     show: _Progress,
     timeout: float,
 ) -> None:
-    """Go round the addresses until the part file is whole, then give it its name."""
+    """Try the URLs in turn until the part file is complete and verified."""
     part = Path(file.name)
     faults: dict[str, _Fault] = {}
     furthest, fruitless = _length(file), 0
@@ -160,22 +168,20 @@ def _fetch(
                 show.pause()
             os.fsync(file.fileno())
             _sidecar(part).unlink(missing_ok=True)
-            os.replace(part, target)
-            show.end(target.stat().st_size, sha256 is not None)
             return
         if all(url in faults and faults[url].lasting for url in urls):
             break
         reached = _length(file)
-        fruitless = 0 if reached > furthest + HARDLY_ANYTHING else fruitless + 1
+        fruitless = 0 if reached > furthest + LEAST_PROGRESS else fruitless + 1
         furthest = max(furthest, reached)
         if fruitless < TRIES:
             time.sleep(PAUSE)
     reasons = "; ".join(f"{_host(url)} {fault}" for url, fault in faults.items())
     kept = _length(file)
     again = (
-        f"run the same command again, it goes on after the {readable(kept)} that are there"
+        f"run the same command again to resume after {readable(kept)}"
         if kept
-        else f"try again later, or put the file at {target} yourself"
+        else f"try again later, or save the file as {target} yourself"
     )
     raise UserError(f"{target.name} could not be downloaded: {reasons}; {again}.")
 
@@ -183,17 +189,17 @@ def _fetch(
 def _receive(
     url: str, file: BinaryIO, pinned: bool, size: int | None, show: _Progress, timeout: float
 ) -> bool:
-    """Append what is missing, or begin anew where the server does not continue.
+    """Append the missing bytes, or restart if the server cannot resume.
 
     Returns:
-        Whether the file came in one piece of known length, so that the same answer would bring the same file.
+        Whether one response of known length had the whole file, so that a retry would return the same file.
     """
     sidecar = _sidecar(Path(file.name))
     known = _read_sidecar(sidecar)
     start = _length(file)
     same_place = known.get("url") == url
     if start and not (pinned or (same_place and (known.get("validator") or known.get("total")))):
-        start = 0  # nothing would tell whether the rest belongs to this beginning
+        start = 0  # nothing could tell whether the rest belongs to these bytes
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -209,15 +215,17 @@ def _receive(
             began = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
             if not began or int(began[1]) != start or (expected and total and expected != total):
                 file.truncate(0)
-                raise _Fault("went on with another file than it began with")
+                raise _Fault("resumed with another file than the one it began with")
         else:
             start = 0
         if "text/html" in response.headers.get("Content-Type", "") and not pinned:
-            raise _Fault("sent a web page in place of the file (a login or an agreement?)", lasting=True)
+            raise _Fault("sent a web page instead of the file (a login or an agreement?)", lasting=True)
         if size is not None and total is not None and total != size:
-            raise _Fault(f"has {total} bytes where {size} were expected", lasting=True)
+            raise _Fault(f"has {total} bytes instead of the expected {size}", lasting=True)
         if total is None and size is None and not pinned and not response.chunked:
-            raise _Fault("does not say how long the file is, so a cut would not be noticed", lasting=True)
+            raise _Fault(
+                "does not state the file's length, so a truncated file would go unnoticed", lasting=True
+            )
         if total is not None:
             require_space(Path(file.name).parent, total - start, Path(file.name).stem)
         sidecar.write_text(
@@ -244,7 +252,7 @@ def _copy(
         except TimeoutError as error:
             raise _Fault(f"sent nothing for {timeout:g} s") from error
         except (http.client.HTTPException, OSError) as error:
-            raise _Fault(f"cut the connection after {readable(done)}") from error
+            raise _Fault(f"closed the connection after {readable(done)}") from error
         if not chunk:
             break
         file.write(chunk)
@@ -252,40 +260,40 @@ def _copy(
         show.advance(len(chunk))
         if total is not None and done > total:
             file.truncate(0)
-            raise _Fault(f"sent more than the {total} bytes that were expected", lasting=True)
+            raise _Fault(f"sent more than the expected {total} bytes", lasting=True)
         if (now := time.monotonic()) - mark > timeout:
             if since < LEAST_BYTES:
                 raise _Fault(f"sent only {since} bytes in {timeout:g} s")
             mark, since = now, 0
     file.flush()
     if total is not None and done < total:
-        raise _Fault(f"cut the connection after {readable(done)} of {readable(total)}")
+        raise _Fault(f"closed the connection after {readable(done)} of {readable(total)}")
 
 
 def _verify(file: BinaryIO, part: Path, sha256: str | None, size: int | None, in_one_piece: bool) -> None:
-    """Compare with what was expected; bytes that are wrong are not kept."""
+    """Compare size and SHA-256 with the expected ones; discard wrong bytes."""
     found_size = _length(file)
     wrong = ""
     if size is not None and found_size != size:
-        wrong = f"sent {found_size} bytes where {size} were expected"
+        wrong = f"sent {found_size} bytes instead of the expected {size}"
     elif sha256 is not None and (found := writing.sha256(part)) != sha256.lower():
-        wrong = f"sent a file whose SHA-256 is {found}, not {sha256} as expected"
+        wrong = f"sent a file whose SHA-256 is {found}, not the expected {sha256}"
     if wrong:
         file.truncate(0)
         _sidecar(part).unlink(missing_ok=True)
-        # put together from two answers it may be wrong only because the file changed in between
+        # A file of two responses may be wrong only because it changed in between.
         raise _Fault(wrong, lasting=in_one_piece)
 
 
 def _after_416(file: BinaryIO, response: http.client.HTTPResponse, start: int, size: int | None) -> None:
-    """The server has nothing after ``start``: all is there, or the part is no beginning of its file."""
+    """Handle "range not satisfiable": the part is complete, or it is longer than the server's file."""
     if start != (size if size is not None else _total(response)):
         file.truncate(0)
-        raise _Fault("has a shorter file than the part that is there")
+        raise _Fault("has a file shorter than the part already downloaded")
 
 
 class _Answers(urllib.request.HTTPRedirectHandler):
-    """Follow redirects only to addresses that could have been asked directly; 416 is an answer, no error."""
+    """Follow redirects only to URLs that may be used directly; status 416 is a response, not an error."""
 
     def __init__(self, pinned: bool) -> None:
         self.pinned = pinned
@@ -299,9 +307,9 @@ class _Answers(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        """The next request, or a fault."""
+        """The next request."""
         if reason := refusal(newurl, self.pinned):
-            raise _Fault(f"sends on to an address that may not be used ({reason})", lasting=True)
+            raise _Fault(f"redirects to a URL that may not be used ({reason})", lasting=True)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_416(
@@ -312,7 +320,7 @@ class _Answers(urllib.request.HTTPRedirectHandler):
         msg: str,
         headers: http.client.HTTPMessage,
     ) -> IO[bytes]:
-        """The answer itself: nothing lies behind the range that was asked for."""
+        """The response itself: there are no bytes in the requested range."""
         return fp
 
 
@@ -326,14 +334,14 @@ def _answer(
     except urllib.error.HTTPError as error:
         error.close()
         if "redirect" in str(error.reason).lower() or 300 <= error.code < 400:
-            raise _Fault("sends on in a circle", lasting=True) from error
+            raise _Fault("redirects in a circle", lasting=True) from error
         else:
             gone = 400 <= error.code < 500 and error.code not in (408, 425, 429)
             raise _Fault(f"answered {error.code} ({error.reason})", lasting=gone) from error
     except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, TimeoutError):
-            raise _Fault(f"did not answer within {timeout:g} s") from error
+            raise _Fault(f"did not respond within {timeout:g} s") from error
         text = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
         raise _Fault(f"cannot be reached ({text})") from error
     with response:
@@ -341,7 +349,7 @@ def _answer(
 
 
 def _total(response: http.client.HTTPResponse) -> int | None:
-    """The length of the whole file, as far as the answer tells."""
+    """Length of the whole file, if the response states it."""
     if whole := re.search(r"/(\d+)$", response.headers.get("Content-Range", "")):
         return int(whole[1])
     length = response.headers.get("Content-Length", "")
@@ -349,7 +357,7 @@ def _total(response: http.client.HTTPResponse) -> int | None:
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:
-    """What If-Range may hold: a strong ETag, else the date."""
+    """Value for If-Range: a strong ETag, else the date."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
@@ -376,10 +384,10 @@ def _host(url: str) -> str:
 
 
 def _require_same(target: Path, sha256: str | None, size: int | None) -> None:
-    """Whether a file that is there already is the one that is wanted."""
+    """Require that an existing file is the wanted one."""
     advice = "move it away and run the command again"
     if not target.is_file():
-        raise UserError(f"{target} exists but is no file; {advice}.")
+        raise UserError(f"{target} exists but is not a file; {advice}.")
     if size is not None and target.stat().st_size != size:
         raise UserError(f"{target} exists with {target.stat().st_size} bytes, not {size}; {advice}.")
     if sha256 is not None and (found := writing.sha256(target)) != sha256.lower():
@@ -387,94 +395,74 @@ def _require_same(target: Path, sha256: str | None, size: int | None) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder that no other process holds; the lock ends with the process, however that ends.
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock ``NAME.lock`` beside a file or folder; it ends with the process, however that ends.
 
     Raises:
         UserError: Another process holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
     try:
-        _lock(descriptor, folder)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"Another process is downloading {path}; wait until it finishes, then run the command again."
+        ) from error
+    try:
         yield
     finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, what: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise UserError(
-            f"Another process is fetching {what}; wait for its end and run the command again."
-        ) from error
-
-
-@contextmanager
-def _locked(part: Path, target: Path) -> Iterator[BinaryIO]:
-    """Open a part file that no other process writes."""
-    while True:
-        with part.open("a+b") as file:
-            _lock(file.fileno(), target)
-            if part.exists() and part.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                try:
-                    yield file
-                finally:
-                    if part.exists() and not part.stat().st_size:
-                        part.unlink()
-                        _sidecar(part).unlink(missing_ok=True)
-                return
-
-            # between opening and locking it became the finished file
+        with suppress(OSError):  # Windows cannot delete an open file
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 class _Progress:
-    """A line that moves on a terminal, else one at start and end; on stderr, for stdout is for answers."""
+    """A progress bar on a terminal, else a line at start and end; on stderr, since stdout is for results."""
 
     def __init__(self, name: str, wanted: bool) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
         self.name, self.wanted = name, wanted
-        self.moving = wanted and sys.stderr.isatty()
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            *(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()),
+            console=console,
+            transient=True,
+            disable=not (wanted and console.is_terminal),
+        )
+        self.task = self.bar.add_task(name, total=None)
         self.said = False
-        self.began = self.shown = 0.0
-        self.done = self.fresh = 0
-        self.total: int | None = None
 
     def begin(self, host: str, start: int, total: int | None) -> None:
-        """Bytes will come from ``host``, of which ``start`` are there."""
-        self.done, self.fresh, self.total = start, 0, total
-        self.began = time.monotonic()
-        if self.wanted and not self.moving and not self.said:
+        """Bytes will come from ``host``; ``start`` of them are on disk."""
+        if self.wanted and self.bar.disable and not self.said:
             length = f" ({readable(total)})" if total is not None else ""
-            print(f"Fetching {self.name}{length} from {host}", file=sys.stderr)
+            print(f"Downloading {self.name}{length} from {host}", file=sys.stderr)
             self.said = True
+        self.bar.reset(self.task, total=total, completed=start)
+        self.bar.start()
 
     def advance(self, count: int) -> None:
-        """So many more bytes came."""
-        self.done, self.fresh = self.done + count, self.fresh + count
-        now = time.monotonic()
-        if self.moving and now - self.shown > 0.2:
-            self.shown = now
-            print(f"\r\033[K{self.line(now - self.began)}", end="", file=sys.stderr, flush=True)
-
-    def line(self, seconds: float) -> str:
-        """How far it is, how fast and how long still, ``seconds`` after it began."""
-        rate = self.fresh / max(seconds, 1e-3)
-        text = f"{self.name}: {readable(self.done)}"
-        if self.total:
-            left = int((self.total - self.done) / max(rate, 1e-3))
-            text += f" of {readable(self.total)} ({self.done / self.total:.0%}), {readable(rate)}/s, "
-            return text + (f"{left // 60} min left" if left >= 120 else f"{left} s left")
-        return text + f", {readable(rate)}/s"
+        """``count`` more bytes are on disk."""
+        self.bar.advance(self.task, count)
 
     def pause(self) -> None:
-        """No more bytes for now."""
-        if self.moving:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        """No bytes are coming."""
+        self.bar.stop()
 
     def end(self, size: int, pinned: bool) -> None:
-        """The file is whole."""
+        """The file is complete."""
         if self.wanted:
-            checked = "SHA-256 as expected" if pinned else "no SHA-256 of it is published, none was checked"
-            print(f"Fetched {self.name}: {readable(size)}, {checked}", file=sys.stderr)
+            checked = "SHA-256 as expected" if pinned else "not verified, since no SHA-256 of it is published"
+            print(f"Downloaded {self.name}: {readable(size)}, {checked}", file=sys.stderr)
