@@ -21,9 +21,10 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     # checkpoints: a second stage starts from the first one's weights
     (
         "zoo.models",
-        {"adversarial", "losses", "features", "errors", "seeds", "guards", "checkpoints"}
+        {"adversarial", "losses", "features", "errors", "seeds", "guards", "checkpoints", "references"}
         | {"files.checkpoints"},
     ),
+    ("zoo.references", {"references", "adversarial", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),
     ("zoo.data", {"data", "features", "files", "drawing", "errors", "seeds", "class_paths"}),

@@ -138,7 +138,7 @@ def test_what_is_no_state_dict(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a whole, safe file" in refused(capsys, "bomb.pth", "--as", "pix2pix")
     assert not Path("ran").exists()
     torch.save({"epoch": 3, "net": {"a": torch.zeros(1)}}, "nested.pth")
-    assert "no state dict of one network" in refused(capsys, "nested.pth", "--as", "pix2pix")
+    assert "not the state dict of one network" in refused(capsys, "nested.pth", "--as", "pix2pix")
     Path("half.safetensors").write_bytes(b"\x00" * 20)
     assert "not a whole, safe file" in refused(capsys, "half.safetensors", "--as", "pix2pix")
 

@@ -19,7 +19,8 @@ from zoo.data.images.module import Digits
 from zoo.data.points import Points
 from zoo.errors import UserError
 from zoo.losses import nonsaturating, saturating
-from zoo.models.gan import GAN, Maxout, convert_reference
+from zoo.models.gan import GAN, Maxout
+from zoo.references.matching import convert
 
 Weights = dict[str, Tensor]
 SMALL: dict[str, Any] = {
@@ -297,7 +298,7 @@ def test_each_move_leaves_the_other_player_untouched() -> None:
 @pytest.mark.parametrize("name", rule.names("forward/gan_mlp*"))
 def test_forward_equals_the_reference(name: str) -> None:
     fixture = rule.load(name)
-    player, arguments, state = convert_reference(rule.state(fixture, fixture["seed_prefix"]))
+    player, arguments, state, _ = convert(GAN, rule.state(fixture, fixture["seed_prefix"]))
     assert player in name
     network = getattr(GAN(**arguments), player)
     ((key, entry),) = fixture["inputs"].items()
@@ -321,7 +322,7 @@ def test_training_equals_the_reference() -> None:
     players = {}
     for letter in ("G", "D"):
         state = rule.state(fixture["networks"][letter], f"{prefix}{letter}.")
-        player, _, converted = convert_reference(state)
+        player, _, converted, _ = convert(GAN, state)
         players[player] = (letter, state, converted)
     gan = GivenNoise(
         players="mlp_bn", shape=(1, 8, 8), latent_dim=12, optimizer="adam", first="generator", d_weight=0.5
@@ -355,7 +356,7 @@ def test_training_equals_the_reference() -> None:
 
 def test_foreign_weights_are_refused() -> None:
     with pytest.raises(UserError, match=r"conv1\.weight"):
-        convert_reference({"conv1.weight": torch.zeros(1, 1, 3, 3)})
+        convert(GAN, {"conv1.weight": torch.zeros(1, 1, 3, 3)})
 
 
 # -------------------------------------------------------------------------------------------- data and resume

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zoo.errors import UserError
-from zoo.models.pix2pix import STRIDED, PatchGAN, Pix2Pix, ResidualGenerator, UNet, convert_reference
+from zoo.models.pix2pix import STRIDED, PatchGAN, Pix2Pix, UNet
+from zoo.references.matching import convert
+from zoo.references.pix2pix import ResidualGenerator
 
 TINY: dict[str, Any] = {"levels": 3, "width": 4, "discriminator_width": 4, "receptive_field": 16}
 
@@ -59,7 +61,7 @@ def elements(net: nn.Module) -> int:
 @pytest.mark.parametrize("path", rule.names("forward/pix2pix_*"))
 def test_forward_equals_the_reference(path: str) -> None:
     fixture = rule.load(path)
-    player, hparams, weights = convert_reference(rule.state(fixture, fixture["seed_prefix"]))
+    player, hparams, weights, _ = convert(Pix2Pix, rule.state(fixture, fixture["seed_prefix"]))
     other = {"levels": 2, "width": 1} if player == "discriminator" else {"discriminator_width": 1}
     x = rule.given("x", fixture["inputs"]["x"], fixture["seed_prefix"]).double()
     with torch.device("meta"):  # no time is spent on drawing weights
@@ -88,8 +90,8 @@ def test_training_equals_the_reference(path: str) -> None:
     hparams: dict[str, Any] = {}
     players = {"G": "generator", "D": "discriminator"}
     for name, player in players.items():
-        found, implied, given[player] = convert_reference(
-            rule.state(fixture["networks"][name], f"{prefix}{name}.")
+        found, implied, given[player], _ = convert(
+            Pix2Pix, rule.state(fixture["networks"][name], f"{prefix}{name}.")
         )
         assert found == player
         hparams |= implied
@@ -119,9 +121,9 @@ def test_training_equals_the_reference(path: str) -> None:
 
 
 def renamed(reference: dict[str, Tensor], key: str) -> str:
-    """What ``convert_reference`` calls ``key``: it follows the tensor whose values are marked."""
+    """What ``convert`` calls ``key``: it follows the tensor whose values are marked."""
     marked = {k: torch.full(v.shape, float(k == key)) for k, v in reference.items()}
-    return next(k for k, v in convert_reference(marked)[2].items() if bool(v.flatten()[0]))
+    return next(k for k, v in convert(Pix2Pix, marked).weights.items() if bool(v.flatten()[0]))
 
 
 # ------------------------------------------------------------------------------------------------- converting
@@ -133,7 +135,7 @@ def reference_state(path: str) -> dict[str, Tensor]:
 
 
 def test_converting_tells_the_architecture() -> None:
-    _, unet, _ = convert_reference(reference_state("forward/pix2pix_unet256_ngf8_batch"))
+    _, unet, *_ = convert(Pix2Pix, reference_state("forward/pix2pix_unet256_ngf8_batch"))
     assert unet == {
         "generator": "unet",
         "levels": 8,
@@ -144,35 +146,35 @@ def test_converting_tells_the_architecture() -> None:
         "dropout": 0.5,
         "dropout_at": (2, 3, 4),
     }
-    _, resnet, _ = convert_reference(reference_state("forward/pix2pix_resnet6_ngf8_instance"))
+    _, resnet, *_ = convert(Pix2Pix, reference_state("forward/pix2pix_resnet6_ngf8_instance"))
     assert (resnet["generator"], resnet["blocks"], resnet["norm"]) == ("resnet", 6, "instance")
     assert resnet["dropout"] == 0.0
-    _, patch, _ = convert_reference(reference_state("forward/pix2pix_patchgan1_ndf8_batch"))
+    _, patch, *_ = convert(Pix2Pix, reference_state("forward/pix2pix_patchgan1_ndf8_batch"))
     assert (patch["receptive_field"], patch["in_channels"], patch["out_channels"]) == (16, 1, 3)
 
 
 def test_converting_forgives_what_old_and_parallel_runs_leave() -> None:
     state = reference_state("forward/pix2pix_resnet6_ngf8_instance")
-    expected = convert_reference(state)[2]
+    expected = convert(Pix2Pix, state).weights
     old = {f"module.{key}": value for key, value in state.items()}
     old |= {"module.model.2.running_mean": torch.zeros(8), "module.model.2.running_var": torch.ones(8)}
-    found = convert_reference(old)[2]
+    found = convert(Pix2Pix, old).weights
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     state = reference_state("forward/pix2pix_patchgan3_ndf8_batch")  # before batch norms counted
     uncounted = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    assert convert_reference(uncounted)[2].keys() == convert_reference(state)[2].keys()
+    assert convert(Pix2Pix, uncounted).weights.keys() == convert(Pix2Pix, state).weights.keys()
 
 
 def test_converting_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UserError, match="no pix2pix network"):
-        convert_reference({"conv.weight": torch.zeros(3, 3, 1, 1)})
+        convert(Pix2Pix, {"conv.weight": torch.zeros(3, 3, 1, 1)})
     state = reference_state("forward/pix2pix_unet256_ngf8_batch")
     with pytest.raises(UserError, match=r"up\.6\.1\.weight is missing"):
-        convert_reference({k: v for k, v in state.items() if "model.model.1.model.5" not in k})
+        convert(Pix2Pix, {k: v for k, v in state.items() if "model.model.1.model.5" not in k})
     with pytest.raises(UserError, match="none of the paper's"):
         four = {f"model.{i}.weight": torch.zeros(4, 4, 4, 4) for i in (0, 2, 5, 8, 11, 14)}
-        convert_reference(four)
+        convert(Pix2Pix, four)
 
 
 # ----------------------------------------------------------------------------------------------- architecture

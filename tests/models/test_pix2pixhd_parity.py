@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zoo.features.vgg19 import VGG19Net, convolutions
-from zoo.models.pix2pixhd import Pix2PixHD, convert_reference, perceptual
+from zoo.models.pix2pixhd import Pix2PixHD, perceptual
+from zoo.references.matching import Match, convert
 
 SMALLEST: dict[str, Any] = {"width": 4, "downsamplings": 1, "blocks": 1, "discriminator_width": 1}
 LARGE = ("forward/pix2pixhd_local_full",)  # 183 million weights to draw
@@ -23,14 +24,14 @@ FORWARD = [
 ]
 
 
-def converted(fixture: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    return convert_reference(rule.state(fixture, fixture["seed_prefix"]))
+def converted(fixture: dict[str, Any]) -> Match:
+    return convert(Pix2PixHD, rule.state(fixture, fixture["seed_prefix"]))
 
 
 @pytest.mark.parametrize("path", FORWARD)
 def test_forward_equals_the_reference(path: str) -> None:
     fixture = rule.load(path)
-    player, hparams, weights = converted(fixture)
+    player, hparams, weights, _ = converted(fixture)
     with torch.device("meta"):
         net = getattr(Pix2PixHD(**(SMALLEST if player == "discriminator" else {}) | hparams), player)
     assert sum(p.numel() for p in net.parameters()) == fixture["parameters"]
@@ -54,7 +55,7 @@ def test_encoder_equals_the_reference() -> None:
     other = rule.load("forward/pix2pixhd_global_ngf4")
     both = rule.state(other, other["seed_prefix"])
     both |= {f"netE.module.{key}": value for key, value in rule.state(fixture, prefix).items()}
-    player, hparams, weights = convert_reference(both)
+    player, hparams, weights, _ = convert(Pix2PixHD, both)
     assert player == "generator"
     assert (hparams["features"], hparams["in_channels"]) == (3, 8 - 1 - 3)
     model = Pix2PixHD(**hparams, discriminator_width=1).double()
@@ -100,8 +101,8 @@ def test_training_equals_the_reference(accumulate: int) -> None:
     given: dict[str, dict[str, Tensor]] = {}
     players = {"G": "generator", "D": "discriminator"}
     for name, player in players.items():
-        found, implied, given[player] = convert_reference(
-            rule.state(fixture["networks"][name], f"{prefix}{name}.")
+        found, implied, given[player], _ = convert(
+            Pix2PixHD, rule.state(fixture["networks"][name], f"{prefix}{name}.")
         )
         assert found == player
         hparams |= implied
@@ -138,6 +139,6 @@ def test_training_equals_the_reference(accumulate: int) -> None:
 
 
 def renamed(reference: dict[str, Tensor], key: str) -> str:
-    """What ``convert_reference`` calls ``key``: it follows the tensor whose values are marked."""
+    """What ``convert`` calls ``key``: it follows the tensor whose values are marked."""
     marked = {k: torch.full(v.shape, float(k == key)) for k, v in reference.items()}
-    return next(k for k, v in convert_reference(marked)[2].items() if bool(v.flatten()[0]))
+    return next(k for k, v in convert(Pix2PixHD, marked).weights.items() if bool(v.flatten()[0]))

@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader
 
 from zoo.checkpoints import describe, write
 from zoo.errors import UserError
-from zoo.models.srgan import SRGAN, Discriminator, MSRResNet, SRResNet, convert_reference, total_variation
+from zoo.models.srgan import SRGAN, Discriminator, SRResNet, total_variation
+from zoo.references.matching import convert
+from zoo.references.srgan import MSRResNet
 
 TINY: dict[str, Any] = {"blocks": 2, "width": 4, "discriminator_width": 2, "size": 32, "content": "mse"}
 
@@ -357,12 +359,12 @@ def test_absent_weights_are_told_before_the_training(monkeypatch: pytest.MonkeyP
 
 def test_foreign_weights() -> None:
     with pytest.raises(UserError, match="no network that is known here"):
-        convert_reference({"layer.weight": torch.zeros(1)})
+        convert(SRGAN, {"layer.weight": torch.zeros(1)})
     state = {"features.0.weight": torch.zeros(4, 3, 3, 3)}
-    with pytest.raises(UserError, match=r"discriminator but 'classifier.0.weight' is missing"):
-        convert_reference(state)
+    with pytest.raises(UserError, match=r"SRGAN but 'classifier.0.weight' is missing"):
+        convert(SRGAN, state)
     net = Discriminator(3, 2, 32)
-    player, hparams, _ = convert_reference(
-        {f"module._orig_mod.{key}": value for key, value in net.state_dict().items()}
+    player, hparams, *_ = convert(
+        SRGAN, {f"module._orig_mod.{key}": value for key, value in net.state_dict().items()}
     )
     assert player == "discriminator" and hparams["size"] == 32 and hparams["discriminator_width"] == 2

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zoo.features.vgg19 import vgg19_until
-from zoo.models.srgan import SRGAN, convert_reference
+from zoo.models.srgan import SRGAN
+from zoo.references.matching import convert
 
 NETWORKS = [
     *rule.names("forward/srresnet_*"),
@@ -25,7 +26,7 @@ NETWORKS = [
 @pytest.mark.parametrize("path", NETWORKS)
 def test_forward_equals_the_reference(path: str) -> None:
     fixture = rule.load(path)
-    player, hparams, weights = convert_reference(rule.state(fixture, fixture["seed_prefix"]))
+    player, hparams, weights, _ = convert(SRGAN, rule.state(fixture, fixture["seed_prefix"]))
     x = rule.given("x", fixture["inputs"]["x"], fixture["seed_prefix"]).double()
     with torch.device("meta"):  # no time is spent on drawing weights
         model = SRGAN(**hparams)
@@ -117,7 +118,7 @@ def test_training_equals_the_reference(path: str) -> None:
     hparams: dict[str, Any] = {}
     given: dict[str, dict[str, Tensor]] = {}
     for name in ("G", "D"):
-        player, implied, given[name] = convert_reference(states[name])
+        player, implied, given[name], _ = convert(SRGAN, states[name])
         assert player == {"G": "generator", "D": "discriminator"}[name]
         hparams |= implied
     perceptual = "features" in states
@@ -159,9 +160,10 @@ def test_training_equals_the_reference(path: str) -> None:
             torch.testing.assert_close(ours[name], wanted, rtol=1e-5, atol=1e-8)
     for name, net in players.items():
         held = net.state_dict()
-        _, _, places = convert_reference(
-            {key: torch.full(value.shape, float(i)) for i, (key, value) in enumerate(states[name].items())}
-        )
+        places = convert(
+            SRGAN,
+            {key: torch.full(value.shape, float(i)) for i, (key, value) in enumerate(states[name].items())},
+        ).weights
         ours_of = {int(value.flatten()[0]): key for key, value in places.items()}
         for number, key in enumerate(states[name]):
             if (entry := fixture["after"][name].get(key)) is None:

@@ -1,8 +1,8 @@
-"""Convert a reference implementation's weights to the zoo's own.
+"""Convert another implementation's weights to the zoo's own.
 
 FILE is the state dict of one player, as safetensors or as a torch file of tensors alone, plain or under one
-of the usual keys (state_dict, params_ema); the paper's module knows the names. The result is a folder as
-`zoo export` writes it.
+of the usual keys (state_dict, params_ema). Its network is recognised by names and shapes. The result is a
+folder as `zoo export` writes it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from zoo.checkpoints import Pretrained
 
 
-# what training frameworks keep a state dict under; averaged weights before the last ones
+# keys under which training frameworks save a state dict; averaged weights before the last ones
 WRAPPERS = ("params_ema", "params", "state_dict")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("file", type=Path, help="the reference's weights (.safetensors, .pth, .pt)")
+    parser.add_argument("file", type=Path, help="another implementation's weights (.safetensors, .pth, .pt)")
     parser.add_argument(
-        "--as", dest="paper", required=True, metavar="PAPER", help="whose names they are (pix2pix)"
+        "--as", dest="paper", required=True, metavar="PAPER", help="paper that they implement (pix2pix)"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--licence", help="of the weights, by whoever gave them (default: research use only)")
-    parser.add_argument("--force", action="store_true", help="replace weights that lie there")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--licence", help="licence of the weights (default: research use only)")
+    parser.add_argument("--force", action="store_true", help="replace weights that exist in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folder and say what was recognised."""
+    """Write the folder and print what was recognised."""
     done = convert(args.file, args.paper, args.out, licence=args.licence, force=args.force)
     given = ", ".join(f"{key}={value}" for key, value in done.config["hyper_parameters"].items())
     print(f"Wrote {args.out}: the {done.config['players'][0]} of {done.config['class']} ({given}).")
@@ -47,41 +47,41 @@ def run(args: argparse.Namespace) -> int:
 def convert(
     path: Path, paper: str, out: Path, *, licence: str | None = None, force: bool = False
 ) -> Pretrained:
-    """Export a reference implementation's weights of one player as the zoo's own.
+    """Export another implementation's weights of one player as the zoo's own.
 
     Args:
-        path: The reference's state dict, safetensors or torch.
-        paper: The paper whose module knows the names (``pix2pix``).
-        out: The folder to write.
-        licence: Of the weights, by whoever gave them.
-        force: Replace weights that lie at ``out``.
+        path: State dict of the other implementation, safetensors or torch.
+        paper: Name of the paper's module (``pix2pix``).
+        out: Folder to write.
+        licence: Licence of the weights.
+        force: Whether to replace weights that exist at ``out``.
 
     Raises:
-        UserError: The file is not a state dict that the paper's module recognises.
+        UserError: The file is not a state dict of a known implementation of this paper.
     """
     from zoo.checkpoints import build, describe, is_paper_class, paper_module, portable, write
     from zoo.files.writing import sha256
     from zoo.guards import environment
+    from zoo.references.matching import convert as match
 
     module = paper_module(paper)
-    if "convert_reference" not in vars(module):
-        raise UserError(f"The paper {paper} knows no reference weights to convert.")
-    player, hparams, state = module.convert_reference(read_reference(path))
-    classes = [name for name, value in vars(module).items() if is_paper_class(value, module.__name__)]
-    assert len(classes) == 1, f"{module.__name__} must have one class of a game, has {classes}"
-    built = build(f"{module.__name__}.{classes[0]}", hparams, {player: state}, str(path))
+    classes = [value for value in vars(module).values() if is_paper_class(value, module.__name__)]
+    assert len(classes) == 1, f"{module.__name__} must define one paper's class, defines {classes}"
+    found = match(classes[0], read_reference(path))
+    class_path = f"{module.__name__}.{classes[0].__name__}"
+    built = build(class_path, found.arguments, {found.player: found.weights}, str(path))
     machine = environment()
-    config = describe(built, hparams, {}) | {
+    config = describe(built, found.arguments, {}) | {
         "source": {"file": path.name, "sha256": sha256(path)},
         "command": portable(" ".join(sys.argv)),
         "commit": machine["commit"],
         "environment": machine,
     }
-    return write(built, config, out, players=(player,), licence=licence, force=force)
+    return write(built, config, out, players=(found.player,), licence=licence, force=force)
 
 
 def read_reference(path: Path) -> dict[str, Tensor]:
-    """A plain state dict, as a reference implementation saves one: safetensors, or a torch file of tensors.
+    """Read a plain state dict, as other implementations save one: safetensors, or a torch file of tensors.
 
     Raises:
         UserError: The file is missing, damaged, or holds anything else.
@@ -104,6 +104,6 @@ def read_reference(path: Path) -> dict[str, Tensor]:
         isinstance(value, torch.Tensor) for value in content.values()
     ):
         raise UserError(
-            f"{path} is no state dict of one network; save one with torch.save(net.state_dict(), …)."
+            f"{path} is not the state dict of one network; save one with torch.save(net.state_dict(), …)."
         )
     return dict(content)

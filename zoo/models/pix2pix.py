@@ -16,17 +16,16 @@ The order of a turn is that of the authors' PyTorch code: D moves, then G, judge
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
 from zoo.losses import bce, least_squares
 
@@ -101,69 +100,6 @@ class UNet(nn.Module):
             if self.skips and encoded:
                 x = torch.cat([encoded.pop(), x], dim=1)
         return x
-
-
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions around which the input is added."""
-
-    def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
-            normalisation(norm, channels),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=norm == "instance"),
-            normalisation(norm, channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add what the block computes; shape is kept."""
-        y: Tensor = x + self.body(x)
-        return y
-
-
-class ResidualGenerator(nn.Module):
-    """The residual generator of the authors' PyTorch code; the paper itself does not use it.
-
-    Args:
-        in_channels: Channels of the input picture.
-        out_channels: Channels of the output picture.
-        blocks: Residual blocks at a quarter of the resolution.
-        width: Channels of the outermost layer.
-        norm: Normalisation of all layers but the last.
-        dropout: Probability that an activation within a block is dropped.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, blocks: int, width: int, norm: Norm, dropout: float
-    ) -> None:
-        super().__init__()
-        bias = norm == "instance"
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias)]
-        layers += [normalisation(norm, width), nn.ReLU(inplace=True)]
-        for channels in (width, 2 * width):
-            layers += [
-                nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias),
-                normalisation(norm, 2 * channels),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
-        for channels in (4 * width, 2 * width):
-            layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 3, 2, padding=1, output_padding=1, bias=bias),
-                normalisation(norm, channels // 2),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Translate ``x``; sides must be multiples of 4."""
-        y: Tensor = self.layers(x)
-        return y
 
 
 class PatchGAN(nn.Module):
@@ -317,6 +253,8 @@ class Pix2Pix(AdversarialModule):
             3 * 2 ** STRIDED[receptive_field] if receptive_field > 1 else 1
         )  # side that gives one patch
         if generator == "resnet":
+            from zoo.references.pix2pix import ResidualGenerator
+
             self.generator = ResidualGenerator(in_channels, out_channels, blocks, width, norm, dropout)
         else:
             skips = generator == "unet"
@@ -442,133 +380,3 @@ class Pix2Pix(AdversarialModule):
                 f"Pictures of {height}x{width} are too small: this discriminator wants {self.smallest}; "
                 "set model.receptive_field to a smaller one, or data.size to a larger one."
             )
-
-
-# ------------------------------------------------------------------ weights of the authors' PyTorch code
-
-
-def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
-    """Recognise a network of the authors' PyTorch code by names and shapes, and rename its weights to ours.
-
-    Args:
-        state: State dict of a U-Net, a residual generator, or a patch or pixel discriminator, as saved there.
-
-    Returns:
-        The player, the arguments of :class:`Pix2Pix` that it implies, and its state dict here. Dropout leaves
-        no trace in a U-Net: it comes back as that code trains by default. A discriminator is taken to judge
-        targets of 3 channels.
-
-    Raises:
-        UserError: It is none of these networks.
-    """
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    # Instance norms of PyTorch before 0.4 left running statistics that nothing uses.
-    state = {
-        key: value
-        for key, value in state.items()
-        if not key.endswith((".running_mean", ".running_var", ".num_batches_tracked"))
-        or f"{key.rpartition('.')[0]}.weight" in state
-    }
-    player: Player = "discriminator"
-    if "model.model.0.weight" in state:
-        player, (hparams, names) = "generator", _unet_keys(state)
-    elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
-        player, (hparams, names) = "generator", _residual_keys(state)
-    elif "model.0.weight" in state or "net.0.weight" in state:
-        hparams, names = _patchgan_keys(state)
-    else:
-        raise UserError(
-            "These weights are of no pix2pix network that is known (U-Net, ResNet, patch or pixel GAN)."
-        )
-    ours = {names.get(key, key): value for key, value in state.items()}
-    with torch.device("meta"):
-        model = Pix2Pix(**hparams)
-        expected = (model.generator if player == "generator" else model.discriminator).state_dict()
-    for key in expected.keys() - ours.keys():
-        if key.endswith("num_batches_tracked"):  # PyTorch before 0.4.1 did not count
-            ours[key] = torch.zeros((), dtype=torch.long)
-    wrong = [k for k in expected.keys() | ours.keys() if k not in ours or k not in expected]
-    wrong += [k for k in expected.keys() & ours.keys() if expected[k].shape != ours[k].shape]
-    if wrong:
-        raise UserError(
-            f"These weights look like a pix2pix {player} but {sorted(wrong)[0]} is missing or does not fit."
-        )
-    return player, hparams, {key: ours[key] for key in expected}
-
-
-def _norm_of(first_inner_norm: str, state: dict[str, Tensor]) -> Norm:
-    return "batch" if f"{first_inner_norm}.weight" in state else "instance"
-
-
-def _unet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Each level is nested in the one above it, and holds its encoder and its decoder half."""
-    nested = ["model.model.", "model.model.1.model."]
-    while f"{nested[-1]}3.model.1.weight" in state:
-        nested.append(f"{nested[-1]}3.model.")
-    levels = len(nested)
-    names = {}
-    for level, prefix in enumerate(nested):
-        up = 4 if 0 < level < levels - 1 else 2  # where the decoder half begins
-        for key in state:
-            if match := re.fullmatch(re.escape(prefix) + r"(\d+)\.(\w+)", key):
-                at, leaf = int(match[1]), match[2]
-                half, at = (f"up.{levels - 1 - level}", at - up) if at > up else (f"down.{level}", at)
-                names[key] = f"{half}.{at}.{leaf}"
-    first = state["model.model.0.weight"]
-    hparams = {
-        "generator": "unet",
-        "levels": levels,
-        "width": first.shape[0],
-        "in_channels": first.shape[1],
-        "out_channels": state["model.model.3.weight"].shape[1] if "model.model.3.weight" in state else 0,
-        "norm": _norm_of("model.model.1.model.2", state),
-        "dropout": 0.5,
-        "dropout_at": tuple(range(2, levels - 3)),
-    }
-    return hparams, names
-
-
-def _residual_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The same order as ours, but a block's second convolution moves up by one where it has no dropout."""
-    blocks = sum(key.endswith("conv_block.1.weight") for key in state)
-    drops = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
-    names = {}
-    for key in state:
-        name = "layers." + key.removeprefix("model.")
-        if match := re.fullmatch(r"(layers\.\d+)\.conv_block\.(\d+)\.(\w+)", name):
-            at = int(match[2])
-            name = f"{match[1]}.body.{at + 1 if at > 4 and not drops else at}.{match[3]}"
-        names[key] = name
-    first, last = state["model.1.weight"], f"model.{blocks + 17}.weight"
-    hparams = {
-        "generator": "resnet",
-        "blocks": blocks,
-        "width": first.shape[0],
-        "in_channels": first.shape[1],
-        "out_channels": state[last].shape[0] if last in state else 0,
-        "norm": _norm_of("model.2", state),
-        "dropout": 0.5 if drops else 0.0,
-    }
-    return hparams, names
-
-
-def _patchgan_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The same order as ours under another name."""
-    root = "net" if "net.0.weight" in state else "model"
-    convolutions = sum(value.ndim == 4 for value in state.values())
-    field = (
-        {layers + 2: field for field, layers in STRIDED.items()}.get(convolutions) if root == "model" else 1
-    )
-    if field is None:
-        raise UserError(f"A patch discriminator of {convolutions} convolutions is none of the paper's.")
-    first = state[f"{root}.0.weight"]
-    seen = first.shape[1]
-    hparams = {
-        "receptive_field": field,
-        "discriminator_width": first.shape[0],
-        "in_channels": seen - 3 if seen > 3 else 3,
-        "out_channels": 3 if seen > 3 else seen,
-        "conditional": seen > 3,
-        "norm": _norm_of(f"{root}.3", state),
-    }
-    return hparams, {key: "layers." + key.removeprefix(f"{root}.") for key in state}

@@ -20,7 +20,6 @@ before either moved; G moves, then D.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.losses import least_squares
@@ -799,134 +798,3 @@ def _weights(path: Path) -> dict[str, Tensor]:
             raise UserError(f"{file} is damaged ({type(error).__name__}); export it again.") from error
     found: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
     return found
-
-
-# ------------------------------------------------------------------------------ weights of the authors' code
-
-
-def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
-    """Recognise a network of the authors' code by names and shapes, and rename its weights to ours.
-
-    Args:
-        state: State dict of a global generator, a local enhancer or a multi-scale discriminator as saved
-            there. An encoder's weights go with its generator's in one dict, their names after ``netE.``.
-
-    Returns:
-        The player, the arguments of :class:`Pix2PixHD` that it implies, and its state dict here. One input
-        channel is taken to be the borders between things, and pictures to have 3 channels. The code's feature
-        matching averages, and so do the arguments of a discriminator.
-
-    Raises:
-        UserError: It is none of these networks.
-    """
-    state = {re.sub(r"^(netE\.)?module\.", r"\1", key): value for key, value in state.items()}
-    encoder = {key.removeprefix("netE."): v for key, v in state.items() if key.startswith("netE.")}
-    state = {key: value for key, value in state.items() if not key.startswith("netE.")}
-    player: Player = "generator"
-    if any(re.match(r"(scale\d+_)?layer\d", key) for key in state):
-        player, (hparams, names) = "discriminator", _discriminator_keys(state)
-    elif any(".conv_block." in key for key in state):
-        hparams, names = _generator_keys(state)
-    elif "model.1.weight" in state:
-        raise UserError(
-            "These weights are of the feature encoder alone; put them with their generator's into one dict, "
-            "their names after netE., and convert that."
-        )
-    else:
-        raise UserError("These weights are of no pix2pixHD network that is known.")
-    ours = {names.get(key, key): value for key, value in state.items()}
-    if encoder:
-        more, names = _encoder_keys(encoder)
-        hparams |= more
-        hparams["in_channels"] -= more["features"]
-        ours |= {names.get(key, key): value for key, value in encoder.items()}
-    with torch.device("meta"):
-        model = Pix2PixHD(**hparams)
-        expected = (model.generator if player == "generator" else model.discriminator).state_dict()
-    for key in ("styles", "style_counts"):  # the code keeps them in another file
-        if key in expected:
-            ours[key] = torch.zeros(expected[key].shape, dtype=expected[key].dtype)
-    wrong = [k for k in expected.keys() | ours.keys() if k not in ours or k not in expected]
-    wrong += [k for k in expected.keys() & ours.keys() if expected[k].shape != ours[k].shape]
-    if wrong:
-        raise UserError(
-            f"These weights look like a pix2pixHD {player} but {sorted(wrong)[0]} is missing or does not fit."
-        )
-    return player, hparams, {key: ours[key] for key in expected}
-
-
-def _generator_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """``model`` is the global generator, ``modelN_1`` and ``modelN_2`` the halves of enhancer N."""
-    convolutions = {key.removesuffix(".weight"): v.shape for key, v in state.items() if v.ndim == 4}
-    trunk = [key for key in convolutions if key.startswith("model.")]
-    blocks = sum(key.startswith("model.") and key.endswith("conv_block.1") for key in trunk)
-    enhancers = len({key.split("_")[0] for key in convolutions if re.match(r"model\d+_1\.", key)})
-    # one entry, as many doublings as halvings, and without enhancers the output
-    downsamplings = (len(trunk) - 2 * blocks - (1 if enhancers else 2)) // 2
-    last = 6 * downsamplings + blocks + 5  # the output's convolution in a global generator
-    names = {}
-    for key in state:
-        name = key.replace(".conv_block.", ".body.")
-        if match := re.fullmatch(r"model\.(\d+)\.(.*)", name):
-            at = int(match[1])
-            name = f"output.1.{match[2]}" if at == last else f"trunk.{at}.{match[2]}"
-        elif match := re.fullmatch(r"model(\d+)_([12])\.(\d+)\.(.*)", name):
-            level, at = int(match[1]), int(match[3])
-            local = sum(k.startswith(f"model{level}_2.") and k.endswith("conv_block.1") for k in convolutions)
-            half = "down" if match[2] == "1" else "up"
-            name = f"enhancers.{level - 1}.{half}.{at}.{match[4]}"
-            if half == "up" and at == local + 4:
-                name = f"output.1.{match[4]}"
-        names[key] = name
-    first = convolutions.get("model.1", torch.Size([0, 0]))
-    hparams = {
-        "stage": "joint" if enhancers else "global",
-        "enhancers": enhancers,
-        "in_channels": first[1] - 1,
-        "width": first[0],
-        "downsamplings": downsamplings,
-        "blocks": blocks,
-    }
-    if enhancers:
-        hparams["local_blocks"] = sum(
-            key.startswith("model1_2.") and key.endswith("conv_block.1") for key in convolutions
-        )
-    return hparams, names
-
-
-def _encoder_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The same order as ours under another name."""
-    convolutions = [value.shape for value in state.values() if value.ndim == 4]
-    hparams = {
-        "features": convolutions[-1][0],
-        "encoder_width": convolutions[0][0],
-        "encoder_downsamplings": (len(convolutions) - 2) // 2,
-    }
-    return hparams, {key: key.replace("model.", "encoder.layers.", 1) for key in state}
-
-
-def _discriminator_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Layers are named apart, or are numbered within one sequence where the code returns no features."""
-    names = {}
-    places: dict[str, list[int]] = {}  # of the convolutions in each sequence
-    for key in state:
-        if match := re.fullmatch(r"layer(\d+)\.(\d+)\.weight", key):
-            places.setdefault(match[1], []).append(int(match[2]))
-    for key in state:
-        if match := re.fullmatch(r"scale(\d+)_layer(\d+)\.(\d+\.\w+)", key):
-            names[key] = f"scales.{match[1]}.{match[2]}.{match[3]}"
-        elif match := re.fullmatch(r"layer(\d+)\.(\d+)\.(\w+)", key):
-            layer = sorted(places[match[1]]).index(int(match[2]))
-            names[key] = f"scales.{match[1]}.{layer}.0.{match[3]}"
-    scales = {name.split(".")[1] for name in names.values()}
-    layers = {name.split(".")[2] for name in names.values()}
-    shapes = {names.get(key): value.shape for key, value in state.items()}
-    first = shapes.get("scales.0.0.0.weight", torch.Size([0, 4]))
-    hparams = {
-        "discriminators": len(scales),
-        "discriminator_width": first[0],
-        "discriminator_layers": len(layers) - 2,
-        "in_channels": first[1] - 4,
-        "matching": "mean",
-    }
-    return hparams, names

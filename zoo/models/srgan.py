@@ -20,15 +20,14 @@ The paper does not say who moves first; as in the GAN paper, which it follows, i
 from __future__ import annotations
 
 import math
-import re
-from typing import Any, ClassVar, Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
 from zoo.features.maps import FeatureMaps
 from zoo.losses import bce
@@ -41,19 +40,6 @@ INSTEAD = (
     "--model.content hed-conv4_3 takes a trained network that comes in a package, --model.content mse needs "
     "none"
 )
-# differs: what BasicSR trains MSRGAN with
-BASICSR: dict[str, Any] = {
-    "variant": "basicsr",
-    "size": 128,
-    "high_range": "unit",
-    "content": "vgg19-conv5_4",
-    "content_scale": 1.0,
-    "lambda_pixel": 1e-2,
-    "lambda_adversarial": 5e-3,
-    "betas": (0.9, 0.99),
-    "decay_at": (50_000, 100_000, 200_000, 300_000),
-    "decay_factor": 0.5,
-}
 
 
 def steps_of(scale: Scale) -> list[int]:
@@ -141,93 +127,6 @@ class Discriminator(nn.Module):
         return logits
 
 
-class PlainBlock(nn.Module):
-    """BasicSR's residual block: two convolutions and a ReLU, without norm."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add what the block computes; shape is kept."""
-        y: Tensor = x + self.body(x)
-        return y
-
-
-class MSRResNet(nn.Module):
-    """BasicSR's generator: no batch norm, leaky ReLU, and the bilinear enlargement added to the output.
-
-    Args:
-        channels: Of both pictures.
-        width: Channels of all layers.
-        blocks: Residual blocks.
-        scale: How many times larger the output is.
-    """
-
-    def __init__(self, channels: int, width: int, blocks: int, scale: Scale) -> None:
-        super().__init__()
-        self.scale = scale
-        self.head = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
-        self.trunk = nn.Sequential(*(PlainBlock(width) for _ in range(blocks)))
-        self.up = nn.Sequential()
-        for step in steps_of(scale):
-            self.up.append(nn.Conv2d(width, width * step**2, 3, padding=1))
-            self.up.append(nn.PixelShuffle(step))
-            self.up.append(nn.LeakyReLU(0.1, inplace=True))
-        self.out = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.LeakyReLU(0.1, inplace=True),
-            nn.Conv2d(width, channels, 3, padding=1),
-        )
-
-    def forward(self, low: Tensor) -> Tensor:
-        """Enlarge ``low``."""
-        plain = F.interpolate(low, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        high: Tensor = self.out(self.up(self.trunk(self.head(low)))) + plain
-        return high
-
-
-class VGGStyleDiscriminator(nn.Module):
-    """BasicSR's discriminator: halved by convolutions of 4 x 4 down to 4 pixels; one logit a picture.
-
-    Args:
-        channels: Of the picture.
-        width: Channels of the first layer.
-        size: Side of the pictures that it judges: 128, or another power of two.
-    """
-
-    def __init__(self, channels: int, width: int, size: int) -> None:
-        super().__init__()
-        if size < 8 or size & (size - 1):
-            raise UserError(
-                f"model.size must be a power of two, at least 8, for variant basicsr, not {size}."
-            )
-        layers: list[nn.Module] = []
-        before, levels = channels, int(math.log2(size)) - 2
-        for level in range(levels):
-            after = width * min(2**level, 8)
-            for source, kernel in ((before, 3), (after, 4)):
-                first = not layers
-                stride = kernel - 2
-                layers.append(nn.Conv2d(source, after, kernel, stride, padding=1, bias=first))
-                layers += [] if first else [nn.BatchNorm2d(after)]
-                layers.append(nn.LeakyReLU(0.2, inplace=True))
-            before = after
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.Linear(before * 16, 100), nn.LeakyReLU(0.2, inplace=True), nn.Linear(100, 1)
-        )
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """Logits (B, 1)."""
-        logits: Tensor = self.classifier(self.features(picture).flatten(1))
-        return logits
-
-
 def initialise(generator: SRResNet, unit: bool) -> None:
     """Begin as a plain enlargement, by torch's own draw beside it; the paper says nothing of first weights.
 
@@ -278,15 +177,6 @@ def averaging(scale: Scale) -> Tensor:
     if scale % 2 == 0:
         line[[4 - scale // 2, 4 + scale // 2]] = 0.5 / scale
     return line
-
-
-def initialise_basicsr(module: nn.Module) -> None:
-    """BasicSR's draw: a tenth of He's (2015), biases 0."""
-    if isinstance(module, nn.Conv2d) and module.bias is not None:
-        nn.init.kaiming_normal_(module.weight)
-        with torch.no_grad():
-            module.weight.mul_(0.1)
-        nn.init.zeros_(module.bias)
 
 
 class SRGAN(AdversarialModule):
@@ -387,6 +277,8 @@ class SRGAN(AdversarialModule):
             if adversarial:
                 self.discriminator = Discriminator(in_channels, discriminator_width, size)
         else:
+            from zoo.references.srgan import MSRResNet, VGGStyleDiscriminator, initialise_basicsr
+
             self.generator = MSRResNet(in_channels, width, blocks, scale)
             self.generator.apply(initialise_basicsr)
             if adversarial:
@@ -605,125 +497,3 @@ def total_variation(picture: Tensor) -> Tensor:
 
 def _size(picture: Tensor) -> str:
     return "x".join(map(str, picture.shape[2:]))
-
-
-# --------------------------------------------------------------------------- weights of other implementations
-
-
-def convert_reference(state: dict[str, Tensor]) -> tuple[Player, dict[str, Any], dict[str, Tensor]]:
-    """Recognise a network of Lornatang's SRGAN-PyTorch or of BasicSR, and rename its weights to ours.
-
-    Args:
-        state: State dict of SRResNet (a generator is one too) or of its discriminator, of MSRResNet or of the
-            VGG-style discriminator.
-
-    Returns:
-        The player, the arguments of :class:`SRGAN` that it implies, and its state dict here.
-
-    Raises:
-        UserError: It is none of these networks.
-    """
-    state = {key.removeprefix("module.").removeprefix("_orig_mod."): value for key, value in state.items()}
-    player: Player = "generator" if {"conv3.weight", "conv_last.weight"} & state.keys() else "discriminator"
-    try:
-        if "conv3.weight" in state:
-            hparams, names = _srresnet_keys(state)
-        elif "conv_last.weight" in state:
-            hparams, names = _msrresnet_keys(state)
-        elif "features.0.weight" in state:
-            hparams, names = _discriminator_keys(state)
-        elif "conv0_0.weight" in state:
-            hparams, names = _vgg_style_keys(state)
-        else:
-            raise UserError(
-                "These weights are of no network that is known here (SRResNet, MSRResNet, their "
-                "discriminators)."
-            )
-    except KeyError as error:
-        raise UserError(f"These weights look like SRGAN's {player} but {error} is missing.") from error
-    ours = {names.get(key, key): value for key, value in state.items()}
-    with torch.device("meta"):
-        expected = getattr(SRGAN(**hparams), player).state_dict()
-    wrong = [k for k in expected.keys() | ours.keys() if k not in ours or k not in expected]
-    wrong += [k for k in expected.keys() & ours.keys() if expected[k].shape != ours[k].shape]
-    if wrong:
-        raise UserError(
-            f"These weights look like SRGAN's {player} but {sorted(wrong)[0]} is missing, unknown or does "
-            "not fit."
-        )
-    return player, hparams, {key: ours[key] for key in expected}
-
-
-def _renamed(state: dict[str, Tensor], patterns: dict[str, str]) -> dict[str, str]:
-    return {
-        key: re.sub(pattern, new, key)
-        for key in state
-        for pattern, new in patterns.items()
-        if re.match(pattern, key)
-    }
-
-
-def _srresnet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Lornatang's generator; it gives pictures in [0, 1]."""
-    names = _renamed(
-        state,
-        {
-            r"conv1\.": "head.",
-            r"trunk\.(\d+)\.rcb\.": r"trunk.\1.body.",
-            r"conv2\.": "merge.",
-            r"conv3\.": "out.",
-        },
-    )
-    for key in state:
-        if match := re.fullmatch(r"upsampling\.(\d+)\.upsample_block\.(\d)\.(\w+)", key):
-            names[key] = f"up.{3 * int(match[1]) + int(match[2])}.{match[3]}"
-    first = state["conv1.0.weight"]
-    shuffles = [
-        value for key, value in state.items() if key.startswith("upsampling") and key.endswith("0.weight")
-    ]
-    hparams = _sizes(first, shuffles, sum(key.endswith("rcb.0.weight") for key in state))
-    return hparams | {"high_range": "unit"}, names
-
-
-def _msrresnet_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    patterns = {
-        r"conv_first\.": "head.0.",
-        r"body\.(\d+)\.conv1\.": r"trunk.\1.body.0.",
-        r"body\.(\d+)\.conv2\.": r"trunk.\1.body.2.",
-        r"upconv1\.": "up.0.",
-        r"upconv2\.": "up.3.",
-        r"conv_hr\.": "out.0.",
-        r"conv_last\.": "out.2.",
-    }
-    shuffles = [state[key] for key in ("upconv1.weight", "upconv2.weight") if key in state]
-    blocks = sum(key.endswith("conv1.weight") and key.startswith("body.") for key in state)
-    return BASICSR | _sizes(state["conv_first.weight"], shuffles, blocks), _renamed(state, patterns)
-
-
-def _sizes(first: Tensor, shuffles: list[Tensor], blocks: int) -> dict[str, Any]:
-    """Arguments of a generator, from its first convolution and those before its pixel shuffles."""
-    scale = math.prod(math.isqrt(value.shape[0] // value.shape[1]) for value in shuffles)
-    if scale not in (2, 3, 4, 8):
-        raise UserError(f"These weights enlarge by {scale}; known are 2, 3, 4 and 8.")
-    return {"scale": scale, "blocks": blocks, "width": first.shape[0], "in_channels": first.shape[1]}
-
-
-def _discriminator_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Lornatang's discriminator has our names; it judges pictures in [0, 1]."""
-    width, channels = state["features.0.weight"].shape[:2]
-    side = math.isqrt(state["classifier.0.weight"].shape[1] // (8 * width))
-    sizes = {"discriminator_width": width, "in_channels": channels, "size": 16 * side}
-    return sizes | {"high_range": "unit"}, {}
-
-
-def _vgg_style_keys(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Layers by level and place, here counted through: three to a convolution, two to the first."""
-    levels = sum(bool(re.fullmatch(r"conv\d_0\.weight", key)) for key in state)
-    names = _renamed(state, {r"linear1\.": "classifier.0.", r"linear2\.": "classifier.2."})
-    for key in state:
-        if match := re.fullmatch(r"(conv|bn)(\d)_(\d)\.(\w+)", key):
-            at = 3 * (2 * int(match[2]) + int(match[3])) - 1 + (match[1] == "bn")
-            names[key] = f"features.{max(at, 0)}.{match[4]}"
-    width, channels = state["conv0_0.weight"].shape[:2]
-    sizes = {"discriminator_width": width, "in_channels": channels, "size": 2 ** (levels + 2)}
-    return BASICSR | sizes, names
