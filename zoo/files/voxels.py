@@ -262,7 +262,7 @@ def read_mesh(path: Path) -> Array:
 
 
 def _from_off(path: Path, text: str) -> Array:
-    """The triangles of an OFF file; trimesh 5.2 accepts truncated files and fails at faces of five corners."""
+    """The triangles of an OFF file; trimesh 5.2 accepts truncated files, and fails at pentagons."""
     kept = (line.split("#")[0].split() for line in text.splitlines())
     lines = [line for line in kept if line]
     if not lines or not lines[0][0].upper().startswith("OFF"):
