@@ -11,10 +11,12 @@ import importlib
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+from typing import Any, NoReturn
 
 from zoo import __version__
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 
 TRAINER_VERBS = {
     "fit": "Train a recipe.",
@@ -22,6 +24,30 @@ TRAINER_VERBS = {
     "test": "Run a recipe's evaluation on a checkpoint and print the numbers beside the paper's.",
     "predict": "Write the generator's pictures for a recipe's test split.",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a mistake with one sentence and a suggestion instead of the whole usage."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an option that is misspelt or shortened is refused before one that is missing."""
+        if self._subparsers is None:
+            for word in takewhile(lambda word: word != "--", args):
+                option = word.partition("=")[0]
+                if word.startswith("--") and " " not in word and option not in self._option_string_actions:
+                    hint = _nearest(option, list(self._option_string_actions), self.prog)
+                    self.error(f"there is no option {option}; {hint}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            hint = _nearest(str(value), list(map(str, action.choices)), self.prog)
+            self.error(f"{value} is not one of {known}; {hint}")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError."""
+        raise UsageError(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(f"zoo: {_sentence(error)}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -56,36 +82,37 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"zoo {__version__}")
         return 0
     if verb in TRAINER_VERBS:
-        from zoo.training import run  # torch and lightning take seconds
+        from zoo.training import run
 
-        return run(verb, arguments[1:])
-    if verb in _commands():
-        command = importlib.import_module(f"zoo.commands.{verb}")
-        parser = argparse.ArgumentParser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
-        command.configure(parser)
-        status: int = command.run(parser.parse_args(arguments[1:]))
-        return status
+        return run(verb, arguments[1:])  # type: ignore[arg-type]
+    commands = _commands()
+    if verb not in commands:
+        raise UsageError(f"there is no command {verb}; {_nearest(verb, [*TRAINER_VERBS, *commands], 'zoo')}")
+    command = importlib.import_module(f"zoo.commands.{verb}")
+    parser = Parser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
+    command.configure(parser)
+    status: int = command.run(parser.parse_args(arguments[1:]))
+    return status
+
+
+def _nearest(word: str, known: Sequence[str], program: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(verb, [*TRAINER_VERBS, *_commands()], 1)
-    hint = f"did you mean {near[0]}?" if near else "`zoo --help` lists all."
-    print(f"zoo: there is no command {verb}; {hint}", file=sys.stderr)
-    return 2
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"`{program} --help` lists all."
 
 
-def _commands() -> dict[str, str]:
-    """The verbs of ``zoo/commands`` with the first line of their docstrings, without importing them."""
-    found = {}
+def _commands() -> dict[str, Path]:
+    """The source of each verb of ``zoo/commands``."""
     folder = Path(__file__).parent / "commands"
-    for path in sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")]):
-        verb = path.parent.name if path.stem == "__init__" else path.stem
-        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        found[verb] = doc.split("\n")[0]
-    return dict(sorted(found.items()))
+    paths = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")])
+    verbs = {path.parent.name if path.stem == "__init__" else path.stem: path for path in paths}
+    return dict(sorted(verbs.items()))
 
 
 def _help() -> str:
-    width = max(map(len, [*TRAINER_VERBS, *_commands()]))
+    docs = {verb: ast.get_docstring(ast.parse(path.read_text("utf-8"))) for verb, path in _commands().items()}
+    width = max(map(len, [*TRAINER_VERBS, *docs]))
     lines = [
         "usage: zoo VERB [options]   (zoo VERB --help says more; --debug shows tracebacks)",
         "",
@@ -93,7 +120,7 @@ def _help() -> str:
     ]
     lines += [f"  {verb.ljust(width)}  {text}" for verb, text in TRAINER_VERBS.items()]
     lines += ["", "Everything else:"]
-    lines += [f"  {verb.ljust(width)}  {text}" for verb, text in _commands().items()]
+    lines += [f"  {verb.ljust(width)}  {(doc or '').partition(chr(10))[0]}" for verb, doc in docs.items()]
     lines += ["", "Start with:  zoo fit --config gan/digits"]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake."""
+"""The exceptions that stand for a user's mistake."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     The message is one sentence that names the file, key or value and says what to do. The ``zoo`` command
     prints it without a traceback and exits with status 1.
     """
+
+
+class UsageError(UserError):
+    """A command was typed wrong, or a key of a recipe is wrong; ``zoo`` exits with status 2."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import UserError
+
+PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,9 @@ class Recipe:
 
 def bundled(folder: str) -> Path:
     """The top-level folder ``recipes`` or ``checkpoints``: of the source tree, else of the package."""
-    package = Path(__file__).parent
-    beside = package.parent / folder
-    return (
-        beside
-        if (package.parent / "pyproject.toml").is_file() and beside.is_dir()
-        else package / f"_{folder}"
-    )
+    beside = PACKAGE.parent / folder
+    in_tree = (PACKAGE.parent / "pyproject.toml").is_file() and beside.is_dir()
+    return beside if in_tree else PACKAGE / f"_{folder}"
 
 
 def all_recipes() -> list[Recipe]:
@@ -50,6 +49,18 @@ def head_comment(path: Path) -> str:
             break
         lines.append(line.lstrip("#").strip())
     return "\n".join(lines)
+
+
+def read(path: Path) -> Any:
+    """What ``yaml.safe_load`` gives of a file, by libyaml if it is installed: ten times as fast."""
+    import yaml  # names are found without it
+
+    make = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    loader = make(path.read_text(encoding="utf-8"))
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def find(name: str) -> Path:

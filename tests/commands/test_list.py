@@ -4,13 +4,15 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from zoo import recipes
+import zoo.data
+import zoo.models
+from zoo import catalogue, recipes
 from zoo.cli import main
-from zoo.commands import list as command
 from zoo.errors import UserError
 
 PAPER = '''
@@ -60,11 +62,10 @@ SAID = "# Said.\ndata: {class_path: zoo.data.pictures.Own, init_args: {research_
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A zoo of one file a kind, two recipes and two checkpoints."""
     files = {
         "pyproject.toml": "",
-        "zoo/recipes.py": "",
         "zoo/models/paper.py": PAPER,
         "zoo/data/pictures.py": DATA,
         "zoo/data/_hidden.py": DATA,
@@ -84,8 +85,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(recipes, "__file__", str(tmp_path / "zoo" / "recipes.py"))
-    return tmp_path
+    monkeypatch.setattr(recipes, "PACKAGE", tmp_path / "zoo")
+    monkeypatch.setattr(zoo.models, "__path__", [str(tmp_path / "zoo" / "models")])
+    monkeypatch.setattr(zoo.data, "__path__", [str(tmp_path / "zoo" / "data")])
+    caches = (catalogue.find_source, catalogue.classes)
+    for cache in caches:
+        cache.cache_clear()
+    yield tmp_path
+    for cache in caches:
+        cache.cache_clear()
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, list[str]]:
@@ -102,7 +110,7 @@ def test_lists_what_recipes_can_name(package: Path, capsys: pytest.CaptureFixtur
         "data": ["Faces", "Own", "Asked"],
         "checkpoints": ["a/free", "a/faces"],
     }
-    assert command.recipe_entries()[0]["title"] == "Faces of all"
+    assert catalogue.recipe_entries()[0]["title"] == "Faces of all"
     assert listed(capsys, "recipes") == {"recipes": ["paper/faces", "paper/own", "paper/said"]}
 
 
@@ -130,20 +138,20 @@ def test_the_table_is_aligned_and_says_what_is_restricted(
 
 def test_a_broken_index_is_named(package: Path) -> None:
     (package / "checkpoints" / "index.json").write_text("{}")
-    with pytest.raises(UserError, match=r"index\.json is no index"):
-        command.checkpoints()
+    with pytest.raises(UserError, match=r"index\.json is not an index"):
+        catalogue.checkpoints()
 
 
 def test_a_broken_recipe_is_named(package: Path) -> None:
     (package / "recipes" / "paper" / "own.yaml").write_text("data: [")
     with pytest.raises(UserError, match=r"own\.yaml is not a recipe"):
-        command.recipe_entries()
+        catalogue.recipe_entries()
 
 
 def test_arguments_of_a_signature() -> None:
     function = ast.parse("def f(self, a: int, b=2, *, c: str = 'x', d, **rest): pass").body[0]
     assert isinstance(function, ast.FunctionDef)
-    assert command.arguments(function) == [
+    assert catalogue.arguments(function) == [
         ("a", "int", ""),
         ("b", "", "2"),
         ("c", "str", "'x'"),
@@ -152,9 +160,9 @@ def test_arguments_of_a_signature() -> None:
 
 
 def test_the_real_zoo_has_its_papers_and_recipes() -> None:
-    assert {"GAN", "Pix2Pix"} <= {entry["name"] for entry in command.models()}
-    assert {"Digits", "MNIST", "Points", "PairFolder"} <= {entry["name"] for entry in command.data()}
-    entries = {entry["name"]: entry for entry in command.recipe_entries()}
+    assert {"GAN", "Pix2Pix"} <= {entry["name"] for entry in catalogue.models()}
+    assert {"Digits", "MNIST", "Points", "PairFolder"} <= {entry["name"] for entry in catalogue.data()}
+    entries = {entry["name"]: entry for entry in catalogue.recipe_entries()}
     assert all(entry["title"] for entry in entries.values())
     assert entries["gan/digits"]["research_only"] is False
     assert entries["pix2pix/facades"]["research_only"] is True

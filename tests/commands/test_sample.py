@@ -23,7 +23,7 @@ from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
-from zoo.use.label_edits import Painting, edited
+from zoo.use.label_maps import Painting, edited
 
 
 def weights(module: Pix2Pix | GAN | SRGAN, out: Path) -> Pretrained:
@@ -94,6 +94,7 @@ def test_points_are_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_noise_takes_no_input(noise: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture("a.png", picture())
     assert "takes no input" in refused(capsys, noise.origin, "a.png", "-o", "b.png")
     assert "at least 1, got 0" in refused(capsys, noise.origin, "-o", "b.png", "-n", "0")
 
@@ -178,7 +179,7 @@ def test_label_maps_as_numbers_or_colours(tmp_path: Path, capsys: pytest.Capture
     Image.fromarray(numbers + 4).save("high.png")
     highest = int(numbers.max()) + 4
     said = refused(capsys, model.origin, "high.png", "-o", "x.png")
-    assert f"class number {highest} but these weights know 0 to 15" in said
+    assert f"class number {highest} but these weights have 0 to 15" in said
     wrong = palette[numbers]
     wrong[3, 5] = (1, 2, 3)
     Image.fromarray(wrong).save("wrong.png")
@@ -413,13 +414,13 @@ def test_things_and_styles_reach_the_model(painter: Pretrained) -> None:
     ("arguments", "said"),
     [
         (["--relabel", "window"], "--relabel window is no change"),
-        (["--relabel", "roof=door"], "There is no class roof; these weights know sky, wall, door, window"),
+        (["--relabel", "roof=door"], "There is no class roof; these weights have sky, wall, door, window"),
         (["--relabel", "door=sky"], "There is no door in this label map; there are sky, wall, window"),
-        (["--relabel", "#300=door"], "no map of things was given; add --instances"),
+        (["--relabel", "#300=door"], "no instance map was given; add --instances"),
         (["--instances", "things.png", "--relabel", "#7=door"], "There is no #7 in this label map"),
         (["--style", "wall=first"], "first is no number"),
         (["--style", "wall=7"], "Class 1 has 3 styles, not 8"),
-        (["--instances", "small.png"], "small.png is 3x3 where the label map is 16x24"),
+        (["--instances", "small.png"], "small.png is 3x3 but the label map is 16x24"),
         (["--instances", "none.png"], "none.png"),
     ],
 )
@@ -435,4 +436,4 @@ def test_edits_that_cannot_be(
 def test_others_cannot_be_edited(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
     write_picture("in.png", picture())
     said = refused(capsys, translator.origin, "in.png", "-o", "out.png", "--relabel", "a=b")
-    assert "paints no label maps with things" in said
+    assert "paints no label maps with instances" in said

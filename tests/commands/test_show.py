@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from zoo import recipes
+from zoo import catalogue, recipes
 from zoo.cli import main
-from zoo.commands import show
+from zoo.commands import _names
 from zoo.errors import UserError
 
 DOCSTRING = """Do it.
@@ -50,7 +50,7 @@ def test_a_checkpoint_is_shown_with_all_its_entry(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = {"name": "gan/digits-x", "title": "Digits", "sha256": "ab12", "research_only": False}
-    monkeypatch.setattr("zoo.commands.list.checkpoints", lambda: [entry])
+    monkeypatch.setattr("zoo.catalogue.checkpoints", lambda: [entry])
     assert main(["show", "gan/digits-x"]) == 0
     told = capsys.readouterr().out
     assert all(word in told for word in ("ab12", "Digits", "research_only", "false"))
@@ -58,10 +58,10 @@ def test_a_checkpoint_is_shown_with_all_its_entry(
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"Nothing in the zoo is called Pix2Pux; did you mean Pix2Pix\?"):
-        show.find("Pix2Pux")
+        _names.find("Pix2Pux")
     with pytest.raises(UserError, match="zoo list"):
-        show.find("0000")
+        _names.find("0000")
 
 
 def test_texts_of_arguments() -> None:
-    assert show._argument_texts(DOCSTRING) == {"width": "Channels.", "rate": "Of learning, on two lines."}
+    assert catalogue.argument_texts(DOCSTRING) == {"width": "Channels.", "rate": "Of learning, on two lines."}

@@ -197,13 +197,11 @@ class Setup:
     """
 
     def __init__(self, arguments: list[str]) -> None:
-        from zoo.adversarial import AdversarialModule
-        from zoo.training import UsageError, build
+        from zoo.training import build
 
-        try:
-            built = build([*arguments, "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
-        except UsageError as error:
-            raise UserError(str(error)) from error
+        built = build([*arguments, "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
+        from zoo.adversarial import AdversarialModule
+
         if not isinstance(built.model, AdversarialModule):
             raise UserError(
                 f"{type(built.model).__name__} has no two players; zoo bench compares only turns of a game."
@@ -476,7 +474,7 @@ def peak(loop: str, arguments: list[str]) -> float:
 
 def table(lines: list[Line]) -> str:
     """The lines as aligned text."""
-    from zoo.commands.list import aligned
+    from zoo.commands._text import aligned
 
     head = (
         "loop",

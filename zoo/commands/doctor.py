@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; exit status 1 if one of them would break training."""
-    from zoo.commands.list import aligned
+    from zoo.commands._text import aligned
 
     findings = examine()
     broken = [finding for finding in findings if finding.status == "broken"]

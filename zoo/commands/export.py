@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zoo.errors import UserError
+from zoo.use.paths import refuse_taken
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
@@ -35,6 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder and say what it holds."""
+    if not args.checkpoint.exists():
+        raise UserError(f"There is no checkpoint {args.checkpoint}.")
+    refuse_taken([args.out / file for file in ("model.safetensors", "model.json")], args.force)
     from zoo.adversarial import PLAYERS
     from zoo.checkpoints import export
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import difflib
 import json
-from pathlib import Path
 from typing import Any
 
-from zoo import recipes
 from zoo.errors import UserError
 
 
@@ -26,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is known of one name."""
-    from zoo.commands.list import aligned
+    from zoo.commands._names import find
+    from zoo.commands._text import aligned
 
     entry = find(args.name)
     if args.layers:
@@ -53,91 +50,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find(name: str) -> dict[str, Any]:
-    """What is known of ``name``, as plain values; ``kind`` says what it is.
-
-    Raises:
-        UserError: Nothing has this name; suggests the nearest.
-    """
-    from zoo.commands.list import checkpoints, data, models
-
-    for entry in checkpoints():
-        if entry["name"] == name:
-            return {"kind": "checkpoint", **entry}
-    for kind, folder, classes in (("model", "models", models()), ("data", "data", data())):
-        for entry in classes:
-            if name in (entry["name"], entry["module"], f"zoo.{folder}.{entry['module']}.{entry['name']}"):
-                return {"kind": kind, **_class(folder, entry["module"], entry["name"])}
-    known = [r.name for r in recipes.all_recipes()]
-    known += [e["name"] for e in (*models(), *data(), *checkpoints())]
-    try:
-        path = recipes.find(name)
-    except UserError:
-        near = difflib.get_close_matches(name, known, 1, 0.4)
-        hint = f"did you mean {near[0]}?" if near else "`zoo list` names all."
-        raise UserError(f"Nothing in the zoo is called {name}; {hint}") from None
-    text = path.read_text(encoding="utf-8")
-    return {
-        "kind": "recipe",
-        "name": name,
-        "path": str(path),
-        "head": recipes.head_comment(path),
-        "text": text,
-    }
-
-
-def _class(folder: str, module: str, name: str) -> dict[str, Any]:
-    from zoo.commands.list import arguments, sources
-
-    tree = dict(sources(folder))[module]
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    node = classes[name]
-    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-    texts = _argument_texts(ast.get_docstring(node) or "")
-    card = Path(recipes.__file__).parent.parent / "docs" / "cards" / f"{module}.md"
-    return {
-        "name": name,
-        "class_path": f"zoo.{folder}.{module}.{name}",
-        "doc": f"{ast.get_docstring(tree) or ''}",
-        "summary": (ast.get_docstring(node) or "").partition("\n\n")[0],
-        "arguments": [
-            {"name": argument, "type": annotation, "default": default, "help": texts.get(argument, "")}
-            for argument, annotation, default in (arguments(init) if init else [])
-        ],
-        "card": str(card) if folder == "models" and card.is_file() else None,
-    }
-
-
-def _argument_texts(docstring: str) -> dict[str, str]:
-    """What the ``Args:`` section says of each argument, in one line each."""
-    lines = docstring.partition("Args:\n")[2].splitlines()
-    texts: dict[str, str] = {}
-    current = ""
-    for line in lines:
-        depth = len(line) - len(line.lstrip())
-        if not line.strip() or depth == 0:
-            break
-        if depth == 4:
-            current, _, text = line.strip().partition(": ")
-            texts[current] = text
-        else:
-            texts[current] += " " + line.strip()
-    return texts
-
-
 def layers(class_path: str) -> str:
     """Both players' layers that have parameters, with output shapes and counts, as Markdown tables.
 
     Args:
         class_path: Import path of a paper's class; it is built with the paper's values, for one sample.
     """
-    import importlib
-
     import torch
     from torch import nn
 
-    module, _, name = class_path.rpartition(".")
-    model = getattr(importlib.import_module(module), name)()
+    from zoo.catalogue import import_class
+
+    model: Any = import_class(class_path)()
     model.eval()
     with torch.no_grad():
         # super-resolution: what its discriminator's pictures were made smaller to

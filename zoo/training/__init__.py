@@ -1,6 +1,51 @@
-"""Train and evaluate recipes: misspelt keys (``keys``), the run itself (``runs``), loggers (``loggers``)."""
+"""Train and evaluate recipes: the checks before torch (``keys``), the run itself (``runs``), ``loggers``."""
 
-from zoo.training.keys import UsageError
-from zoo.training.runs import RecipeCLI, build, newest_checkpoint, run
+from __future__ import annotations
 
-__all__ = ["RecipeCLI", "UsageError", "build", "newest_checkpoint", "run"]
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UsageError
+from zoo.training import keys
+from zoo.training.keys import Verb
+
+if TYPE_CHECKING:
+    from zoo.training.runs import RecipeCLI
+
+__all__ = ["UsageError", "build", "newest_checkpoint", "run"]
+
+
+def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
+    """Instantiate a recipe without running it.
+
+    Args:
+        arguments: As on the command line: ``["--config", "pix2pix/scenes", "--data.batch_size", "4"]``.
+        verb: What the trainer is for; ``fit`` plans a new run folder, the others may reuse a checkpoint's.
+
+    Returns:
+        An object with ``trainer``, ``model``, ``datamodule``, ``folder``, ``checkpoint`` and ``config``.
+
+    Raises:
+        UsageError: A key is unknown or misspelt, a value has the wrong type, or a YAML key stands twice.
+        UserError: There is no such recipe or file.
+    """
+    arguments = keys.resolve_names(arguments)
+    keys.check(arguments)
+    from zoo.training import runs  # torch and lightning take seconds
+
+    return runs.parse(arguments, verb)
+
+
+def run(verb: Verb, arguments: list[str]) -> int:
+    """Run one of Lightning's verbs on a recipe; the exit status."""
+    cli = build(arguments, verb)
+    from zoo.training import runs
+
+    return runs.execute(cli)
+
+
+def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
+    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named."""
+    from zoo.training import runs
+
+    return runs.newest_checkpoint(recipe_folder, run)

@@ -1,44 +1,52 @@
-"""Refuse misspelt keys of recipes and of the command line, with a suggestion."""
+"""Check a recipe and a command line before torch is imported: names, files, and misspelt keys.
+
+What cannot be judged from sources alone is left to the full parser.
+"""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import lightning.pytorch as pl
 import yaml
 
 from zoo import recipes
-from zoo.adversarial import GameOptions
-from zoo.data.base import LoaderOptions
+from zoo.catalogue import nearest, parameters, require_class
+from zoo.errors import UsageError, UserError
 
-
-class UsageError(Exception):
-    """How the command was typed, or what stands in a recipe, is wrong."""
+Verb = Literal["fit", "validate", "test", "predict"]
+TRAINER = "lightning.pytorch.Trainer"
+SECTIONS = ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"]
+OPTIONS = ["config", "help", "print_config", *SECTIONS]
+CLASS_KEYS = ["class_path", "init_args", "dict_kwargs"]
 
 
 def recipe_name(arguments: list[str]) -> str:
-    """``paper/data`` from the first recipe on the command line; ``unnamed/run`` when there is none."""
-    for path in _configs(arguments):
-        resolved = Path(path).resolve()
-        return f"{resolved.parent.name}/{resolved.stem}"
+    """``paper/data`` from the first recipe on the command line; ``unnamed/run`` if there is none."""
+    for option, value in _options(arguments):
+        if option == "config":
+            resolved = Path(value).resolve()
+            return f"{resolved.parent.name}/{resolved.stem}"
     return "unnamed/run"
 
 
-def _configs(arguments: list[str]) -> Iterator[str]:
-    for i, argument in enumerate(arguments):
-        if argument in ("--config", "-c") and i + 1 < len(arguments):
-            yield arguments[i + 1]
-        elif argument.startswith("--config="):
-            yield argument.removeprefix("--config=")
+def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """Each option without its dashes, and its value: after ``=``, else the next argument."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == "-c":
+            yield "config", following
+        elif argument.startswith("--") and argument != "--":
+            key, equals, value = argument[2:].partition("=")
+            yield key, value if equals else following
 
 
 def resolve_names(arguments: list[str]) -> list[str]:
-    """Replace recipe names by their files."""
+    """Replace recipe names by their files.
+
+    Raises:
+        UserError: There is no such recipe.
+    """
     resolved = list(arguments)
     for i, argument in enumerate(arguments):
         if argument in ("--config", "-c") and i + 1 < len(arguments):
@@ -48,93 +56,74 @@ def resolve_names(arguments: list[str]) -> list[str]:
     return resolved
 
 
-def check_keys(arguments: list[str]) -> None:
-    """Refuse misspelt keys with a suggestion, before jsonargparse takes a prefix for a key."""
-    classes: dict[str, str] = {}
-    for path in _configs(arguments):
-        content = _read_yaml(Path(path))
-        _check(
-            path, "", content, ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"]
-        )
-        trainer = content.get("trainer") or {}
-        _check(path, "trainer.", trainer, _parameters(pl.Trainer))
-        callbacks = trainer.get("callbacks") or []
-        sections = [("model", content.get("model")), ("data", content.get("data"))]
-        for name, section in [*sections, *((f"trainer.callbacks[{i}]", c) for i, c in enumerate(callbacks))]:
-            if not isinstance(section, dict):
-                continue
-            _check(path, f"{name}.", section, ["class_path", "init_args", "dict_kwargs"])
-            classes[name] = section.get("class_path", classes.get(name, ""))
-            known = _parameters(_import(path, name, classes[name])) if classes[name] else None
-            if known is not None:
-                _check(path, f"{name}.init_args.", section.get("init_args") or {}, known)
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if not argument.startswith("--") or argument == "--":
-            continue
-        key, _, value = argument[2:].partition("=")
-        key = key.rstrip("+")
-        if key.removesuffix(".class_path") in ("model", "data") and "." in (value or following):
-            classes[key.removesuffix(".class_path")] = value or following
-        parts = [part for part in key.split(".") if part != "init_args"]
-        if parts[0] == "trainer" and len(parts) > 1:
-            _check("command line", "trainer.", {parts[1]: 0}, _parameters(pl.Trainer))
-        elif parts[0] in ("model", "data") and len(parts) > 1 and parts[1] not in ("class_path", "help"):
-            if classes.get(parts[0]):
-                known = _parameters(_import("command line", parts[0], classes[parts[0]]))
-                _check("command line", f"{parts[0]}.", {parts[1]: 0}, known)
+def check(arguments: list[str]) -> None:
+    """Refuse misspelt keys with a suggestion, before jsonargparse accepts a prefix of a key.
+
+    Args:
+        arguments: The command line, recipes as files.
+
+    Raises:
+        UsageError: A key or class is unknown, or a recipe is not valid YAML.
+        UserError: There is no checkpoint of the path that is given.
+    """
+    classes: dict[str, str] = {}  # by section, as recipes and command line have set them so far
+    for option, path in _options(arguments):
+        if option == "config":
+            _check_recipe(path, classes)
+    where = "command line"
+    for option, value in _options(arguments):
+        key = option.rstrip("+")
+        if key.removesuffix(".class_path") in ("model", "data") and "." in value:
+            classes[key.removesuffix(".class_path")] = value
+        section, *rest = (part for part in key.split(".") if part != "init_args")
+        if section == "trainer" and rest:
+            _check(where, "trainer.", {rest[0]: 0}, parameters(TRAINER))
+        elif section in ("model", "data") and rest:
+            if rest[0] not in (*CLASS_KEYS, "help") and classes.get(section):
+                _check(where, f"{section}.", {rest[0]: 0}, _arguments(where, section, classes[section]))
         else:
-            options = ["config", "help", "print_config", "seed_everything", "trainer", "model", "data"]
-            _check("command line", "--", {parts[0]: 0}, [*options, "ckpt_path", "resume", "wandb"])
+            _check(where, "--", {section: 0}, OPTIONS)
+        if key == "ckpt_path" and value not in ("last", "null", "") and not Path(value).exists():
+            raise UserError(f"There is no checkpoint {value}.")
 
 
-def _check(where: str, prefix: str, section: Any, known: list[str]) -> None:
+def _check_recipe(path: str, classes: dict[str, str]) -> None:
+    """Check one file, and note the classes that it names."""
+    content = read_recipe(Path(path))
+    _check(path, "", content, SECTIONS)
+    trainer = content.get("trainer") or {}
+    _check(path, "trainer.", trainer, parameters(TRAINER))
+    callbacks = {f"trainer.callbacks[{i}]": c for i, c in enumerate(trainer.get("callbacks") or [])}
+    for name, block in ({key: content.get(key) for key in ("model", "data")} | callbacks).items():
+        if not isinstance(block, dict):
+            continue
+        _check(path, f"{name}.", block, CLASS_KEYS)
+        classes[name] = block.get("class_path", classes.get(name, ""))
+        if classes[name]:
+            known = _arguments(path, name, classes[name])
+            _check(path, f"{name}.init_args.", block.get("init_args") or {}, known)
+
+
+def _arguments(where: str, name: str, class_path: str) -> list[str] | None:
+    """The arguments of a class that a recipe names; None if its source does not say them."""
+    try:
+        require_class(class_path)
+    except UserError as error:
+        raise UsageError(f"{where}: {name}.class_path {error}") from error
+    return parameters(class_path)
+
+
+def _check(where: str, prefix: str, section: Any, known: list[str] | None) -> None:
+    """Refuse the first key of a section that is not known; None knows all."""
     if not isinstance(section, dict):
         raise UsageError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values.")
     for key in section:
-        if str(key).rstrip("+") not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known)[:12])} …"
-            raise UsageError(f"{where}: there is no key {prefix}{key}{hint}")
+        if known is not None and str(key).rstrip("+") not in known:
+            hint = nearest(str(key), known, f"known are {', '.join(sorted(known)[:12])} …", 0.5)
+            raise UsageError(f"{where}: there is no key {prefix}{key}; {hint}")
 
 
-def _parameters(of: type) -> list[str]:
-    """Names of a class's arguments, with those that it hands on to its base classes."""
-    names: list[str] = []
-    for cls in of.__mro__:
-        if "__init__" not in vars(cls):
-            continue
-        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        names += [
-            p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != "self"
-        ]
-        rest = [p for p in parameters if p.kind == p.VAR_KEYWORD]
-        for shared in (GameOptions, LoaderOptions):
-            if any(shared.__name__ in str(p.annotation) for p in rest):
-                names += list(shared.__annotations__)
-        if not rest:
-            break
-    return names
-
-
-def _import(where: str, name: str, class_path: str) -> type:
-    module, _, attribute = class_path.rpartition(".")
-    if not module:
-        raise UsageError(
-            f"{where}: {name}.class_path {class_path} must be a full import path like zoo.models.gan.GAN."
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{where}: {name}.class_path {class_path} cannot be imported ({error}).") from error
-    if not isinstance(found, type):
-        near = difflib.get_close_matches(attribute, dir(importlib.import_module(module)), 1)
-        raise UsageError(
-            f"{where}: {module} has no class {attribute}" + (f"; did you mean {near[0]}?" if near else ".")
-        )
-    return found
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
     """A recipe's content.
 
     Raises:
@@ -159,9 +148,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             seen: set[str] = set()
             for key, value in node.value:
                 if key.value in seen:
-                    raise UsageError(
-                        f"{path} line {key.start_mark.line + 1}: the key {key.value} stands twice."
-                    )
+                    line = f"line {key.start_mark.line + 1}"
+                    raise UsageError(f"{path} {line}: the key {key.value} stands twice.")
                 seen.add(key.value)
                 nodes.append(value)
     return content

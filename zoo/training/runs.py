@@ -1,7 +1,4 @@
-"""Run a recipe: a thin wrapper around LightningCLI with short errors, one run folder a run, and loggers.
-
-``build`` gives the objects of a recipe without running it; ``run`` is what ``zoo fit`` and its sisters call.
-"""
+"""Run a recipe: a thin wrapper around LightningCLI with short errors, one folder per run, and loggers."""
 
 from __future__ import annotations
 
@@ -24,13 +21,11 @@ from zoo.adversarial import AdversarialModule
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.data.base import DataModule, LoaderOptions
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.files.writing import write_text
-from zoo.training.keys import UsageError, check_keys, recipe_name, resolve_names
+from zoo.training.keys import Verb, recipe_name
 from zoo.training.loggers import FolderLogger, WandbChoice, process_rank, wandb_logger
-
-Verb = Literal["fit", "validate", "test", "predict"]
 
 
 class ShortErrorParser(LightningArgumentParser):
@@ -204,22 +199,8 @@ def fill_options(block: Any, made: object, options: dict[str, Any]) -> None:
                 block["init_args"][name] = value
 
 
-def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
-    """Instantiate a recipe without running it.
-
-    Args:
-        arguments: As on the command line: ``["--config", "pix2pix/scenes", "--data.batch_size", "4"]``.
-        verb: What the trainer is for; ``fit`` plans a new run folder, the others may reuse a checkpoint's.
-
-    Returns:
-        An object with ``trainer``, ``model``, ``datamodule``, ``folder``, ``checkpoint`` and ``config``.
-
-    Raises:
-        UsageError: A key is unknown or misspelt, a value has the wrong type, or a YAML key stands twice.
-        UserError: There is no such recipe or file.
-    """
-    arguments = resolve_names(arguments)
-    check_keys(arguments)
+def parse(arguments: list[str], verb: Verb) -> RecipeCLI:
+    """The objects of a recipe; arguments as :func:`zoo.training.build` has resolved and checked them."""
     _quieten()
     argv, sys.argv = sys.argv, sys.argv[:1]  # LightningCLI warns when both exist
     try:
@@ -228,32 +209,27 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
         sys.argv = argv
 
 
-def run(verb: str, arguments: list[str]) -> int:
-    """Run one of Lightning's verbs on a recipe; the exit status."""
-    try:
-        cli = build(arguments, verb)  # type: ignore[arg-type]
-    except UsageError as error:
-        print(f"zoo {verb}: {error}", file=sys.stderr)
-        return 2
-    if cli.checkpoint:
-        _agree(cli.checkpoint, cli.model)
-    if cli.trainer.is_global_zero:
+def execute(cli: RecipeCLI) -> int:
+    """Run what a recipe was parsed for; the exit status."""
+    trainer, model, data, checkpoint = cli.trainer, cli.model, cli.datamodule, cli.checkpoint
+    if checkpoint:
+        require_same_class(checkpoint, model)
+    if trainer.is_global_zero:
         _announce(cli)
-    if verb == "fit":
-        if cli.trainer.is_global_zero:
+    if cli.verb == "fit":
+        if trainer.is_global_zero:
             write_text(cli.folder / "config.yaml", cli.config_text())
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.checkpoint)
-        if cli.trainer.checkpoint_callback:
-            cli.trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
+        trainer.fit(model, data, ckpt_path=checkpoint)
+        if trainer.checkpoint_callback:
+            trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
         _say(f"Done: {cli.folder} holds config.yaml, metrics.csv, samples and checkpoints.")
-        return 0
-    if verb == "predict":
-        cli.trainer.predict(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, return_predictions=False)
+    elif cli.verb == "predict":
+        trainer.predict(model, data, ckpt_path=checkpoint, return_predictions=False)
         _say(f"The pictures are in {cli.folder / 'predictions'}.")
     else:
-        if cli.checkpoint is None:
+        if checkpoint is None:
             _say("No --ckpt_path was given: this evaluates untrained weights.")
-        getattr(cli.trainer, verb)(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, verbose=False)
+        getattr(trainer, cli.verb)(model, data, ckpt_path=checkpoint, verbose=False)
     return 0
 
 
@@ -290,7 +266,7 @@ def _choose_strategy(config: dict[str, Any]) -> None:
         config["strategy"] = "ddp_find_unused_parameters_true"
 
 
-def _agree(checkpoint: Path, model: pl.LightningModule) -> None:
+def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
     """Refuse a checkpoint of another class; say where the recipe, which wins, differs from it."""
     content = read_checkpoint(checkpoint)
     mine = f"{type(model).__module__}.{type(model).__qualname__}"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.commands import _names
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     import resource
     import statistics
 
-    from zoo.commands.list import aligned
+    from zoo.commands._text import aligned
 
     lines: list[dict[str, Any]] = []
     for workers in args.workers:
@@ -90,8 +90,6 @@ def _loaders(args: argparse.Namespace, workers: int) -> dict[str, Callable[[], D
 
 
 def _data(args: argparse.Namespace, workers: int, packed: bool = False) -> DataModule:
-    from zoo.commands.data.show import folder_arguments, named_data
-
     options: dict[str, Any] = {
         "num_workers": workers,
         "batch_size": args.batch,
@@ -103,12 +101,7 @@ def _data(args: argparse.Namespace, workers: int, packed: bool = False) -> DataM
     if args.torchvision:  # the same work for both
         size = args.size or 64
         options |= {"size": size, "load_size": int(size * 1.12), "random_crop": True, "mirror": True}
-    source = Path(args.source)
-    if source.is_dir():
-        module, arguments = folder_arguments(source)
-        made: DataModule = module(root=str(source), **arguments | options)
-        return made
-    return named_data(args.source, args.root, options)
+    return _names.data_or_folder(args.source, args.root).make(**options)
 
 
 def _loader(data: DataModule) -> DataLoader[Any]:

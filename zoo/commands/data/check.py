@@ -6,31 +6,18 @@ Nothing in the folder is changed.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.commands._names import FOLDERS, reader
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
-    from zoo.data.base import DataModule
     from zoo.data.checks import Facts, Findings
 
 NAMED = 50  # files that a note names before it counts the rest
-FOLDERS = {  # the classes that read users' folders; the first that knows a folder by its looks takes it
-    "pairs": "zoo.data.pairs.PairFolder",
-    "label maps": "zoo.data.label_maps.LabelMapFolder",
-    "super-resolution": "zoo.data.superres.SuperResolutionFolder",
-    "captions": "zoo.data.captions.CaptionFolder",
-    "frontal faces": "zoo.data.frontal.FrontalFolder",
-    "poses": "zoo.data.poses.PoseFolder",
-    "domains": "zoo.data.domains.DomainFolders",
-    "voxels": "zoo.data.voxels.VoxelFolder",
-    "clips": "zoo.data.clips.ClipFolder",
-    "images": "zoo.data.images.ImageFolder",
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, and print what was found; exit status 1 where training would stumble."""
-    from zoo.data.checks import compare
-
     root = Path(args.folder)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}; give a folder of samples.")
+    from zoo.data.checks import compare
+
     found = reader(root, args.contract).check(root)
     compare(found)
     recipe = _recipe(root, found)
@@ -55,19 +42,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(root, found, recipe)
     return 1 if found.errors else 0
-
-
-def reader(root: Path, contract: str | None = None) -> type[DataModule]:
-    """The class that reads a folder: of the contract that is asked for, or by the folder's looks."""
-    for name, path in FOLDERS.items():
-        module, _, attribute = path.rpartition(".")
-        if contract in (None, name):
-            found: type[DataModule] = getattr(importlib.import_module(module), attribute)
-            if contract or found.recognises(root):
-                return found
-    from zoo.data.images.module import ImageFolder
-
-    return ImageFolder
 
 
 def _recipe(root: Path, found: Findings) -> str:

@@ -6,12 +6,10 @@ A set is looked for as ``data/NAME`` and ``$ZOO_DATA/NAME``. Sources are read an
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 from typing import Any
 
-from zoo.commands.list import aligned, sources
-from zoo.commands.list import data as readers
+from zoo.commands._text import aligned
 from zoo.data.sources import SOURCES, Source, contracts, find, terms
 
 
@@ -26,13 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what there is."""
+    from zoo import catalogue
+
     public = [_entry(source) for source in SOURCES.values() if args.contract in (None, source.contract)]
-    stated = _contracts()
-    own = [
-        {**entry, "contract": contract}
-        for entry in readers()
-        if args.contract in (None, contract := stated.get(entry["name"]))
-    ]
+    own = [entry for entry in catalogue.data() if args.contract in (None, entry["contract"])]
     if args.commercial:
         public = [entry for entry in public if not entry["research_only"]]
         own = [entry for entry in own if entry["research_only"] is False]
@@ -43,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [(e["name"], e["contract"], e["terms"], e["size"], e["path"] or e["how"]) for e in public]
     print(aligned([("NAME", "CONTRACT", "TERMS", "SIZE", "WHERE"), *rows], indent="  ") if rows else "  none")
     print(f"\nReaders and drawn worlds ({len(own)}): name one in a recipe's data.class_path")
-    lines = [(e["name"], e["contract"] or "", e["title"]) for e in own]
+    lines = [(e["name"], e["contract"], e["title"]) for e in own]
     print(aligned(lines, indent="  ") if lines else "  none")
     return 0
 
@@ -65,26 +60,3 @@ def _entry(source: Source) -> dict[str, Any]:
         "how": " and ".join(["to get"] * bool(source.files) + ["by hand"] * bool(source.by_hand)),
         "path": str(found) if found else None,
     }
-
-
-def _contracts() -> dict[str, str]:
-    """The contract of each data module, by the name of its class, as its source says."""
-    found: dict[str, str] = {}
-    parents: dict[str, list[str]] = {}
-    for _, tree in sources("data"):
-        for node in tree.body:
-            if not isinstance(node, ast.ClassDef):
-                continue
-            parents[node.name] = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
-            for line in node.body:
-                targets = [line.target] if isinstance(line, ast.AnnAssign) else getattr(line, "targets", [])
-                named = any(isinstance(target, ast.Name) and target.id == "contract" for target in targets)
-                if (
-                    named
-                    and isinstance(line, ast.Assign | ast.AnnAssign)
-                    and isinstance(line.value, ast.Constant)
-                ):
-                    found[node.name] = str(line.value.value)
-    for name, bases in parents.items():
-        found.setdefault(name, next((found[base] for base in bases if base in found), ""))
-    return found

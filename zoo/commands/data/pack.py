@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Literal
 
+from zoo.commands import _names
+
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 
 
@@ -21,12 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the packs of all splits."""
+    named = _names.data(args.source, args.root)
     from tqdm import tqdm
 
-    from zoo.commands.data.show import named_data
     from zoo.data import packs
 
-    data = named_data(args.source, args.root)
+    data = named.make()
     data.packed = False
     for split in SPLITS:
         samples = data.split(split)

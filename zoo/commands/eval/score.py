@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zoo.commands import _names
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,15 +35,17 @@ class Subject(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Score every subject and print one table."""
+    for name in args.subjects:
+        if args.subjects.count(name) > 1:
+            raise UserError(f"{name} is named twice; name it once.")
+    asked = [_names.subject(name) for name in args.subjects]
+    real_data(args)
     from zoo.metrics.scoring.protocols import protocol
     from zoo.metrics.scoring.report import Row, record, side_by_side, table
     from zoo.metrics.scoring.scores import measure
 
     protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
-    for name in args.subjects:
-        if args.subjects.count(name) > 1:
-            raise UserError(f"{name} is named twice; name it once.")
-    subjects = [subject(name) for name in args.subjects]
+    subjects = [load_subject(one) for one in asked]
     device = chosen_device(args.device)
     networks = load_networks(protocols, args.weights, device)
     found: dict[str, list[Row]] = {}
@@ -78,39 +81,23 @@ def chosen_device(name: str | None) -> torch.device:
         raise UserError(f"There is no device {name} here; give cpu, or leave --device out.") from error
 
 
-def subject(name: str) -> Subject:
-    """What a name means: a folder of pictures, weights, or a recipe's newest checkpoint.
+def load_subject(asked: _names.Subject) -> Subject:
+    """Load what is to be scored.
 
     Raises:
-        UserError: It means nothing.
+        UserError: No checkpoint opens, or the weights are damaged.
     """
-    from zoo import recipes
     from zoo.checkpoints import load
-    from zoo.commands.list import checkpoints
-
-    path = Path(name)
-    if path.is_dir() and not (path / "model.json").is_file():
-        whole = path.resolve()  # of "." too
-        newest = _newest(whole.parent, whole.name) if (path / "checkpoints").is_dir() else None
-        if newest is None:
-            return Subject(name, None, path)
-        return Subject(name, load(newest), path)
-    if path.is_file() and path.suffix != ".yaml":
-        return Subject(name, load(name), path.resolve().parent.parent)
-    if path.is_dir() or name in {entry["name"] for entry in checkpoints()}:
-        return Subject(name, load(name), path)
-    recipe = recipes.find(name)
-    home = Path("runs") / recipe.parent.name / recipe.stem
-    newest = _newest(home)
-    if newest is None:
-        raise UserError(f"There is no whole checkpoint under {home} yet; run zoo fit, or give a .ckpt.")
-    return Subject(name, load(newest), newest.parent.parent)
-
-
-def _newest(folder: Path, run: str = "*") -> Path | None:
     from zoo.training import newest_checkpoint
 
-    return newest_checkpoint(folder, run)
+    if asked.weights is not None:
+        return Subject(asked.name, load(asked.weights), asked.folder)
+    newest = newest_checkpoint(*asked.runs) if asked.runs else None
+    if newest is not None:
+        return Subject(asked.name, load(newest), newest.parent.parent)
+    if asked.is_recipe:
+        raise UserError(f"No checkpoint under {asked.folder} is whole; run zoo fit, or give a .ckpt.")
+    return Subject(asked.name, None, asked.folder)
 
 
 def load_networks(
@@ -167,48 +154,43 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
     return real_pictures(args, one.model, split), translated
 
 
+def real_data(args: argparse.Namespace) -> _names.Data | None:
+    """The data that ``--against`` names; None for a folder of pictures, or if nothing is named."""
+    if args.against is None or Path(args.against).is_dir():
+        return None
+    return _names.data(args.against, args.root)
+
+
 def real_pictures(args: argparse.Namespace, model: Pretrained | None, split: Split) -> Pictures:
     """The real side: a folder, a recipe's or a class's data, or the data that the model learned from."""
-    from zoo.commands.data.show import named_data
     from zoo.metrics.scoring.subjects import FolderPictures, SetPictures
 
     if args.against is not None and Path(args.against).is_dir():
         return FolderPictures(Path(args.against), args.real_samples, args.seed)
-    if args.against is not None:
-        data = named_data(args.against, args.root)
-    else:
+    named = real_data(args)
+    if named is None:
         assert model is not None
-        data = own_data(model, args.root)
-    return SetPictures.of(data, split, args.real_samples, args.seed)
+        return SetPictures.of(own_data(model, args.root), split, args.real_samples, args.seed)
+    return SetPictures.of(named.make(), split, args.real_samples, args.seed)
 
 
 def own_data(model: Pretrained, root: str | None) -> DataModule:
-    """The data that a model learned from, as its checkpoint tells.
+    """The data that a model learned from, as its checkpoint says.
 
     Raises:
-        UserError: It does not tell.
+        UserError: It does not say, or names a class that is not of this zoo.
     """
-    import importlib
-
     import yaml
-
-    from zoo.data import base
 
     block = (yaml.safe_load(model.config.get("recipe") or "") or {}).get("data")
     if not block:
         raise UserError(
             f"{model.origin} does not say what it learned from; name real pictures with --against."
         )
-    module, _, name = str(block["class_path"]).rpartition(".")
-    if not module.startswith("zoo.data."):
-        raise UserError(f"{model.origin} learned from {module}, which is not of this zoo; use --against.")
-    arguments = dict(block.get("init_args") or {})
-    if root is not None:
-        arguments["root"] = root
-    found = getattr(importlib.import_module(module), name, None)
-    if not (isinstance(found, type) and issubclass(found, base.DataModule)):
-        raise UserError(f"{model.origin} learned from {name}, which this version lacks; use --against.")
-    return found(**arguments)
+    path, arguments = str(block["class_path"]), dict(block.get("init_args") or {})
+    if not path.startswith("zoo.data."):
+        raise UserError(f"{model.origin} learned from {path}, which is not of this zoo; use --against.")
+    return _names.Data(model.origin, path, arguments | ({} if root is None else {"root": root})).make()
 
 
 def bar(batches: Iterable[Any], total: int) -> Iterator[Any]:

@@ -11,21 +11,15 @@ from typing import Any
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the four tests, and draw them where a folder is given."""
-    from zoo.commands.data.show import named_data
-    from zoo.commands.eval.score import bar, chosen_device, load_networks
+    """Print the four tests, and draw them if a folder is given."""
+    args.against = args.against or "Digits"
+    from zoo.commands.eval.score import bar, chosen_device, load_networks, real_pictures
     from zoo.metrics.scoring.protocols import protocol
     from zoo.metrics.scoring.selftest import selftest
-    from zoo.metrics.scoring.subjects import FolderPictures, Pictures, SetPictures
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
     network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
-    pictures: Pictures
-    if args.against and Path(args.against).is_dir():
-        pictures = FolderPictures(Path(args.against), args.real_samples, args.seed)
-    else:
-        data = named_data(args.against or "Digits", args.root)
-        pictures = SetPictures.of(data, args.split or "train", args.real_samples, args.seed)
+    pictures = real_pictures(args, None, args.split or "train")
     report = selftest(asked, network, pictures, args.seed, None if args.json else bar)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     if args.out:

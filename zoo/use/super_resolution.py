@@ -1,4 +1,4 @@
-"""Enlarge a user's pictures and films with a super-resolution model: any size, any channels, 8 or 16 bit."""
+"""Pictures and videos enlarged by a model of super-resolution: any size, any channels, 8 or 16 bit."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
-import torch
-from torch import Tensor
-
-from zoo.checkpoints import Pretrained
-from zoo.data.superres.files import enlarge
 from zoo.errors import UserError
-from zoo.files.films import frame_rate, look, read_frames
-from zoo.files.pictures import to_array, to_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.checkpoints import Pretrained
 
 
 def upscale(model: Pretrained, picture: Tensor) -> Tensor:
     """A picture enlarged, with the channels that it has.
 
     Alpha, the second or fourth channel, is enlarged by the bicubic filter. Where the model takes colour, any
-    other channel is enlarged as a grey picture by itself.
+    other channel is enlarged on its own, as a grey picture.
 
     Args:
-        model: Of super-resolution.
+        model: A model of super-resolution.
         picture: (C, H, W) in [-1, 1].
 
     Returns:
@@ -35,6 +32,10 @@ def upscale(model: Pretrained, picture: Tensor) -> Tensor:
     Raises:
         UserError: The model takes neither grey nor colour and the picture has other channels.
     """
+    import torch
+
+    from zoo.data.superres.files import enlarge
+
     wanted, given = model.input_channels, picture.shape[0]
     alpha = picture[given:]
     if given in (2, 4) and given != wanted:
@@ -53,18 +54,23 @@ def upscale(model: Pretrained, picture: Tensor) -> Tensor:
     return torch.cat([large, enlarge(alpha[None], model.scale)[0]])
 
 
-def upscale_video(model: Pretrained, source: Path, target: Path, tell: Callable[[int, int], None]) -> None:
+def upscale_video(model: Pretrained, source: Path, target: Path, report: Callable[[int, int], None]) -> None:
     """Enlarge a film frame by frame to an MP4 of the same mean frame rate, without sound, atomically.
 
     Args:
-        model: Of super-resolution.
+        model: A model of super-resolution.
         source: A video file.
-        target: Ends with .mp4.
-        tell: Called after each frame with the frames done and their number.
+        target: The file to write; ends with .mp4.
+        report: Called after each frame with the frames done and their number.
 
     Raises:
         UserError: The file is no whole video, or the target cannot be written.
     """
+    import av
+
+    from zoo.files.films import frame_rate, look, read_frames
+    from zoo.files.pictures import to_array, to_tensor
+
     video = look(source)
     rate = frame_rate(source)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -82,10 +88,21 @@ def upscale_video(model: Pretrained, source: Path, target: Path, tell: Callable[
                         stream.pix_fmt = "yuv420p"
                     frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                     container.mux(stream.encode(frame))
-                    tell(number, video.length)
+                    report(number, video.length)
                 container.mux(stream.encode())
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
     except (av.FFmpegError, OSError) as error:
         raise UserError(f"Cannot write {target} ({error}); choose another place.") from error
+
+
+def run_video(model: Pretrained, source: Path, target: Path) -> None:
+    """Enlarge a film and show how far it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(source.name)
+        upscale_video(model, source, target, lambda done, of: bar.update(task, completed=done, total=of))

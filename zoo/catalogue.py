@@ -1,0 +1,410 @@
+"""What the zoo holds: models, data modules, recipes and weights, and the arguments of any class.
+
+Sources are read with ``ast`` and never imported, so that ``zoo list`` and ``zoo show`` answer at once and a
+misspelt name is refused before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import difflib
+import functools
+import importlib.util
+import json
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zoo import recipes
+from zoo.errors import UserError
+
+ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a recipe names
+# a class statement at the left margin with its body: name, bases
+CLASS = re.compile(
+    r"^class (\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?:[^\n]*\n(?:[ \t][^\n]*\n|\n)*", re.MULTILINE
+)
+Entry = dict[str, Any]
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4) -> str:
+    """``did you mean X?`` if a known name is like ``name``, else ``otherwise``."""
+    near = difflib.get_close_matches(name, known, 1, cutoff)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+# ------------------------------------------------------------------------------------- classes as source text
+
+
+class Source:
+    """A module's source text; only the parts that are asked for are parsed."""
+
+    def __init__(self, module: str, path: Path) -> None:
+        self.module, self.path = module, path
+        self.text = path.read_text(encoding="utf-8") + "\n"
+        self.blocks = {match[1]: match for match in CLASS.finditer(self.text)}
+
+    @functools.cached_property
+    def head(self) -> ast.Module:
+        """What stands before the first class or function: docstring, imports, constants."""
+        return self.parse(
+            re.split(r"^(?:@|class |def |async )", self.text, maxsplit=1, flags=re.MULTILINE)[0]
+        )
+
+    def parse(self, part: str) -> ast.Module:
+        """The syntax tree of a part; of the whole module if a string made the part end too early."""
+        try:
+            return ast.parse(part)
+        except SyntaxError:
+            return ast.parse(self.text)
+
+    @functools.cached_property
+    def imported(self) -> dict[str, str]:
+        """The import path behind each name that the head imports."""
+        found: dict[str, str] = {}
+        package = self.module.split(".") if self.path.name == "__init__.py" else self.module.split(".")[:-1]
+        for node in self.head.body:
+            if isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else []
+                source = ".".join([*above, *([node.module] if node.module else [])])
+                found |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                found |= {alias.asname or alias.name: alias.name for alias in node.names}
+        return found
+
+    def find(self, name: str) -> Definition | None:
+        """The class that a name here (``GAN``, ``gan.GAN``) stands for, imports followed."""
+        if name in self.blocks:
+            return Definition(self, name)
+        head, _, rest = name.partition(".")
+        return find_class(f"{self.imported[head]}.{rest}".rstrip(".")) if head in self.imported else None
+
+
+class Definition(NamedTuple):
+    """A class statement in a module's source."""
+
+    source: Source
+    name: str
+
+    @property
+    def node(self) -> ast.ClassDef:
+        """Its syntax tree."""
+        body = self.source.parse(self.source.blocks[self.name][0]).body
+        return next(n for n in body if isinstance(n, ast.ClassDef) and n.name == self.name)
+
+    @property
+    def init(self) -> ast.FunctionDef | None:
+        """Its own constructor."""
+        made = (n for n in self.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+        return next(made, None)
+
+    @property
+    def bases(self) -> list[str]:
+        """Names of its base classes as they stand there, without keywords and type arguments."""
+        (node,) = ast.parse(f"class _({self.source.blocks[self.name][2] or ''}): ...").body
+        assert isinstance(node, ast.ClassDef)
+        return [ast.unparse(b.value if isinstance(b, ast.Subscript) else b) for b in node.bases]
+
+    @property
+    def is_decorated(self) -> bool:
+        """Whether a decorator may have given it a constructor."""
+        before = self.source.text[: self.source.blocks[self.name].start()].rstrip("\n").rpartition("\n")[2]
+        return before.startswith(("@", ")"))
+
+    def derives(self) -> bool:
+        """Whether it is a model or a data module, as far as the zoo's own sources say."""
+        for base in self.bases:
+            if base.rpartition(".")[2] in ROOTS:
+                return True
+            above = self.source.imported.get(base, "zoo.")
+            if above.startswith("zoo.") and (found := self.source.find(base)) and found.derives():
+                return True
+        return False
+
+
+@functools.cache
+def find_source(module: str) -> Source | None:
+    """The source of a module, found without importing it; None if it has none that can be found so."""
+    try:
+        spec = importlib.util.find_spec(module.partition(".")[0])
+        for depth, _ in enumerate(module.split(".")[1:], start=2):
+            if spec is None:
+                return None
+            package = sys.modules.get(spec.name)
+            inside = spec.submodule_search_locations if package is None else package.__path__
+            spec = PathFinder.find_spec(".".join(module.split(".")[:depth]), inside)
+    except (AttributeError, ImportError, KeyError, ValueError):  # a namespace, a built-in, an odd loader
+        return None
+    origin = None if spec is None else spec.origin
+    return Source(module, Path(origin)) if origin is not None and origin.endswith(".py") else None
+
+
+def find_class(class_path: str) -> Definition | None:
+    """The class of an import path, re-exports followed; None if its source cannot be found."""
+    module, _, name = class_path.rpartition(".")
+    source = find_source(module) if module else None
+    return source.find(name) if source else None
+
+
+def parameters(class_path: str) -> list[str] | None:
+    """Names of a class's arguments, with those that it hands on; None if its source does not say them all."""
+    found = find_class(class_path)
+    return None if found is None else _parameters(found)
+
+
+def _parameters(of: Definition) -> list[str] | None:
+    init, names = of.init, list[str]()
+    if init is None and of.is_decorated:
+        return None
+    if init is not None:
+        names = [argument.name for argument in arguments(init)]
+        if init.args.kwarg is None:
+            return names
+        annotation = init.args.kwarg.annotation
+        if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Unpack"):
+            return _joined(names, [_fields(of.source.find(ast.unparse(annotation.slice)))])
+        if not of.bases:  # takes any keyword, and the source does not say which are used
+            return None
+    bases = [of.source.find(base) for base in of.bases if base not in vars(builtins)]
+    return _joined(names, [base and _parameters(base) for base in bases])
+
+
+def _fields(of: Definition | None) -> list[str] | None:
+    """The keys of a TypedDict, those of its bases included."""
+    if of is None:
+        return None
+    lines = [line.target for line in of.node.body if isinstance(line, ast.AnnAssign)]
+    above = [_fields(of.source.find(base)) for base in of.bases if not base.endswith("TypedDict")]
+    return _joined([line.id for line in lines if isinstance(line, ast.Name)], above)
+
+
+def _joined(names: list[str], more: list[list[str] | None]) -> list[str] | None:
+    """All names in one list; None if a part of them is unknown."""
+    for part in more:
+        if part is None:
+            return None
+        names = names + part
+    return names
+
+
+def require_class(class_path: str) -> None:
+    """Refuse an import path that cannot name a class; what sources do not decide is accepted.
+
+    Raises:
+        UserError: There is no such module, or nothing of this name in it; suggests the nearest name.
+    """
+    module, _, name = class_path.rpartition(".")
+    top = module.partition(".")[0]
+    if not module:
+        raise UserError(f"{class_path} must be a full import path like zoo.models.gan.GAN.")
+    source = find_source(module)
+    if source is None:
+        if top == "zoo" or (top not in sys.modules and importlib.util.find_spec(top) is None):
+            hint = nearest(class_path, (*classes("models"), *classes("data")), "check the path.", 0.7)
+            raise UserError(f"{class_path} cannot be imported: there is no module {module}; {hint}")
+    elif not re.search(rf"\b({name}|__getattr__|globals)\b|import \*", source.text):
+        hint = nearest(name, source.blocks, "check the name.")
+        raise UserError(f"{class_path} does not exist: {module} has no class {name}; {hint}")
+
+
+def import_class(class_path: str) -> type:
+    """Import the class of an import path.
+
+    Raises:
+        UserError: There is no such module or class; suggests the nearest name.
+    """
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{class_path} cannot be imported ({error}).") from error
+    cls = vars(found).get(name)
+    if not isinstance(cls, type):
+        raise UserError(f"{module} has no class {name}; {nearest(name, vars(found), 'check the name.')}")
+    return cls
+
+
+# --------------------------------------------------------------------------------------- models, data modules
+
+
+class Argument(NamedTuple):
+    """An argument of a function; a default of ``""`` means that it is required."""
+
+    name: str
+    annotation: str
+    default: str
+
+
+def arguments(function: ast.FunctionDef) -> list[Argument]:
+    """Each argument of a function but ``self``, as its source says it."""
+    positional = function.args.posonlyargs + function.args.args
+    missing: list[ast.expr | None] = [None] * (len(positional) - len(function.args.defaults))
+    pairs = list(zip(positional, missing + list(function.args.defaults), strict=True))
+    pairs += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return [
+        Argument(
+            a.arg,
+            ast.unparse(a.annotation) if a.annotation else "",
+            ast.unparse(default) if default else "",
+        )
+        for a, default in pairs
+        if a.arg != "self"
+    ]
+
+
+def argument_texts(docstring: str) -> dict[str, str]:
+    """What the ``Args:`` section says of each argument, in one line each."""
+    texts: dict[str, str] = {}
+    current = ""
+    for line in docstring.partition("Args:\n")[2].splitlines():
+        depth = len(line) - len(line.lstrip())
+        if not line.strip() or depth == 0:
+            break
+        if depth == 4:
+            current, _, text = line.strip().partition(": ")
+            texts[current] = text
+        else:
+            texts[current] += " " + line.strip()
+    return texts
+
+
+@functools.cache
+def classes(folder: str) -> dict[str, Definition]:
+    """Import path and definition of each class of ``zoo/models`` or ``zoo/data`` that a recipe can name.
+
+    A public class stands in a module of the folder, or is re-exported by the ``__init__`` of a package there.
+    By the house's names, what ends in ``Module`` is there to be derived from.
+    """
+    found: dict[str, Definition] = {}
+    places = importlib.import_module(f"zoo.{folder}").__path__  # these two packages hold a docstring alone
+    for info in sorted(pkgutil.iter_modules(places), key=lambda info: info.name):
+        source = find_source(f"zoo.{folder}.{info.name}")
+        if source is None or info.name.startswith("_"):
+            continue
+        for name in (*source.blocks, *(source.imported if info.ispkg else ())):
+            if name[0] != "_" and not name.endswith("Module"):
+                definition = source.find(name)
+                if definition and definition not in found.values() and definition.derives():
+                    found[f"{source.module}.{name}"] = definition
+    return found
+
+
+def models() -> list[Entry]:
+    """Every class of ``zoo/models`` that a recipe can name, with the first line of its paper's file."""
+    return [_entry(path, found) for path, found in classes("models").items()]
+
+
+def data() -> list[Entry]:
+    """Every data module of ``zoo/data``; ``research_only`` is what its source says by default."""
+    return [
+        _entry(path, found) | {"research_only": research_only(found), "contract": contract(found)}
+        for path, found in classes("data").items()
+    ]
+
+
+def _entry(path: str, found: Definition) -> Entry:
+    _, _, module, name = path.split(".")
+    return {"name": name, "title": first_line(found.node) or first_line(found.source.head), "module": module}
+
+
+def research_only(of: Definition) -> bool | None:
+    """What the source says of ``research_only`` (attribute, constant, default); None if it depends."""
+    for child in ast.walk(of.node):
+        if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "research_only":
+            return ast.unparse(child.value) == "True"
+        if isinstance(child, ast.Dict):
+            for key, value in zip(child.keys, child.values, strict=True):
+                if key and ast.unparse(key) == "'research_only'" and isinstance(value, ast.Constant):
+                    return bool(value.value)
+        if isinstance(child, ast.FunctionDef):
+            for argument in arguments(child):
+                if argument.name == "research_only" and argument.default in ("True", "False"):
+                    return argument.default == "True"
+    return None
+
+
+def contract(of: Definition) -> str:
+    """The batch contract of a data module: its own or a base's class attribute."""
+    for line in of.node.body:
+        targets = [line.target] if isinstance(line, ast.AnnAssign) else getattr(line, "targets", [])
+        if any(ast.unparse(target) == "contract" for target in targets):
+            value = getattr(line, "value", None)
+            if isinstance(value, ast.Constant):
+                return str(value.value)
+    above = (of.source.find(base) for base in of.bases if base != "DataModule")
+    return next((said for base in above if base and (said := contract(base))), "")
+
+
+def describe(class_path: str) -> Entry:
+    """What the sources say of a class of ``zoo/models`` or ``zoo/data``: its docstrings and arguments."""
+    found = find_class(class_path)
+    assert found is not None
+    _, folder, module, name = class_path.split(".")
+    texts = argument_texts(ast.get_docstring(found.node) or "")
+    card = recipes.PACKAGE.parent / "docs" / "cards" / f"{module}.md"
+    return {
+        "name": name,
+        "class_path": class_path,
+        "doc": ast.get_docstring(found.source.head) or "",
+        "summary": (ast.get_docstring(found.node) or "").partition("\n\n")[0],
+        "arguments": [
+            {"name": a.name, "type": a.annotation, "default": a.default, "help": texts.get(a.name, "")}
+            for a in (arguments(found.init) if found.init else [])
+        ],
+        "card": str(card) if folder == "models" and card.is_file() else None,
+    }
+
+
+def first_line(node: ast.Module | ast.ClassDef) -> str:
+    """The first line of a docstring, or nothing."""
+    return (ast.get_docstring(node) or "").partition("\n")[0]
+
+
+# ------------------------------------------------------------------------------------------- recipes, weights
+
+
+def recipe_entries() -> list[Entry]:
+    """Every bundled recipe, with the first sentence of its head comment."""
+    return [
+        {
+            "name": recipe.name,
+            "title": " ".join(recipe.head.split()).partition(". ")[0].rstrip("."),
+            "path": str(recipe.path),
+            "research_only": _recipe_is_restricted(recipe.path),
+        }
+        for recipe in recipes.all_recipes()
+    ]
+
+
+def _recipe_is_restricted(path: Path) -> bool | None:
+    import yaml
+
+    try:
+        block = recipes.read(path)["data"]
+        stated = block.get("init_args", {}).get("research_only")
+        found = find_class(block["class_path"])
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a recipe that can be read; correct or remove it.") from error
+    if stated is not None:
+        return bool(stated)
+    return research_only(found) if found else None
+
+
+def checkpoints() -> list[Entry]:
+    """The entries of ``checkpoints/index.json``.
+
+    Raises:
+        UserError: The index is not what the zoo writes.
+    """
+    path = recipes.bundled("checkpoints") / "index.json"
+    if not path.is_file():
+        return []
+    try:
+        entries: list[Entry] = json.loads(path.read_text(encoding="utf-8"))["entries"]
+        return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not an index of checkpoints ({error!r}); restore it.") from error

@@ -1,0 +1,205 @@
+"""What a name on the command line means: a recipe, a class, a data set, weights, a run, a folder.
+
+Names are checked without torch; only what makes a module or reads weights imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zoo import catalogue, recipes
+from zoo.catalogue import Entry, nearest
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from zoo.data.base import DataModule
+
+FOLDERS = {  # the classes that read users' folders; the first that recognises a folder reads it
+    "pairs": "zoo.data.pairs.PairFolder",
+    "label maps": "zoo.data.label_maps.LabelMapFolder",
+    "super-resolution": "zoo.data.superres.SuperResolutionFolder",
+    "captions": "zoo.data.captions.CaptionFolder",
+    "frontal faces": "zoo.data.frontal.FrontalFolder",
+    "poses": "zoo.data.poses.PoseFolder",
+    "domains": "zoo.data.domains.DomainFolders",
+    "voxels": "zoo.data.voxels.VoxelFolder",
+    "clips": "zoo.data.clips.ClipFolder",
+    "images": "zoo.data.images.ImageFolder",
+}
+
+
+def find(name: str) -> Entry:
+    """What is known of a name that ``zoo list`` prints, as plain values; ``kind`` says what it is.
+
+    Raises:
+        UserError: Nothing has this name; suggests the nearest.
+    """
+    for entry in catalogue.checkpoints():
+        if entry["name"] == name:
+            return {"kind": "checkpoint", **entry}
+    named = catalogue.find_class(name) if name.startswith("zoo.") else None
+    for kind, folder in (("model", "models"), ("data", "data")):
+        for class_path, definition in catalogue.classes(folder).items():
+            _, _, module, class_name = class_path.split(".")
+            if name in (class_name, module) or named == definition:
+                return {"kind": kind, **catalogue.describe(class_path)}
+    try:
+        path = recipes.find(name)
+    except UserError:
+        entries = (*catalogue.models(), *catalogue.data(), *catalogue.checkpoints())
+        known = [recipe.name for recipe in recipes.all_recipes()] + [entry["name"] for entry in entries]
+        hint = nearest(name, known, "`zoo list` names all.")
+        raise UserError(f"Nothing in the zoo is called {name}; {hint}") from None
+    head, text = recipes.head_comment(path), path.read_text(encoding="utf-8")
+    return {"kind": "recipe", "name": name, "path": str(path), "head": head, "text": text}
+
+
+# ------------------------------------------------------------------------------------------------------- data
+
+
+class Data(NamedTuple):
+    """A data module that is yet to be made.
+
+    Args:
+        name: How it was asked for, for messages.
+        class_path: Import path of its class.
+        arguments: Its keywords.
+    """
+
+    name: str
+    class_path: str
+    arguments: dict[str, Any]
+
+    def make(self, **options: Any) -> DataModule:
+        """Make the data module; ``options`` win over its arguments.
+
+        Raises:
+            UserError: There is no such class, or it needs other arguments.
+        """
+        from zoo.data.base import DataModule
+
+        try:
+            cls = catalogue.import_class(self.class_path)
+        except UserError as error:
+            raise UserError(f"{self.name} names no data class: {error} `zoo list data` names all.") from error
+        if not issubclass(cls, DataModule):
+            raise UserError(f"{self.class_path} is not a data class; `zoo list data` names all.")
+        try:
+            return cls(**self.arguments | options)
+        except TypeError as error:
+            raise UserError(
+                f"{self.class_path} cannot be made as {self.name} asks ({error}); give a recipe that sets "
+                "what it needs."
+            ) from error
+
+
+def data(name: str, root: str | None = None) -> Data:
+    """The data that a recipe names, or a class given by import path or as ``zoo list data`` prints it.
+
+    Raises:
+        UserError: There is none of this name; suggests the nearest.
+    """
+    paths = {path.rpartition(".")[2]: path for path in catalogue.classes("data")}
+    path, arguments = paths.get(name, name), dict[str, Any]()
+    if path == name and not name.startswith("zoo."):
+        block = (recipes.read(_recipe(name, list(paths))) or {}).get("data") or {}
+        path, arguments = block.get("class_path", ""), dict(block.get("init_args") or {})
+    if not path or (path.startswith("zoo.") and catalogue.find_class(path) is None):
+        raise UserError(
+            f"{name} names no data class ({path or 'no data.class_path'}); `zoo list data` names all."
+        )
+    return Data(name, path, arguments | ({} if root is None else {"root": root}))
+
+
+def _recipe(name: str, others: list[str]) -> Path:
+    """The file of a recipe, if one of the other names would do as well."""
+    try:
+        return recipes.find(name)
+    except UserError:
+        known = [recipe.name for recipe in recipes.all_recipes()] + others
+        hint = nearest(name, known, "`zoo list` names all.")
+        raise UserError(f"There is no recipe {name}, nor anything else of this name; {hint}") from None
+
+
+def reader(root: Path, contract: str | None = None) -> Any:
+    """The class that reads a folder: of the contract that is asked for, or the first that recognises it."""
+    found: Any = None
+    for name, path in FOLDERS.items():
+        if contract in (None, name):
+            found = catalogue.import_class(path)
+            if contract or found.recognises(root):
+                break
+    return found  # the last one reads any folder of pictures
+
+
+def data_or_folder(name: str, root: str | None = None) -> Data:
+    """The data that a name means, or a folder with the arguments that its check proposes.
+
+    Raises:
+        UserError: The check found an error, or there is nothing of this name.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return data(name, root)
+    checked = reader(folder).check(folder)
+    if checked.errors:
+        raise UserError(f"{checked.errors[0].text} `zoo data check {folder}` names all that is wrong.")
+    return Data(name, checked.class_path, {"root": name, **checked.arguments})
+
+
+# ---------------------------------------------------------------------------------------------------- weights
+
+
+class Subject(NamedTuple):
+    """Something to score, not yet loaded.
+
+    Args:
+        name: How it was asked for.
+        folder: Of pictures, or that of a run; where numbers are recorded.
+        weights: What :func:`zoo.load` takes.
+        runs: Where to look for the newest checkpoint: a folder of runs, and a run's name or ``*``.
+        is_recipe: Whether it has to have a checkpoint.
+    """
+
+    name: str
+    folder: Path
+    weights: str | None = None
+    runs: tuple[Path, str] | None = None
+    is_recipe: bool = False
+
+
+def subject(name: str) -> Subject:
+    """What a name means: a folder of pictures, a run, weights, or a recipe's newest checkpoint.
+
+    Raises:
+        UserError: It means nothing; suggests the nearest name.
+    """
+    path = Path(name)
+    if path.is_dir() and not (path / "model.json").is_file():
+        whole = path.resolve()  # of "." too
+        return Subject(
+            name, path, runs=(whole.parent, whole.name) if (path / "checkpoints").is_dir() else None
+        )
+    if path.is_file() and path.suffix != ".yaml":
+        return Subject(name, path.resolve().parent.parent, weights=name)
+    named = [entry["name"] for entry in catalogue.checkpoints()]
+    if path.is_dir() or name in named:
+        return Subject(name, path, weights=name)
+    recipe = _recipe(name, named)
+    home = Path("runs") / recipe.parent.name / recipe.stem
+    if not any(home.glob("*/checkpoints/*.ckpt")):
+        raise UserError(f"There is no whole checkpoint under {home} yet; run zoo fit, or give a .ckpt.")
+    return Subject(name, home, runs=(home, "*"), is_recipe=True)
+
+
+def require_weights(name: str) -> None:
+    """Refuse a name that is no path and no name of the index.
+
+    Raises:
+        UserError: There are no such weights; suggests the nearest name.
+    """
+    known = [entry["name"] for entry in catalogue.checkpoints()]
+    if name not in known and not Path(name).expanduser().exists():
+        hint = nearest(name, known, "`zoo list checkpoints` names all, or give a path.")
+        raise UserError(f"There are no weights {name}; {hint}")
