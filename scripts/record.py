@@ -428,6 +428,7 @@ def main() -> int:
         return 0
     out, old = args.out.resolve(), json.loads(args.against.read_text()) if args.against else None
     torch.set_num_threads(1)
+    print(f"Recording {Path(import_module('zoo').__file__ or '').parent}", file=sys.stderr)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"ZOO_CACHE": f"{scratch}/cache", "WANDB_MODE": "disabled", "HF_HUB_OFFLINE": "1"}
