@@ -207,7 +207,7 @@ def require_class(class_path: str) -> None:
             hint = nearest(class_path, (*classes("models"), *classes("data")), "check the path.", 0.7)
             raise UserError(f"{class_path} cannot be imported: there is no module {module}; {hint}")
     elif not re.search(rf"\b({name}|__getattr__|globals)\b|import \*", source.text):
-        hint = nearest(name, source.blocks, "check the name.")
+        hint = nearest(name, (*source.blocks, *source.imported), "check the name.")
         raise UserError(f"{class_path} does not exist: {module} has no class {name}; {hint}")
 
 

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.catalogue import classes, nearest
 from zoo.errors import UserError
+from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder and print what was recognised."""
+    if not args.file.is_file():
+        raise UserError(f"There is no file {args.file}; check the path.")
+    known = [path.split(".")[2] for path in classes("models")]
+    if args.paper not in known:
+        hint = nearest(args.paper, known, f"there are {', '.join(known)}.")
+        raise UserError(f"There is no paper {args.paper}; {hint}")
+    refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
     done = convert(args.file, args.paper, args.out, licence=args.licence, force=args.force)
     given = ", ".join(f"{key}={value}" for key, value in done.config["hyper_parameters"].items())
     print(f"Wrote {args.out}: the {done.config['players'][0]} of {done.config['class']} ({given}).")

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from zoo.errors import UserError
-from zoo.use.paths import refuse_taken
+from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the folder and say what it holds."""
     if not args.checkpoint.exists():
         raise UserError(f"There is no checkpoint {args.checkpoint}.")
-    refuse_taken([args.out / file for file in ("model.safetensors", "model.json")], args.force)
+    refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
     from zoo.adversarial import PLAYERS
     from zoo.checkpoints import export
 

@@ -75,6 +75,7 @@ def check(arguments: list[str]) -> None:
         key = option.rstrip("+")
         if key.removesuffix(".class_path") in ("model", "data") and "." in value:
             classes[key.removesuffix(".class_path")] = value
+            _arguments(where, key.removesuffix(".class_path"), value)
         section, *rest = (part for part in key.split(".") if part != "init_args")
         if section == "trainer" and rest:
             _check(where, "trainer.", {rest[0]: 0}, parameters(TRAINER))

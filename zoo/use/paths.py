@@ -8,6 +8,7 @@ from pathlib import Path
 from zoo.errors import UserError
 
 VIDEO = ".mp4"  # what videos become
+WEIGHT_FILES = ("model.safetensors", "model.json")  # of exported weights
 
 
 def is_picture(path: Path) -> bool:
