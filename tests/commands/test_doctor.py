@@ -111,10 +111,10 @@ def test_a_folder_that_cannot_be_written_breaks(tmp_path: Path, monkeypatch: pyt
     [
         ({"WANDB_MODE": "offline", "WANDB_API_KEY": "k"}, True, "offline (WANDB_MODE)"),
         ({"WANDB_MODE": "disabled"}, True, "disabled"),
-        ({}, True, "offline: no key"),
-        ({"WANDB_API_KEY": "k"}, True, "online (api.wandb.ai)"),
+        ({}, True, "offline: there is no API key"),
+        ({"WANDB_API_KEY": "k"}, True, "online (https://api.wandb.ai)"),
         ({"WANDB_API_KEY": "k"}, False, "cannot be reached"),
-        ({"NETRC": "1"}, True, "online (own.example)"),
+        ({"NETRC": "1"}, True, "online (https://own.example)"),
     ],
 )
 def test_wandb_is_decided_as_a_run_decides(

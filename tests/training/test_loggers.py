@@ -14,7 +14,8 @@ import yaml
 from test_cli import RECIPE, zoo
 from wandb.proto import wandb_internal_pb2
 
-from zoo.training.loggers import SafeWandbLogger, _lacking, wandb_logger
+from zoo.training.loggers import SafeWandbLogger, wandb_logger
+from zoo.training.online import missing_for_online
 
 
 @pytest.fixture
@@ -82,12 +83,12 @@ def test_failures_never_end_a_training(capsys: pytest.CaptureFixture[str]) -> No
     logger = SafeWandbLogger.__new__(SafeWandbLogger)
     logger._try(Broken().log, {})
     logger._try(Broken().log, {})
-    assert capsys.readouterr().err.count("training goes on without it") == 1
+    assert capsys.readouterr().err.count("training continues without it") == 1
 
 
 def test_an_unreachable_host_is_known_before_the_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert _lacking("http://127.0.0.1:9") == "127.0.0.1 cannot be reached"
+    assert missing_for_online("http://127.0.0.1:9") == "127.0.0.1 cannot be reached"
 
 
 def test_off_makes_nothing(tmp_path: Path) -> None:

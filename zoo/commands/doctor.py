@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import netrc
 import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,6 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlparse
 
 Status = Literal["ok", "note", "broken"]
 MALWARE = {"lightning": ("2.6.2", "2.6.3"), "pytorch-lightning": ("2.6.2", "2.6.3")}
@@ -220,23 +217,14 @@ def writable(name: str, folder: Path) -> Finding:
 
 def wandb() -> list[Finding]:
     """Whether W&B would be online in a run; like ``zoo fit``, this needs a key and a reachable host."""
+    from zoo.training.online import missing_for_online
+
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
         return [Finding("wandb", "ok", f"{mode} (WANDB_MODE)")]
-    url = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-    host = url.hostname or ""
-    if not os.environ.get("WANDB_API_KEY"):
-        try:
-            known = netrc.netrc().authenticators(host)
-        except (OSError, netrc.NetrcParseError):
-            known = None
-        if known is None:
-            return [Finding("wandb", "ok", "offline: no key (`wandb login` stores one)")]
-    try:
-        socket.create_connection((host, url.port or 443), timeout=3).close()
-    except OSError:
-        return [Finding("wandb", "ok", f"offline: a key is set, but {host} cannot be reached")]
-    return [Finding("wandb", "ok", f"online ({host})")]
+    url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    missing = missing_for_online(url)
+    return [Finding("wandb", "ok", f"offline: {missing}" if missing else f"online ({url})")]
 
 
 def optional(required: list[str], find: Callable[[str], str | None]) -> list[Finding]:

@@ -1,26 +1,25 @@
-"""Where numbers go beside ``metrics.csv``: a folder for evaluations, and W&B that never ends a training."""
+"""Loggers besides ``metrics.csv``: a folder for evaluations, and W&B whose failures never stop a training."""
 
 from __future__ import annotations
 
 import json
-import netrc
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 import yaml
 from lightning.pytorch.loggers import Logger, WandbLogger
+
+from zoo.training.online import missing_for_online
 
 WandbChoice = Literal["auto", "online", "offline", "off"]
 PROJECT = "gan-application-zoo"
 
 
 class FolderLogger(Logger):
-    """Points an evaluation at a run's folder without touching the training's ``metrics.csv``."""
+    """Logs an evaluation into a run's folder and leaves the training's ``metrics.csv`` alone."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -28,7 +27,7 @@ class FolderLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Nothing: the folder says it all."""
+        """Empty: the folder identifies the run."""
         return ""
 
     @property
@@ -49,11 +48,11 @@ class FolderLogger(Logger):
                 file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the run's ``config.yaml`` has them."""
+        """Do nothing: the run's ``config.yaml`` has them."""
 
 
 class SafeWandbLogger(WandbLogger):
-    """A WandbLogger whose failures are told once and then passed over."""
+    """A WandbLogger that reports its first failure and then stays silent."""
 
     _failed = False
 
@@ -64,16 +63,14 @@ class SafeWandbLogger(WandbLogger):
             act(*args, **kwargs)
         except Exception as error:
             self._failed = True
-            print(
-                f"W&B failed ({type(error).__name__}: {error}); training goes on without it.", file=sys.stderr
-            )
+            _warn("failed", error)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Log numbers at a step, which counts batches."""
+        """Log metrics at a step."""
         self._try(super().log_metrics, metrics, step)
 
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Log pictures."""
+        """Log images."""
         self._try(super().log_image, key, images, step, **kwargs)
 
     def log_hyperparams(self, params: Any) -> None:
@@ -81,19 +78,19 @@ class SafeWandbLogger(WandbLogger):
         self._try(super().log_hyperparams, params)
 
     def finalize(self, status: str) -> None:
-        """Close the run, so that another in this process begins its own."""
+        """Finish the run, so that the next one in this process starts its own."""
         self._try(super().finalize, status)
         self._try(self.experiment.finish, exit_code=0 if status == "success" else 1)
 
 
 def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) -> SafeWandbLogger | None:
-    """A logger into the run's folder, online or offline as decided before the run; None where W&B is off.
+    """A logger into the run's folder, online or offline as decided before the run; None if W&B is off.
 
     Args:
-        choice: ``auto`` is online with a key and a reachable host, else offline, and says which in one line.
-        folder: The run folder.
-        recipe: ``paper/data``, the group that runs are compared within.
-        config: The whole resolved recipe as YAML.
+        choice: ``auto`` is online with a key and a reachable host, else offline; it prints which.
+        folder: Run folder.
+        recipe: ``paper/data``, the group of runs to compare.
+        config: Resolved recipe as YAML.
     """
     if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or process_rank() != 0:
         return None
@@ -105,9 +102,9 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
         online = choice == "online" or (
             choice == "auto" and os.environ.get("WANDB_MODE", "online") == "online"
         )
-        if online and (lacking := _lacking(wandb.Settings().base_url)):
+        if online and (missing := missing_for_online(wandb.Settings().base_url)):
             print(
-                f"W&B: offline, {lacking}; `wandb sync {folder}/wandb/offline-run-*` uploads later.",
+                f"W&B: offline, {missing}; `wandb sync {folder}/wandb/offline-run-*` uploads later.",
                 file=sys.stderr,
             )
             online = False
@@ -127,31 +124,14 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             run.define_metric(pattern, step_metric="trainer/global_step", summary="last")
         return SafeWandbLogger(experiment=run)
     except Exception as error:
-        print(
-            f"W&B could not start ({type(error).__name__}: {error}); training goes on without it.",
-            file=sys.stderr,
-        )
+        _warn("could not start", error)
         return None
 
 
+def _warn(what: str, error: Exception) -> None:
+    print(f"W&B {what} ({type(error).__name__}: {error}); training continues without it.", file=sys.stderr)
+
+
 def process_rank() -> int:
-    """This process's number among those of a run, as launchers give it."""
+    """The rank of this process, as launchers set it."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
-
-
-def _lacking(base_url: str) -> str | None:
-    """What stands in the way of an online run, in words."""
-    url = urlparse(base_url)
-    host = url.hostname or base_url
-    if not os.environ.get("WANDB_API_KEY"):
-        try:
-            known = netrc.netrc().authenticators(host)
-        except (OSError, netrc.NetrcParseError):
-            known = None
-        if known is None:
-            return "there is no API key (`wandb login` makes one known)"
-    try:
-        socket.create_connection((host, url.port or 443), timeout=3).close()
-    except OSError:
-        return f"{host} cannot be reached"
-    return None

@@ -16,10 +16,12 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger
+from torch import nn
 
-from zoo.adversarial import AdversarialModule
+from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions
 from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint
@@ -37,11 +39,9 @@ class ShortErrorParser(LightningArgumentParser):
 
 
 def _condense(message: str) -> str:
-    """Jsonargparse's account of a value that fits no type, in one sentence."""
+    """What jsonargparse says of a value of the wrong type, in one sentence."""
     keys = re.findall(r'Parser key "([^"]+)"', message)
-    if inner := re.search(
-        r"^\s*- (\S+ must be .+)$", message, re.M
-    ):  # a nested parser has condensed its part
+    if inner := re.search(r"^\s*- (\S+ must be .+)$", message, re.M):  # from a nested parser
         return f"{keys[0]}.{inner[1]}"
     expected = [
         re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", e)
@@ -89,13 +89,13 @@ class RecipeCLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             default=None,
-            help="A checkpoint, a run folder, or `last`: the newest whole checkpoint of this recipe.",
+            help="A checkpoint, a run folder, or `last`: the newest valid checkpoint of this recipe.",
         )
         parser.add_argument(
             "--resume",
             type=Literal["auto"] | None,
             default=None,
-            help="`auto`: go on from this recipe's newest whole checkpoint, or begin where there is none.",
+            help="`auto`: continue from this recipe's newest valid checkpoint, or start if there is none.",
         )
         parser.add_argument(
             "--wandb",
@@ -113,13 +113,13 @@ class RecipeCLI(LightningCLI):
         config["use_distributed_sampler"] = False  # our samplers are exact and unpadded
         _choose_strategy(config)
         given = config["callbacks"]
-        if config.get("enable_progress_bar") is not False and not any(
-            isinstance(c, ProgressBar) for c in given
-        ):
+
+        def lacks(kind: type[Callback], switch: str) -> bool:
+            return config.get(switch) is not False and not any(isinstance(c, kind) for c in given)
+
+        if lacks(ProgressBar, "enable_progress_bar"):
             given.append(RunProgress())
-        if config.get("enable_checkpointing") is not False and not any(
-            isinstance(c, ModelCheckpoint) for c in given
-        ):
+        if lacks(ModelCheckpoint, "enable_checkpointing"):
             given.append(ModelCheckpoint(filename="{step}", every_n_train_steps=1000))
         if self.verb == "predict":
             given.append(PictureWriter())
@@ -138,7 +138,7 @@ class RecipeCLI(LightningCLI):
         return [csv, online] if online else [csv]
 
     def _folder(self, root: Path) -> Path:
-        """A new run folder; that of the checkpoint where an evaluation follows a run."""
+        """The run folder: a new one, or that of the checkpoint that is evaluated."""
         if self.verb != "fit" and self.checkpoint:
             run = self.checkpoint.parent.parent
             if (run / "config.yaml").is_file():
@@ -156,28 +156,21 @@ class RecipeCLI(LightningCLI):
             return newest_checkpoint(root / self.recipe)
         if given is None:
             return None
-        if given == "last":
-            found = newest_checkpoint(root / self.recipe)
-            if found is None:
-                raise UserError(
-                    f"There is no whole checkpoint under {root / self.recipe} yet; run zoo fit first."
-                )
-            return found
-        if Path(given).is_dir():
-            found = newest_checkpoint(Path(given).parent, Path(given).name)
-            if found is None:
-                raise UserError(f"There is no whole checkpoint in {given}.")
-            return found
-        return Path(given)
+        folder = root / self.recipe / "*" if given == "last" else Path(given)
+        if given != "last" and not folder.is_dir():
+            return folder
+        found = newest_checkpoint(folder.parent, folder.name)
+        if found is None:
+            raise UserError(f"There is no valid checkpoint under {folder}; run zoo fit first.")
+        return found
 
     def config_text(self) -> str:
-        """The whole resolved recipe as YAML, options that classes only hand on included."""
+        """The whole resolved recipe as YAML, with the options that classes pass on to their bases."""
         config = self.config.clone()
         data, model = self.datamodule, self.model
         if isinstance(data, DataModule):
-            fill_options(
-                config["data"], data, {name: getattr(data, name) for name in LoaderOptions.__annotations__}
-            )
+            values = {name: getattr(data, name) for name in LoaderOptions.__annotations__}
+            fill_options(config["data"], data, values)
         if isinstance(model, AdversarialModule):
             options = {
                 "clip_grad_norm": model.clip_grad_norm,
@@ -191,7 +184,7 @@ class RecipeCLI(LightningCLI):
 
 
 def fill_options(block: Any, made: object, options: dict[str, Any]) -> None:
-    """Write into a class's block the options that it takes as ``**options`` and that nobody gave."""
+    """Add the options that a class takes as ``**options`` and that are not set to its block of a recipe."""
     parameters = inspect.signature(type(made).__init__).parameters.values()
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         for name, value in options.items():
@@ -234,21 +227,20 @@ def execute(cli: RecipeCLI) -> int:
 
 
 def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
-    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named."""
-    for path in sorted(
-        recipe_folder.glob(f"{run}/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime, reverse=True
-    ):
+    """The newest valid checkpoint below ``recipe_folder/<run>/checkpoints``; broken ones are reported."""
+    found = recipe_folder.glob(f"{run}/checkpoints/*.ckpt")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             read_checkpoint(path)
         except UserError as error:
-            _say(f"Passing over a checkpoint: {error}")
-            continue
-        return path
+            _say(f"Skipping a checkpoint: {error}")
+        else:
+            return path
     return None
 
 
 def _new_id() -> str:
-    """A name that sorts by time and that no other run has, begun in the same second or not."""
+    """A unique name that sorts by time."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
 
 
@@ -256,7 +248,7 @@ def _new_id() -> str:
 
 
 def _choose_strategy(config: dict[str, Any]) -> None:
-    """Two players need ``find_unused_parameters``; sharded strategies cut them apart and are refused."""
+    """Set ``find_unused_parameters``, which two players need; refuse sharded strategies."""
     strategy = config.get("strategy") or "auto"
     name = strategy if isinstance(strategy, str) else type(strategy).__name__
     if any(word in name.lower() for word in ("fsdp", "deepspeed")):
@@ -267,9 +259,9 @@ def _choose_strategy(config: dict[str, Any]) -> None:
 
 
 def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
-    """Refuse a checkpoint of another class; say where the recipe, which wins, differs from it."""
+    """Refuse a checkpoint of another class; report hyper-parameters that the recipe overrides."""
     content = read_checkpoint(checkpoint)
-    mine = f"{type(model).__module__}.{type(model).__qualname__}"
+    mine = public_path(type(model))
     its = content.get("zoo", {}).get("class", mine)
     if its != mine:
         raise UserError(f"{checkpoint} was trained as {its}, but the recipe asks for {mine}.")
@@ -280,11 +272,11 @@ def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
 
 
 def _announce(cli: RecipeCLI) -> None:
-    for name in ("generator", "discriminator"):
-        player = getattr(cli.model, name, None)
-        if player is not None:
-            count = sum(p.numel() for p in player.parameters())
-            _say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
+    networks = dict(cli.model.named_children())
+    players: dict[str, nn.Module] = {name: networks[name] for name in PLAYERS if name in networks}
+    for name, network in (players or {"in all": cli.model}).items():
+        count = sum(p.numel() for p in network.parameters())
+        _say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
     if cli.checkpoint:
         _say(f"From {cli.checkpoint}")
     _say(f"Run folder {cli.folder}")
@@ -296,7 +288,7 @@ def _say(text: str) -> None:
 
 
 def _quieten() -> None:
-    """Silence advice of Lightning that is wrong here, and its adverts."""
+    """Silence Lightning's adverts and advice that does not apply here."""
     import logging
 
     noise = ("💡", "`weights_only` was not set", "TPU available", "GPU available")
