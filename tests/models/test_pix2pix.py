@@ -470,7 +470,7 @@ def test_bad_input_is_one_sentence() -> None:
         model.generate({"input": x["input"], "target": x["target"][:, :1]})
     with pytest.raises(UserError, match=r"20x20.*multiples of 8"):
         model.generate({"input": torch.zeros(1, 3, 20, 20)})
-    with pytest.raises(UserError, match=r"16x16.*wants 24"):
+    with pytest.raises(UserError, match=r"16x16.*needs 24"):
         Pix2Pix(**TINY | {"receptive_field": 70}).generate(x)
     with pytest.raises(UserError, match="nothing is left to learn"):
         Pix2Pix(**TINY, adversarial=False, lambda_l1=0.0)

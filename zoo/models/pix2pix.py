@@ -2,16 +2,16 @@
 
 Isola, Zhu, Zhou and Efros, CVPR 2017, https://arxiv.org/abs/1611.07004.
 
-The generator G translates an input picture x into a target y; the discriminator D judges pairs by patches::
+The generator G translates an input image x into a target y; the discriminator D judges pairs by patches::
 
     L_cGAN(G, D) = E log D(x, y) + E log(1 - D(x, G(x)))        (1)
     L_L1(G)      = E |y - G(x)|                                 (3)
     G*           = arg min_G max_D L_cGAN(G, D) + lambda L_L1   (4)
 
-In practice D minimises half of its objective, which slows it down beside G, and G maximises log D(x, G(x))
-(section 3.3). There is no noise vector: dropout is the only source of chance, in training and in use alike.
-Pictures are (B, C, H, W) in [-1, 1]; D gives one logit a patch, (B, 1, 30, 30) for 256 pixels and 70 a patch.
-The order of a turn is that of the authors' PyTorch code: D moves, then G, judged by the D that just moved.
+In practice D minimises half of its objective, which slows it down relative to G, and G maximises log D(x,
+G(x)) (section 3.3). There is no noise vector: dropout is the only source of randomness, in training and in
+use alike. Images are (B, C, H, W) in [-1, 1]; D returns one logit per patch, (B, 1, 30, 30) for images of 256
+pixels and patches of 70. As in the authors' PyTorch code, a step updates D, then G against the updated D.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
@@ -35,20 +36,20 @@ STRIDED: dict[int, int] = {16: 1, 34: 2, 70: 3, 286: 5}  # receptive field -> la
 
 
 class UNet(nn.Module):
-    """Encoder-decoder whose mirrored layers are joined by skip connections (appendix 6.1.1).
+    """Encoder-decoder with skip connections between mirrored layers (appendix 6.1.1).
 
     With 8 levels and width 64 the encoder is C64-C128-C256-C512-C512-C512-C512-C512, the last at 1 x 1 for
     256 pixels, and the decoder CD512-CD512-CD512-C512-C256-C128-C64-output.
 
     Args:
-        in_channels: Channels of the input picture.
-        out_channels: Channels of the output picture.
-        levels: Halvings down to the bottleneck; sides must be multiples of ``2**levels``.
+        in_channels: Channels of the input image.
+        out_channels: Channels of the output image.
+        levels: Downsamplings to the bottleneck; H and W must be multiples of ``2**levels``.
         width: Channels of the outermost layer.
         norm: Normalisation of all layers but the first, the bottleneck and the last.
-        dropout: Probability that an activation is dropped.
-        dropout_at: Blocks of the decoder that drop, counted from 1 at the bottleneck.
-        skips: Without them it is the paper's encoder-decoder.
+        dropout: Dropout probability.
+        dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck.
+        skips: Whether there are skip connections; without them it is the paper's encoder-decoder.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class UNet(nn.Module):
         super().__init__()
         self.skips = skips
         widths = [width * min(2**level, 8) for level in range(levels)]
-        bias = norm == "instance"  # batch norm's own shift makes a bias before it idle
+        bias = norm == "instance"  # a bias before batch norm has no effect: the norm has its own shift
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, channels in enumerate(widths):
             before = widths[level - 1] if level else in_channels
             layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True)] if level else []
             layers.append(nn.Conv2d(before, channels, 4, stride=2, padding=1, bias=bias))
-            if 0 < level < levels - 1:  # one value a channel at the bottleneck: a norm would erase it
+            if 0 < level < levels - 1:  # not at the bottleneck: a norm would erase its one value per channel
                 layers.append(normalisation(norm, channels))
             self.down.append(nn.Sequential(*layers))
         for block, level in enumerate(reversed(range(levels)), start=1):
@@ -87,13 +88,13 @@ class UNet(nn.Module):
             self.up.append(nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Translate ``x``."""
+        """Translate ``x`` (B, in_channels, H, W) to (B, out_channels, H, W)."""
         encoded = []
         for down in self.down:
             x = down(x)
             encoded.append(x)
         encoded.pop()
-        # Each leaky ReLU has changed the level above in place. That saves a copy and leaves no trace: the
+        # Each leaky ReLU has changed the level above in place. This saves a copy and changes nothing: the
         # decoder begins with a ReLU, and ReLU of leaky ReLU is ReLU.
         for up in self.up:
             x = up(x)
@@ -103,12 +104,12 @@ class UNet(nn.Module):
 
 
 class PatchGAN(nn.Module):
-    """Discriminator that judges each patch of a picture on its own (section 3.2.2, appendix 6.1.2).
+    """Discriminator that judges each patch of an image on its own (section 3.2.2, appendix 6.1.2).
 
-    A field of 70 is C64-C128-C256-C512; a field of 1 is C64-C128 of 1 x 1 convolutions.
+    A receptive field of 70 is C64-C128-C256-C512; one of 1 is C64-C128 of 1 x 1 convolutions.
 
     Args:
-        in_channels: Channels of what it sees: input and output together.
+        in_channels: Channels of its input: the generator's input and output concatenated.
         width: Channels of the first layer.
         receptive_field: Side of a patch in pixels.
         norm: Normalisation of all layers but the first and the last.
@@ -143,7 +144,7 @@ class PatchGAN(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, stride=1, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """One logit a patch, (B, 1, h, w)."""
+        """One logit per patch, (B, 1, h, w)."""
         logits: Tensor = self.layers(x)
         return logits
 
@@ -154,7 +155,7 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02) (section 3.3), scales of norms from N(1, 0.02); biases are 0."""
+    """Draw weights from N(0, 0.02) (section 3.3), scales of norms from N(1, 0.02); set biases to 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
@@ -167,7 +168,7 @@ def initialise(module: nn.Module) -> None:
 
 @contextmanager
 def as_in_training(network: nn.Module) -> Iterator[None]:
-    """Within, dropout drops and batch norm uses the batch's own statistics; running ones are left alone."""
+    """Temporarily enable dropout and batch statistics; the running statistics are not updated."""
     was_training = network.training
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
@@ -186,28 +187,29 @@ class Pix2Pix(AdversarialModule):
 
     Args:
         generator: ``unet``, the paper's; ``encoder_decoder``, the same without skip connections (section
-            4.3); ``resnet``, an option of the authors' PyTorch code.
-        levels: Depth of the U-Net or encoder-decoder: 8 for 256 pixels, 7 for 128, 6 for 64.
-        blocks: Residual blocks of ``resnet``: 9 for 256 pixels, 6 for less.
+            4.3); ``resnet``, an option of the authors' PyTorch code (:mod:`zoo.references.pix2pix`).
+        levels: Downsamplings of the U-Net or encoder-decoder: 8 for 256 pixels, 7 for 128, 6 for 64.
+        blocks: Residual blocks of ``resnet``: 9 for 256 pixels, 6 for smaller images.
         width: Channels of the generator's outermost layer.
         receptive_field: Side in pixels of the patches that the discriminator judges (section 4.4).
         discriminator_width: Channels of the discriminator's first layer.
         in_channels: Channels of ``input``.
         out_channels: Channels of ``target``.
         norm: ``batch``, the paper's, or ``instance``.
-        dropout: Probability of dropout in the decoder's blocks ``dropout_at``, or in each residual block.
+        dropout: Dropout probability in the decoder's blocks ``dropout_at``, or in each residual block.
         dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck (the authors' PyTorch
             code has it in 2, 3, 4).
         loss: ``vanilla`` is equation 1 on logits; ``lsgan`` is least squares, an option of the PyTorch code.
-        adversarial: Without it only L1 is left and the discriminator never moves (section 4.1, row "L1").
+        adversarial: Whether there is an adversarial loss; without it only L1 is left and the discriminator is
+            never updated (section 4.1, row "L1").
         conditional: Whether the discriminator sees the input too; without it the rows "GAN" and "L1+GAN".
         lambda_l1: Weight of the L1 term (section 4.1); 0 gives the rows "GAN" and "cGAN".
-        learning_rate: Of Adam, for both players.
-        betas: Of Adam.
+        learning_rate: Adam's learning rate, for both players.
+        betas: Adam's betas.
         epochs_constant: Epochs at the full learning rate before it decays; without ``epochs_decay`` all are.
         epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate (PyTorch code: 100).
-        inference: ``paper``: dropout and the statistics of the picture at hand, a batch of one (section 3.3);
-            ``running``: no dropout, statistics gathered in training.
+        inference: ``paper``: dropout, and batch norm with the statistics of each image, a batch of one
+            (section 3.3); ``running``: no dropout, and the running statistics of training.
     """
 
     takes: ClassVar[Literal["noise", "picture"]] = "picture"
@@ -248,10 +250,9 @@ class Pix2Pix(AdversarialModule):
         self.loss, self.adversarial, self.conditional = loss, adversarial, conditional
         self.lambda_l1, self.learning_rate, self.betas = lambda_l1, learning_rate, betas
         self.epochs_constant, self.epochs_decay, self.inference = epochs_constant, epochs_decay, inference
-        self.multiple = 4 if generator == "resnet" else 2**levels  # sides of pictures are multiples of this
-        self.smallest = (
-            3 * 2 ** STRIDED[receptive_field] if receptive_field > 1 else 1
-        )  # side that gives one patch
+        self.multiple = 4 if generator == "resnet" else 2**levels  # H and W are multiples of this
+        # side of the image that has one patch
+        self.smallest = 3 * 2 ** STRIDED[receptive_field] if receptive_field > 1 else 1
         if generator == "resnet":
             from zoo.references.pix2pix import ResidualGenerator
 
@@ -266,10 +267,10 @@ class Pix2Pix(AdversarialModule):
     def generate(self, batch: Batch) -> Tensor:
         """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
 
-        In use as the paper has it, each picture is a test batch of its own: none depends on its neighbours.
+        With ``inference: paper`` each image in use is a batch of its own, so that none depends on another.
 
         Raises:
-            UserError: Channels or sides of the batch do not fit the networks.
+            UserError: Channels or size of the batch do not fit the networks.
         """
         self._check(batch)
         if self.training or self.inference == "running":
@@ -279,14 +280,14 @@ class Pix2Pix(AdversarialModule):
             return torch.cat([self.generator(x) for x in batch["input"].split(1)])
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Half of the objective (section 3.3); fakes and reals are normalised each on their own."""
+        """Half of the objective (section 3.3), on separate batches of fakes and reals for batch norm."""
         return {
             "fake": 0.5 * self.distance(self.judge(batch, fake), 0.0),
             "real": 0.5 * self.distance(self.judge(batch, batch["target"]), 1.0),
         }
 
     def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """What the discriminator says of the fake after its own move, and the L1 distance (equation 4)."""
+        """The adversarial loss against the updated discriminator, and the L1 distance (equation 4)."""
         terms = {}
         if self.adversarial:
             terms["adversarial"] = self.distance(self.judge(batch, fake), 1.0)
@@ -294,72 +295,62 @@ class Pix2Pix(AdversarialModule):
             terms["l1"] = self.lambda_l1 * F.l1_loss(fake, batch["target"])
         return terms
 
-    def judge(self, batch: Batch, picture: Tensor) -> Tensor:
-        """The discriminator's logits for ``picture`` as a translation of the batch's input."""
-        seen = torch.cat([batch["input"], picture], dim=1) if self.conditional else picture
+    def judge(self, batch: Batch, image: Tensor) -> Tensor:
+        """The discriminator's logits (B, 1, h, w) for ``image`` as a translation of the batch's input."""
+        seen = torch.cat([batch["input"], image], dim=1) if self.conditional else image
         logits: Tensor = self.discriminator(seen)
         return logits
 
     def distance(self, logits: Tensor, target: float) -> Tensor:
-        """The adversarial loss of ``logits`` whose right answer is ``target``, 1 for real and 0 for fake."""
+        """The adversarial loss of ``logits`` against ``target``, 1 for real and 0 for fake."""
         return bce(logits, target) if self.loss == "vanilla" else least_squares(logits, target)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """The discriminator moves, then the generator; with L1 alone only the generator does."""
+        """Update the discriminator, then the generator; with L1 alone only the generator."""
         if self.adversarial:
             return super().training_step(batch, batch_idx)
         return self.generator_step(self.micro_batches(batch))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for both players (section 3.3)."""
-        fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(player.parameters(), self.learning_rate, self.betas, fused=fused)
-            for player in (self.generator, self.discriminator)
-        ]
+        optimizers = self.adam(self.learning_rate, self.betas)
         if not self.epochs_decay:
             return optimizers
         first, epochs = self.epochs_constant, self.epochs_decay
-        return optimizers, [
-            torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda epoch: 1.0 - min(max(0, epoch + 1 - first) / (epochs + 1), 1.0)
-            )
-            for optimizer in optimizers
-        ]
+
+        def rate(epoch: int) -> float:
+            return 1.0 - min(max(0, epoch + 1 - first) / (epochs + 1), 1.0)
+
+        return optimizers, [LambdaLR(optimizer, rate) for optimizer in optimizers]
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Columns of a sample grid."""
         return {"input": batch["input"], "fake": self.generate(batch), "target": batch["target"]}
 
     def sample(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Translate pictures of any size, one by one, so that none depends on its neighbours.
+        """Translate images of any size, one by one, so that none depends on another.
 
         Args:
             images: (B, in_channels, H, W) in [-1, 1].
-            seed: Of dropout, where the inference mode has it; the same for each picture.
+            seed: Seed of dropout, if ``inference`` has it; the same for each image.
 
         Returns:
             (B, out_channels, H, W) in [-1, 1].
 
         Raises:
-            UserError: The pictures have another number of channels.
+            UserError: The images have another number of channels.
         """
         height, width = images.shape[-2:]
         more = (-height % self.multiple, -width % self.multiple)
         top, left = more[0] // 2, more[1] // 2
         pad = (left, more[1] - left, top, more[0] - top)
-        mirrored = pad[1] < width and pad[3] < height  # too small a picture cannot be mirrored that far
-        was_training, weight = self.training, next(self.generator.parameters())
-        self.eval()
-        outputs = []
-        try:
-            with torch.no_grad(), torch.random.fork_rng():
-                for image in images:
-                    torch.manual_seed(seed)
-                    x = F.pad(image[None].to(weight), pad, "reflect" if mirrored else "replicate")
-                    outputs.append(self.generate({"input": x})[..., top : top + height, left : left + width])
-        finally:
-            self.train(was_training)
+        # a reflection is no wider than the image
+        mode = "reflect" if pad[1] < width and pad[3] < height else "replicate"
+        weight, outputs = next(self.generator.parameters()), []
+        for image in images:
+            with self.in_use(seed):
+                fake = self.generate({"input": F.pad(image[None].to(weight), pad, mode)})
+                outputs.append(fake[..., top : top + height, left : left + width])
         return torch.cat(outputs)
 
     def _check(self, batch: Batch) -> None:
@@ -372,11 +363,11 @@ class Pix2Pix(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit: the generator wants multiples of {self.multiple}; "
-                "set data.size to such a side, or model.levels to fewer."
+                f"Images of {height}x{width} do not fit: the generator needs multiples of {self.multiple}; "
+                "set data.size to one, or model.levels to fewer."
             )
         if self.training and self.adversarial and min(height, width) < self.smallest:
             raise UserError(
-                f"Pictures of {height}x{width} are too small: this discriminator wants {self.smallest}; "
+                f"Images of {height}x{width} are too small: this discriminator needs {self.smallest}; "
                 "set model.receptive_field to a smaller one, or data.size to a larger one."
             )
