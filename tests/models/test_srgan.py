@@ -328,7 +328,7 @@ def test_batch_norm_is_frozen_in_use() -> None:
     ("options", "said"),
     [
         ({"adversarial": False, "content": "none"}, "nothing is left to learn"),
-        ({"decay": "cosine", "decay_at": (1, 2)}, "ends at one turn"),
+        ({"decay": "cosine", "decay_at": (1, 2)}, "ends at one step"),
         ({"variant": "basicsr", "size": 96}, "power of two"),
     ],
 )
@@ -339,7 +339,7 @@ def test_impossible_options(options: dict[str, Any], said: str) -> None:
 
 def test_impossible_batches() -> None:
     model = SRGAN(**TINY)
-    with pytest.raises(UserError, match="discriminator judges pictures of 32x32, not 64x64"):
+    with pytest.raises(UserError, match="discriminator judges images of 32x32, not 64x64"):
         train(model, [pairs(64)])
     with pytest.raises(UserError, match=r"target is 32x32 where the output is 64x64; set data.scale"):
         model.generator_loss(pairs(), torch.zeros(4, 3, 64, 64))

@@ -2,7 +2,7 @@
 
 Ledig et al., CVPR 2017, https://arxiv.org/abs/1609.04802.
 
-The generator G enlarges a picture LR, by 4 in the paper; the discriminator D tells it from photographs::
+The generator G enlarges an image LR, by 4 in the paper; the discriminator D tells it from photographs HR::
 
     min_G max_D  E log D(HR) + E log(1 - D(G(LR)))                      (2)
     l_SR      = l_X + 1e-3 l_Gen                                        (3)
@@ -12,9 +12,9 @@ The generator G enlarges a picture LR, by 4 in the paper; the discriminator D te
 
 phi_ij are VGG19's activations after the j-th convolution before the i-th pooling, times 1/12.75 (section
 3.2). The first stage, SRResNet, is the same generator under l_MSE alone (``adversarial: false``, ``content:
-mse``); SRGAN starts from its weights. Pictures are (B, C, H, W) in [-1, 1] at the module's edge; inside, G
-sees LR in [0, 1] and gives HR in [-1, 1] (section 3.2). D gives one logit a picture of one size, 96 pixels.
-The paper does not say who moves first; as in the GAN paper, which it follows, it is D.
+mse``); SRGAN starts from its weights. Images are (B, C, H, W) in [-1, 1] at the module's edge; inside, G
+takes LR in [0, 1] and returns HR in [-1, 1] (section 3.2). D returns one logit per image, of one size, 96
+pixels. The paper does not say who is updated first; as in the GAN paper, which it follows, it is D.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
 from zoo.features.maps import FeatureMaps
@@ -35,11 +37,8 @@ from zoo.losses import bce
 Variant = Literal["paper", "basicsr"]
 Scale = Literal[2, 3, 4, 8]
 PAPER_MAPS = {"vgg22": "vgg19-relu2_2", "vgg54": "vgg19-relu5_4"}  # section 3.2: phi_2,2 and phi_5,4
-TILE = 192  # pixels of the input that are enlarged at once; 1.3 GB with the paper's width at x4
-INSTEAD = (
-    "--model.content hed-conv4_3 takes a trained network that comes in a package, --model.content mse needs "
-    "none"
-)
+TILE = 192  # side of the input's tiles, in pixels; one takes 1.3 GB with the paper's width at x4
+INSTEAD = "--model.content hed-conv4_3 takes a trained network from a package, --model.content mse needs none"
 
 
 def steps_of(scale: Scale) -> list[int]:
@@ -48,7 +47,7 @@ def steps_of(scale: Scale) -> list[int]:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch norm and a parametric ReLU between, to which the input is added."""
+    """Two 3 x 3 convolutions with batch norm, a parametric ReLU between them, and a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -61,7 +60,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the block computes; shape is kept."""
+        """Add the block's output to ``x``; the shape is kept."""
         y: Tensor = x + self.body(x)
         return y
 
@@ -70,10 +69,10 @@ class SRResNet(nn.Module):
     """The paper's generator (figure 4): residual blocks at the low resolution, then sub-pixel layers.
 
     Args:
-        channels: Of both pictures.
+        channels: Channels of input and output.
         width: Channels of all layers.
         blocks: Residual blocks.
-        scale: How many times larger the output is.
+        scale: Factor by which the output is larger.
     """
 
     def __init__(self, channels: int, width: int, blocks: int, scale: Scale) -> None:
@@ -90,19 +89,19 @@ class SRResNet(nn.Module):
         self.out = nn.Conv2d(width, channels, 9, padding=4)
 
     def forward(self, low: Tensor) -> Tensor:
-        """Enlarge ``low``."""
+        """Enlarge ``low`` (B, C, H, W) to (B, C, scale H, scale W)."""
         x = self.head(low)
         high: Tensor = self.out(self.up(x + self.merge(self.trunk(x))))
         return high
 
 
 class Discriminator(nn.Module):
-    """Eight 3 x 3 convolutions, four of stride 2, and two dense layers (figure 4); one logit a picture.
+    """Eight 3 x 3 convolutions, four of stride 2, and two dense layers (figure 4); one logit per image.
 
     Args:
-        channels: Of the picture.
+        channels: Channels of the image.
         width: Channels of the first layer.
-        size: Side of the pictures that it judges, in pixels.
+        size: Side of the images that it judges, in pixels.
     """
 
     def __init__(self, channels: int, width: int, size: int) -> None:
@@ -121,22 +120,23 @@ class Discriminator(nn.Module):
             nn.Linear(before * side**2, 1024), nn.LeakyReLU(0.2, inplace=True), nn.Linear(1024, 1)
         )
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Logits (B, 1): the paper's sigmoid is part of the loss."""
-        logits: Tensor = self.classifier(self.features(picture).flatten(1))
+    def forward(self, image: Tensor) -> Tensor:
+        """Images (B, C, size, size) to logits (B, 1): the paper's sigmoid is part of the loss."""
+        logits: Tensor = self.classifier(self.features(image).flatten(1))
         return logits
 
 
 def initialise(generator: SRResNet, unit: bool) -> None:
-    """Begin as a plain enlargement, by torch's own draw beside it; the paper says nothing of first weights.
+    """Initialise the generator as linear upsampling; the remaining weights keep PyTorch's defaults.
 
-    The first maps carry the picture's channels through all layers, each pixel copied by the sub-pixel layers
-    and the copies averaged by the last layer, which draws lines between the centres of pixels. Residual
-    branches begin at nothing (Goyal 2017), and all pixels that a sub-pixel layer makes of one begin alike
-    (Aitken 2017). Otherwise hundreds of turns are spent on reaching the bicubic filter.
+    The paper says nothing of initialisation. The first feature maps carry the image's channels through all
+    layers: the sub-pixel layers copy each pixel, and the last layer averages the copies, which interpolates
+    linearly between the centres of pixels. Residual branches start at zero (Goyal 2017), and all pixels that
+    a sub-pixel layer makes of one start equal (Aitken 2017). Otherwise the first hundreds of steps are spent
+    on reaching the bicubic filter.
 
     Args:
-        generator: With weights as torch draws them.
+        generator: Generator with PyTorch's default initialisation.
         unit: Whether its output is in [0, 1], and not in [-1, 1].
     """
     for block in generator.trunk:
@@ -171,7 +171,7 @@ def initialise(generator: SRResNet, unit: bool) -> None:
 
 
 def averaging(scale: Scale) -> Tensor:
-    """Weights (9) that average over ``scale`` copies of a pixel around the middle, half of the outer ones."""
+    """Kernel (9) that averages ``scale`` copies of a pixel around the centre, the outermost by half."""
     line = torch.zeros(9)
     line[4 - (scale - 1) // 2 : 5 + (scale - 1) // 2] = 1 / scale
     if scale % 2 == 0:
@@ -183,40 +183,41 @@ class SRGAN(AdversarialModule):
     """Enlarge ``batch["input"]`` to ``batch["target"]``.
 
     Args:
-        variant: ``paper``, or ``basicsr``: BasicSR's networks without batch norm in the generator, absolute
-            instead of squared distances, pictures in [0, 1], and the generator moves first.
-        scale: How many times larger the target is.
+        variant: ``paper``, or ``basicsr``: BasicSR's networks (:mod:`zoo.references.srgan`) without batch
+            norm in the generator, absolute instead of squared distances, images in [0, 1], and the generator
+            is updated first.
+        scale: Factor by which the target is larger.
         blocks: Residual blocks of the generator.
         width: Channels of the generator's layers.
         discriminator_width: Channels of the discriminator's first layer.
         size: Side of the targets that the discriminator judges, in pixels: ``data.crop``, or ``data.size``
             of a world.
-        in_channels: Channels of both pictures.
-        adversarial: Without it there is no discriminator, and what is trained is SRResNet.
-        content: Where generated and true pictures are compared: ``vgg54`` (SRGAN), ``vgg22``, ``mse``
-            (SRResNet), any of :class:`zoo.features.maps.FeatureMaps` (``hed-conv4_3``), or ``none``.
-        content_weights: A file of weights for that network, where it is timm's and not to be fetched.
-        content_scale: What its maps are multiplied by (section 3.2); ``mse`` is not scaled.
+        in_channels: Channels of input and target.
+        adversarial: Whether there is a discriminator; without it SRResNet is trained.
+        content: Features in which fakes and targets are compared: ``vgg54`` (SRGAN), ``vgg22``, ``mse``
+            (pixels, SRResNet), any of :class:`zoo.features.maps.FeatureMaps` (``hed-conv4_3``), or ``none``.
+        content_weights: File of weights for that network, if it is timm's and not to be downloaded.
+        content_scale: Factor on its feature maps (section 3.2); ``mse`` is not scaled.
         lambda_content: Weight of the content loss.
-        lambda_pixel: Weight of a pixel distance beside it; the paper has none.
+        lambda_pixel: Weight of an additional pixel distance; the paper has none.
         lambda_adversarial: Weight of the adversarial loss (equation 3).
         lambda_tv: Weight of the total variation; the paper has 2e-8 for SRResNet-VGG22.
-        high_range: Values of high-resolution pictures inside networks and losses: ``signed`` is [-1, 1]
+        high_range: Value range of high-resolution images inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
         start_from: Weights that the generator starts from: a name, an exported folder or a checkpoint.
-        freeze_norm: Train the generator with the running statistics of its batch norm as they are at the
-            start, so that it does what it will do in use; the paper freezes them in use only.
-        learning_rate: Of Adam, for both players (section 3.2).
-        betas: Of Adam; the paper states the first.
-        warmup: Turns over which the learning rate rises to its value; none in the paper.
-        decay: ``steps`` or ``cosine``.
-        decay_at: ``steps``: after these turns the learning rate is cut, once in the paper; ``cosine``: the
-            turn at which it has come down to zero.
-        decay_factor: What ``steps`` multiplies it by.
+        freeze_norm: Whether to train the generator with the running statistics of its batch norm as they are
+            at the start, so that it behaves as in use; the paper freezes them in use only.
+        learning_rate: Adam's learning rate, for both players (section 3.2).
+        betas: Adam's betas; the paper states the first.
+        warmup: Steps over which the learning rate rises to its value; none in the paper.
+        decay: Schedule of the learning rate, ``steps`` or ``cosine``.
+        decay_at: For ``steps``, the steps after which the learning rate is cut, one in the paper; for
+            ``cosine``, the step at which it reaches zero.
+        decay_factor: Factor of each cut of ``steps``.
     """
 
     takes: ClassVar[Literal["noise", "picture"]] = "picture"
-    schedule_interval = "turn"
+    schedule_interval = "step"
 
     def __init__(
         self,
@@ -254,22 +255,17 @@ class SRGAN(AdversarialModule):
                 "learn from."
             )
         if decay == "cosine" and len(decay_at) != 1:
-            raise UserError(f"model.decay cosine ends at one turn; model.decay_at names {len(decay_at)}.")
+            raise UserError(f"model.decay cosine ends at one step; model.decay_at names {len(decay_at)}.")
         self.variant, self.scale, self.size, self.in_channels = variant, scale, size, in_channels
         self.adversarial, self.content, self.content_weights = adversarial, content, content_weights
-        self.content_scale, self.lambda_content, self.lambda_pixel = (
-            content_scale,
-            lambda_content,
-            lambda_pixel,
-        )
-        self.lambda_adversarial, self.lambda_tv, self.start_from = lambda_adversarial, lambda_tv, start_from
-        self.high_range, self.freeze_norm = high_range, freeze_norm
+        self.content_scale, self.lambda_content, self.lambda_tv = content_scale, lambda_content, lambda_tv
+        self.lambda_pixel, self.lambda_adversarial = lambda_pixel, lambda_adversarial
+        self.start_from, self.high_range, self.freeze_norm = start_from, high_range, freeze_norm
         self.learning_rate, self.betas, self.warmup = learning_rate, betas, warmup
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
-        # a tuple hides the network from the module: its weights belong into no checkpoint
+        # a tuple hides the network from the module: its weights do not belong in checkpoints
         self._maps: tuple[nn.Module, ...] = ()
-        # one idle weight where nobody judges: the game keeps two players
-        self.generator: nn.Module
+        # placeholder discriminator, so that the base still has two optimizers
         self.discriminator: nn.Module = nn.Linear(1, 1, bias=False)
         if variant == "paper":
             self.generator = SRResNet(in_channels, width, blocks, scale)
@@ -283,21 +279,20 @@ class SRGAN(AdversarialModule):
             self.generator.apply(initialise_basicsr)
             if adversarial:
                 self.discriminator = VGGStyleDiscriminator(in_channels, discriminator_width, size)
-        # pixels the output depends on, on each side
-        self.reach = 2 * blocks + 10
+        self.reach = 2 * blocks + 10  # input pixels on each side that an output pixel depends on
 
     def setup(self, stage: str) -> None:
-        """Before a training: take the generator's first weights, and the network of the content loss."""
+        """Before a training: load the generator's first weights and the network of the content loss."""
         if stage != "fit":
             return
-        self.train(self.training)  # Lightning does not, and frozen statistics want it
+        self.train(self.training)  # Lightning does not call it, and frozen statistics need it
         if self.start_from is not None and self.trainer.ckpt_path is None:
             self._start(self.start_from)
         if self._network_name:
             self._content_maps()
 
     def train(self, mode: bool = True) -> SRGAN:
-        """Also keep the statistics of the generator's batch norm, where they are frozen."""
+        """Set the mode; frozen batch norm of the generator stays in evaluation mode."""
         super().train(mode)
         if self.freeze_norm:
             for layer in self.generator.modules():
@@ -306,27 +301,26 @@ class SRGAN(AdversarialModule):
         return self
 
     def _start(self, origin: str) -> None:
-        from zoo.checkpoints import load
-
-        given = load(origin)
-        generator = given.module.generator if "generator" in given.config["players"] else None
-        wanted = self.generator.state_dict()
-        found = {} if generator is None else generator.state_dict()
-        shapes = {key: value.shape for key, value in found.items()}
-        if shapes != {key: value.shape for key, value in wanted.items()}:
+        given = checkpoints.load(origin)
+        found = given.module.generator.state_dict() if "generator" in given.config["players"] else {}
+        shapes, wanted = (
+            {key: value.shape for key, value in state.items()}
+            for state in (found, self.generator.state_dict())
+        )
+        if shapes != wanted:
             raise UserError(
                 f"model.start_from {origin} holds no generator of these model.blocks, width, scale and "
                 "variant; set them to those of the first stage."
             )
         self.generator.load_state_dict(found)
 
-    # ------------------------------------------------------------------------------------------ the losses
+    # ------------------------------------------------------------------------------- forward pass and losses
 
     def generate(self, batch: Batch) -> Tensor:
         """``batch["input"]`` enlarged, (B, C, scale H, scale W) in [-1, 1]; unclamped while training.
 
         Raises:
-            UserError: The pictures have another number of channels.
+            UserError: The images have another number of channels.
         """
         low = batch["input"]
         if low.shape[1] != self.in_channels:
@@ -340,15 +334,12 @@ class SRGAN(AdversarialModule):
         return high if self.training else high.clamp(-1, 1)
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
-        """Equation 2; photographs and generated pictures are normalised each on their own."""
-        return {
-            "real": bce(self.judge(batch["target"]), 1.0),
-            "fake": bce(self.judge(fake), 0.0),
-        }
+        """Equation 2, on separate batches of photographs and fakes for batch norm."""
+        return {"real": bce(self.judge(batch["target"]), 1.0), "fake": bce(self.judge(fake), 0.0)}
 
     def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
         """Content loss and adversarial loss (equation 3)."""
-        target, terms = batch["target"], {}
+        target, terms = batch["target"], {}  # (B, C, scale H, scale W)
         if fake.shape != target.shape:
             raise UserError(
                 f"The target is {_size(target)} where the output is {_size(fake)}; set data.scale to "
@@ -372,18 +363,18 @@ class SRGAN(AdversarialModule):
         """The mean squared difference (equations 4 and 5), or the absolute one of BasicSR."""
         return F.mse_loss(a, b) if self.variant == "paper" else F.l1_loss(a, b)
 
-    def judge(self, picture: Tensor) -> Tensor:
-        """The discriminator's logits (B, 1) for pictures in [-1, 1]."""
-        if picture.shape[2:] != (self.size, self.size):
+    def judge(self, image: Tensor) -> Tensor:
+        """The discriminator's logits (B, 1) for images in [-1, 1]."""
+        if image.shape[2:] != (self.size, self.size):
             raise UserError(
-                f"The discriminator judges pictures of {self.size}x{self.size}, not {_size(picture)}; set "
+                f"The discriminator judges images of {self.size}x{self.size}, not {_size(image)}; set "
                 "model.size to data.crop (data.size of a world)."
             )
-        logits: Tensor = self.discriminator(self._inner(picture))
+        logits: Tensor = self.discriminator(self._inner(image))
         return logits
 
-    def _inner(self, picture: Tensor) -> Tensor:
-        return picture if self.high_range == "signed" else (picture + 1) / 2
+    def _inner(self, image: Tensor) -> Tensor:
+        return image if self.high_range == "signed" else (image + 1) / 2
 
     @property
     def _network_name(self) -> str | None:
@@ -400,51 +391,27 @@ class SRGAN(AdversarialModule):
                 ) from error
         return self.place_like_generator(self._maps[0])
 
-    # -------------------------------------------------------------------------------------------- the game
+    # ------------------------------------------------------------------------- training step and optimizers
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """The discriminator moves, then the generator; in BasicSR the other way round."""
-        parts = self.micro_batches(batch)
-        if not self.adversarial:
-            return self.generator_step(parts)
-        if self.variant == "paper":
+        """Update the discriminator, then the generator; in BasicSR the other way round."""
+        if self.adversarial and self.variant == "paper":
             return super().training_step(batch, batch_idx)
-        return self._generator_first(parts)
-
-    def _generator_first(self, parts: list[Batch]) -> Terms:
-        """The discriminator sees what the generator made before its move."""
-        fakes: list[Tensor] = []
-
-        def make(part: Batch) -> Terms:
-            fake = self.generate(part)
-            fakes.append(fake.detach())
-            return self.generator_loss(part, fake)
-
-        made = self.update("generator", *(lambda part=part: make(part) for part in parts))
-        pairs = zip(parts, fakes, strict=True)
-        return made | self.update(
-            "discriminator",
-            *(lambda part=part, fake=fake: self.discriminator_loss(part, fake) for part, fake in pairs),
-        )
+        parts = self.micro_batches(batch)
+        return self.generator_first(parts) if self.adversarial else self.generator_step(parts)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam for both players, and the learning rate's phases (section 3.2)."""
-        fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(player.parameters(), self.learning_rate, self.betas, fused=fused)
-            for player in (self.generator, self.discriminator)
-        ]
+        """Adam for both players, and the schedule of the learning rate (section 3.2)."""
+        optimizers = self.adam(self.learning_rate, self.betas)
         if not self.decay_at and not self.warmup:
             return optimizers
-        return optimizers, [
-            torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate) for optimizer in optimizers
-        ]
+        return optimizers, [LambdaLR(optimizer, self._rate) for optimizer in optimizers]
 
-    def _rate(self, turn: int) -> float:
-        risen = min((turn + 1) / self.warmup, 1.0) if self.warmup else 1.0
+    def _rate(self, step: int) -> float:
+        risen = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
         if self.decay == "cosine":
-            return risen * 0.5 * (1 + math.cos(math.pi * min(turn / self.decay_at[0], 1.0)))
-        return risen * self.decay_factor ** sum(turn >= at for at in self.decay_at)
+            return risen * 0.5 * (1 + math.cos(math.pi * min(step / self.decay_at[0], 1.0)))
+        return risen * self.decay_factor ** sum(step >= at for at in self.decay_at)
 
     # ------------------------------------------------------------------------------------------------- use
 
@@ -454,46 +421,40 @@ class SRGAN(AdversarialModule):
         return {"low": low, "fake": self.generate(batch), "high": batch["target"]}
 
     def sample(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Enlarge pictures of any size, large ones in tiles with so much margin that no seam is made.
+        """Enlarge images of any size, large ones in tiles that overlap enough to leave no seam.
 
         Args:
             images: (B, C, H, W) in [-1, 1].
-            seed: Changes nothing: there is no chance in this model.
+            seed: No effect: this model is deterministic.
 
         Returns:
             (B, C, scale H, scale W) in [-1, 1].
 
         Raises:
-            UserError: The pictures have another number of channels.
+            UserError: The images have another number of channels.
         """
         height, width = images.shape[2:]
-        weight, was_training, s = next(self.generator.parameters()), self.training, self.scale
-        self.eval()
+        weight, s = next(self.generator.parameters()), self.scale
         enlarged = images.new_empty(*images.shape[:2], s * height, s * width)
-        try:
-            with torch.no_grad():
-                for number, image in enumerate(images):
-                    for top in range(0, height, TILE):
-                        for left in range(0, width, TILE):
-                            y, x = max(0, top - self.reach), max(0, left - self.reach)
-                            tile = image[None, :, y : top + TILE + self.reach, x : left + TILE + self.reach]
-                            made = self.generate({"input": tile.to(weight)})[0]
-                            part = made[:, s * (top - y) :, s * (left - x) :][:, : s * TILE, : s * TILE]
-                            place = enlarged[number, :, s * top :, s * left :]
-                            place[:, : part.shape[1], : part.shape[2]] = part.to(enlarged)
-        finally:
-            self.train(was_training)
+        with self.in_use(seed):
+            for number, image in enumerate(images):
+                for top in range(0, height, TILE):
+                    for left in range(0, width, TILE):
+                        y, x = max(0, top - self.reach), max(0, left - self.reach)
+                        tile = image[None, :, y : top + TILE + self.reach, x : left + TILE + self.reach]
+                        made = self.generate({"input": tile.to(weight)})[0]
+                        part = made[:, s * (top - y) :, s * (left - x) :][:, : s * TILE, : s * TILE]
+                        place = enlarged[number, :, s * top :, s * left :]
+                        place[:, : part.shape[1], : part.shape[2]] = part.to(enlarged)
         return enlarged
 
 
-def total_variation(picture: Tensor) -> Tensor:
+def total_variation(image: Tensor) -> Tensor:
     """Mean over pixels of the length of the gradient."""
-    across, down = (
-        picture[..., :-1, 1:] - picture[..., :-1, :-1],
-        picture[..., 1:, :-1] - picture[..., :-1, :-1],
-    )
+    across = image[..., :-1, 1:] - image[..., :-1, :-1]
+    down = image[..., 1:, :-1] - image[..., :-1, :-1]
     return (across.square() + down.square() + 1e-12).sqrt().mean()  # the root has no slope at 0
 
 
-def _size(picture: Tensor) -> str:
-    return "x".join(map(str, picture.shape[2:]))
+def _size(image: Tensor) -> str:
+    return "x".join(map(str, image.shape[2:]))
