@@ -8,43 +8,41 @@ The generator G turns a label map s into a photograph x; discriminators D_k judg
     L_FM(G, D_k) = E sum_i 1/N_i |D_k^(i)(s, x) - D_k^(i)(s, G(s))|_1              (3)
 
 L_GAN is least squares (appendix A); a perceptual distance of the same form over VGG's layers is added. G is
-made from coarse to fine: a global generator at the low resolution, then local enhancers, each at twice the
-resolution of the one before, then all together (section 3.1). A map of the borders between things stands
-beside the labels (section 3.3); an encoder may add features, one vector a thing, of which the average styles
-of each class are kept for use (section 3.4).
+trained from coarse to fine: a global generator at the low resolution, then local enhancers, each at twice the
+resolution of the one before, then all together (section 3.1). An instance boundary map is input beside the
+labels (section 3.3). An encoder may add features, one vector per instance; the cluster centres of each class
+are kept as styles for use (section 3.4).
 
-Label maps are (B, classes, H, W) one-hot, pictures (B, C, H, W) in [-1, 1], things (B, H, W) numbers. The
-order of a turn is that of the authors' code: both losses are of one fake and of the players as they stood
-before either moved; G moves, then D.
+Label maps are (B, classes, H, W) one-hot, images (B, C, H, W) in [-1, 1], instance maps (B, H, W) integers.
+As in the authors' code, both losses of a step are of one fake and of the players before either update; G is
+updated, then D.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
-from zoo.files.checkpoints import read_checkpoint
 from zoo.losses import least_squares
 
 Stage = Literal["global", "enhancer", "joint"]
-Maps = list[list[Tensor]]  # of each scale, finest first, the output of each layer
-Network = Callable[[Tensor], list[Tensor]]  # a picture's activations, coarser and coarser
+Maps = list[list[Tensor]]  # the outputs of each layer, for each scale from the finest
+Network = Callable[[Tensor], list[Tensor]]  # an image to its activations, from fine to coarse
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of the five layers, as in the authors' code
-DRAWS = 1024  # random numbers that one picture's styles are drawn from, for each class
+DRAWS = 1024  # random numbers per class and image from which styles are drawn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions around which the input is added."""
+    """Two 3 x 3 convolutions with a skip connection around them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +57,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the block computes; shape is kept."""
+        """Add the block's output to ``x``; the shape is kept."""
         y: Tensor = x + self.body(x)
         return y
 
@@ -73,7 +71,7 @@ def _entry(in_channels: int, width: int) -> list[nn.Module]:
     ]
 
 
-def _halving(width: int) -> list[nn.Module]:
+def _downsampling(width: int) -> list[nn.Module]:
     return [
         nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
         nn.InstanceNorm2d(2 * width),
@@ -81,7 +79,7 @@ def _halving(width: int) -> list[nn.Module]:
     ]
 
 
-def _doubling(width: int) -> list[nn.Module]:
+def _upsampling(width: int) -> list[nn.Module]:
     return [
         nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
         nn.InstanceNorm2d(width // 2),
@@ -93,18 +91,18 @@ def _exit(width: int, out_channels: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
 
 
-def _hourglass(in_channels: int, width: int, downsamplings: int, blocks: int) -> list[nn.Module]:
+def _encoder_decoder(in_channels: int, width: int, downsamplings: int, blocks: int) -> list[nn.Module]:
     layers = _entry(in_channels, width)
     for level in range(downsamplings):
-        layers += _halving(width * 2**level)
+        layers += _downsampling(width * 2**level)
     layers += [ResidualBlock(width * 2**downsamplings) for _ in range(blocks)]
     for level in reversed(range(downsamplings)):
-        layers += _doubling(width * 2 ** (level + 1))
+        layers += _upsampling(width * 2 ** (level + 1))
     return layers
 
 
 class LocalEnhancer(nn.Module):
-    """One local enhancer G2: it halves its input, adds the coarser network's features, and doubles.
+    """Local enhancer G2: downsamples its input, adds the coarser network's features, and upsamples.
 
     Args:
         in_channels: Channels of its input.
@@ -114,8 +112,8 @@ class LocalEnhancer(nn.Module):
 
     def __init__(self, in_channels: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.down = nn.Sequential(*_entry(in_channels, width), *_halving(width))
-        self.up = nn.Sequential(*(ResidualBlock(2 * width) for _ in range(blocks)), *_doubling(2 * width))
+        self.down = nn.Sequential(*_entry(in_channels, width), *_downsampling(width))
+        self.up = nn.Sequential(*(ResidualBlock(2 * width) for _ in range(blocks)), *_upsampling(2 * width))
 
     def forward(self, x: Tensor, coarse: Tensor) -> Tensor:
         """Refine ``coarse`` (B, 2 width, H/2, W/2) by ``x`` (B, in_channels, H, W)."""
@@ -124,44 +122,44 @@ class LocalEnhancer(nn.Module):
 
 
 class FeatureEncoder(nn.Module):
-    """The encoder E: features of a picture, averaged over each thing (section 3.4).
+    """The encoder E: features of an image, averaged over each instance (section 3.4).
 
     Args:
-        in_channels: Channels of the picture.
+        in_channels: Channels of the image.
         features: Channels of the features.
         width: Channels of the outermost layer.
-        downsamplings: Halvings.
+        downsamplings: Number of downsamplings.
     """
 
     def __init__(self, in_channels: int, features: int, width: int, downsamplings: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *_hourglass(in_channels, width, downsamplings, 0), *_exit(width, features)
+            *_encoder_decoder(in_channels, width, downsamplings, 0), *_exit(width, features)
         )
 
-    def forward(self, picture: Tensor, things: Tensor) -> Tensor:
-        """Features (B, features, H, W), the same all over each of the ``things`` (B, H, W) of a picture."""
-        values, thing = self.of_things(picture, things)
-        return values[thing].movedim(-1, 1).to(picture.dtype)
+    def forward(self, image: Tensor, instances: Tensor) -> Tensor:
+        """Features (B, features, H, W), constant over each of the ``instances`` (B, H, W) of an image."""
+        values, row = self.of_instances(image, instances)
+        return values[row].movedim(-1, 1).to(image.dtype)
 
-    def of_things(self, picture: Tensor, things: Tensor) -> tuple[Tensor, Tensor]:
-        """The features (n, features) of all things of a batch, and which of them each pixel (B, H, W) is."""
-        return averages(self.layers(picture), things)
+    def of_instances(self, image: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
+        """The features (n, features) of all instances of a batch, and the row of each pixel (B, H, W)."""
+        return averages(self.layers(image), instances)
 
 
 class Generator(nn.Module):
-    """The global generator G1 and the local enhancers around it, coarsest first; the encoder beside them.
+    """The global generator G1 and the local enhancers around it, coarsest first, with the encoder E.
 
     Args:
-        in_channels: Channels of what it translates: labels, borders and features together.
-        out_channels: Channels of the picture.
+        in_channels: Channels of its input: labels, boundaries and features concatenated.
+        out_channels: Channels of the image.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
-        downsamplings: Halvings within the global generator.
+        downsamplings: Downsamplings of the global generator.
         blocks: Residual blocks of the global generator.
-        enhancers: Local enhancers, each at twice the resolution of the one before.
+        enhancers: Number of local enhancers, each at twice the resolution of the one before.
         local_blocks: Residual blocks of each enhancer.
-        encoder: Makes the features that are among the input, where there are any.
-        styles: Classes and styles of each class that can be kept; features are the encoder's.
+        encoder: Encoder of the features that are part of the input, if there are any.
+        styles: Shape of the kept styles: classes, styles per class, features.
     """
 
     styles: Tensor
@@ -180,19 +178,19 @@ class Generator(nn.Module):
         styles: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*_hourglass(in_channels, width, downsamplings, blocks))
+        self.trunk = nn.Sequential(*_encoder_decoder(in_channels, width, downsamplings, blocks))
         self.enhancers = nn.ModuleList(
             LocalEnhancer(in_channels, width // 2**level, local_blocks) for level in range(1, enhancers + 1)
         )
         self.output = nn.Sequential(*_exit(width // 2**enhancers, out_channels))
         self.encoder = encoder
-        self.frozen = False  # all but the finest enhancer and the output, while that is trained alone
+        self.frozen = False  # whether all but the finest enhancer and the output are frozen
         if encoder is not None:
             self.register_buffer("styles", torch.zeros(styles))
             self.register_buffer("style_counts", torch.zeros(styles[0], dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Translate ``x``; its halves are averages over 3 x 3 pixels."""
+        """Translate ``x`` (B, in_channels, H, W) to (B, out_channels, H, W)."""
         scales = [x]
         for _ in self.enhancers:
             scales.append(halved(scales[-1]))
@@ -207,13 +205,13 @@ class Generator(nn.Module):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """Discriminators of one form for a picture and its halves; a patch has 70 pixels at its own scale.
+    """Discriminators of the same shape for an image and its downsampled copies; patches of 70 pixels each.
 
     Args:
-        in_channels: Channels of what they see: the generator's input, without features, and a picture.
+        in_channels: Channels of their input: the generator's, without features, and an image.
         width: Channels of the first layer; they double up to 512.
         layers: Layers of stride 2.
-        scales: Discriminators; the coarsest has the number 0, as in the authors' code.
+        scales: Number of discriminators; the coarsest has index 0, as in the authors' code.
     """
 
     def __init__(self, in_channels: int, width: int, layers: int, scales: int) -> None:
@@ -221,7 +219,7 @@ class MultiscaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(_patches(in_channels, width, layers) for _ in range(scales))
 
     def forward(self, x: Tensor) -> Maps:
-        """The outputs of all layers, the last of them logits (B, 1, h, w), of each scale from the finest."""
+        """The outputs of all layers, the last being logits (B, 1, h, w), for each scale from the finest."""
         found: Maps = []
         for layers in reversed(self.scales):
             y = x = halved(x) if found else x
@@ -251,21 +249,21 @@ def _patches(in_channels: int, width: int, layers: int) -> nn.ModuleList:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Half of each side: the average of 3 x 3 pixels, without those beyond the border."""
+    """Downsample by 2: the average of 3 x 3 pixels, without those beyond the border."""
     return F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
 
 
-def borders(things: Tensor) -> Tensor:
-    """Where a pixel's thing is not that of one of its four neighbours (section 3.3).
+def boundaries(instances: Tensor) -> Tensor:
+    """Mark pixels whose instance differs from that of one of their four neighbours (section 3.3).
 
     Args:
-        things: (B, H, W) numbers.
+        instances: (B, H, W) integers.
 
     Returns:
         (B, 1, H, W) bool.
     """
-    found = torch.zeros_like(things, dtype=torch.bool)
-    rows, columns = things[:, 1:] != things[:, :-1], things[..., 1:] != things[..., :-1]
+    found = torch.zeros_like(instances, dtype=torch.bool)
+    rows, columns = instances[:, 1:] != instances[:, :-1], instances[..., 1:] != instances[..., :-1]
     found[:, 1:] |= rows
     found[:, :-1] |= rows
     found[..., 1:] |= columns
@@ -273,20 +271,20 @@ def borders(things: Tensor) -> Tensor:
     return found[:, None]
 
 
-def averages(values: Tensor, things: Tensor) -> tuple[Tensor, Tensor]:
-    """Average ``values`` over each thing of each picture.
+def averages(values: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
+    """Average ``values`` over each instance of each image.
 
     Args:
         values: (B, C, H, W).
-        things: (B, H, W) numbers from 0.
+        instances: (B, H, W) integers from 0.
 
     Returns:
         Averages (n, C), and the row of each pixel (B, H, W).
     """
-    offset = torch.arange(len(things), device=things.device) * (things.max() + 1)
-    numbers = things + offset[:, None, None]
+    offset = torch.arange(len(instances), device=instances.device) * (instances.max() + 1)
+    numbers = instances + offset[:, None, None]  # unique over the batch
     _, row = torch.unique(numbers, return_inverse=True)
-    flat = values.movedim(1, -1).flatten(0, 2)
+    flat = values.movedim(1, -1).flatten(0, 2)  # (B * H * W, C)
     if flat.dtype in (torch.float16, torch.bfloat16):  # sums of many pixels
         flat = flat.float()
     count = torch.bincount(row.flatten())
@@ -295,7 +293,7 @@ def averages(values: Tensor, things: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def feature_matching(fake: Maps, real: Maps) -> Tensor:
-    """Equation 3, summed over the scales: distances of all layers but the logits; no gradient to ``real``."""
+    """Equation 3, summed over the scales: L1 of all layers but the logits; no gradient to ``real``."""
     parts = [
         F.l1_loss(a, b.detach())
         for ours, theirs in zip(fake, real, strict=True)
@@ -305,13 +303,13 @@ def feature_matching(fake: Maps, real: Maps) -> Tensor:
 
 
 def perceptual(network: Network, fake: Tensor, real: Tensor, relative: bool = False) -> Tensor:
-    """The distance of two pictures in a network's activations (appendix A, without lambda).
+    """Distance of two batches of images in a network's activations (appendix A, without lambda).
 
     Args:
-        network: Gives five maps.
+        network: Returns five feature maps.
         fake: (B, 3, H, W) in [-1, 1].
         real: As ``fake``; takes no gradient.
-        relative: Divide each layer's distance by the mean size of the real picture's activations there.
+        relative: Whether to divide each layer's distance by the mean magnitude of the real activations.
     """
     with torch.no_grad():
         wanted = network(real)
@@ -323,7 +321,7 @@ def perceptual(network: Network, fake: Tensor, real: Tensor, relative: bool = Fa
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02) (appendix A); biases are 0."""
+    """Draw weights from N(0, 0.02) (appendix A); set biases to 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         assert module.bias is not None
@@ -331,40 +329,41 @@ def initialise(module: nn.Module) -> None:
 
 
 class Pix2PixHD(AdversarialModule):
-    """Paint ``batch["target"]`` from the label map ``batch["input"]`` and the things ``batch["instances"]``.
+    """Translate label maps ``input`` with instance maps ``instances`` to images like ``target``.
 
     Args:
-        stage: ``global``: the global generator alone; ``enhancer``: the finest local enhancer is trained
-            around frozen coarser networks; ``joint``: all are trained (section 3.1).
-        start_from: A training checkpoint, or an exported folder with both players, of the stage before;
-            weights that fit are taken, the rest begins anew. Read when a training begins, not when it is
-            resumed.
-        enhancers: Local enhancers around the global generator; none in the stage ``global``, else 1 or 2.
+        stage: Training stage (section 3.1). ``global``: the global generator alone; ``enhancer``: the finest
+            local enhancer around frozen coarser networks; ``joint``: all networks.
+        start_from: Weights of the stage before: a name, a training checkpoint, or an exported folder with
+            both players. Weights that fit are loaded, the rest keeps its initialisation. Read when a training
+            starts, not when it is resumed.
+        enhancers: Local enhancers around the global generator; 0 in the stage ``global``, else 1 or 2.
         in_channels: Channels of ``input``: classes (35 in Cityscapes).
         out_channels: Channels of ``target``.
-        instance_edges: Whether the borders between things are input too (section 3.3).
-        features: Channels of the encoder's features (the paper's is 3); 0 for no encoder.
-        clusters: Styles that are kept of each class at most (section 3.4).
-        kept_style: Which of them a thing takes in use where none is named: ``drawn``, any, as in the paper,
-            or ``commonest``, the first of its class, so that a label map has one painting.
+        instance_edges: Whether the instance boundary map is part of the input (section 3.3).
+        features: Channels of the encoder's features (3 in the paper); 0 for no encoder.
+        clusters: Maximum number of styles to keep per class (section 3.4).
+        kept_style: Style of an instance in use if none is given: ``drawn``, any of its class, as in the
+            paper, or ``commonest``, the first of its class, so that the output is deterministic.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
-        downsamplings: Halvings within the global generator.
+        downsamplings: Downsamplings of the global generator.
         blocks: Residual blocks of the global generator.
         local_blocks: Residual blocks of an enhancer.
         encoder_width: Channels of the encoder's outermost layer.
-        encoder_downsamplings: Halvings within the encoder.
-        discriminators: Scales at which pictures are judged (section 3.2); the authors' code has 2 by default.
+        encoder_downsamplings: Downsamplings of the encoder.
+        discriminators: Scales at which images are judged (section 3.2); 2 by default in the authors' code.
         discriminator_width: Channels of a discriminator's first layer.
-        discriminator_layers: Layers of stride 2 in each.
+        discriminator_layers: Layers of stride 2 in each discriminator.
         lambda_feature: Weight of feature matching (section 3.2); 0 leaves it out.
-        matching: ``sum`` adds up the scales, as equation 4 does; ``mean`` averages them and divides by a
-            quarter of the discriminators' layers, as the authors' code does.
-        lambda_perceptual: Weight of the perceptual distance (appendix A); nothing without a network.
-        perceptual: The network that measures it: ``vgg19`` on ImageNet as in the paper; ``hed``, the VGG16 of
-            an edge detector, distances relative to its activations; ``none``, the paper's row without VGG.
-        perceptual_weights: A file for ``vgg19``; timm's own when not given.
-        learning_rate: Of Adam, for both players.
-        betas: Of Adam.
+        matching: Sum or mean of feature matching: ``sum`` adds up the scales, as equation 4 does; ``mean``
+            averages them and divides by a quarter of the discriminators' layers, as the authors' code does.
+        lambda_perceptual: Weight of the perceptual distance (appendix A); no effect without a network.
+        perceptual: Network of the perceptual distance: ``vgg19`` on ImageNet as in the paper; ``hed``, the
+            VGG16 of an edge detector, distances relative to its activations; ``none``, the paper's row
+            without VGG.
+        perceptual_weights: File of weights for ``vgg19``; by default timm's own.
+        learning_rate: Adam's learning rate, for both players.
+        betas: Adam's betas.
         epochs_constant: Epochs at the full learning rate.
         epochs_decay: Epochs of linear decay to zero after them; 0 for none.
     """
@@ -411,7 +410,7 @@ class Pix2PixHD(AdversarialModule):
                 "the others 1 or 2."
             )
         if width % 2**enhancers:
-            raise UserError(f"model.width is {width}; the enhancers want a multiple of {2**enhancers}.")
+            raise UserError(f"model.width is {width}; the enhancers need a multiple of {2**enhancers}.")
         if features and clusters < 1:
             raise UserError(f"model.clusters is {clusters}; give at least 1, or set model.features to 0.")
         self.start_from = start_from
@@ -424,7 +423,7 @@ class Pix2PixHD(AdversarialModule):
         self.learning_rate, self.betas = learning_rate, betas
         self.epochs_constant, self.epochs_decay = epochs_constant, epochs_decay
         deepest = max(downsamplings + enhancers, encoder_downsamplings if features else 0)
-        self.multiple = 2**deepest  # sides of pictures are multiples of this, and at least twice as much
+        self.multiple = 2**deepest  # H and W are multiples of this, and at least twice as much
         condition = in_channels + instance_edges
         encoder = (
             FeatureEncoder(out_channels, features, encoder_width, encoder_downsamplings) if features else None
@@ -446,50 +445,38 @@ class Pix2PixHD(AdversarialModule):
         )
         self.matching_scale = 4 / (discriminator_layers + 1) / discriminators if matching == "mean" else 1.0
         self.apply(initialise)
-        self._network: list[nn.Module] = []  # a frozen network is in no list of modules, so in no checkpoint
+        self._network: list[nn.Module] = []  # a plain list keeps the frozen network out of checkpoints
 
-    # ---------------------------------------------------------------------------------------------- the turn
+    # --------------------------------------------------------------------------------------- a training step
 
     def setup(self, stage: str) -> None:
-        """Fetch the perceptual network and the weights of the stage before, so that what lacks is told early.
+        """Load the perceptual network and the weights of the stage before, so that errors come early.
 
         Raises:
-            UserError: Either is absent or does not fit.
+            UserError: Either is missing or does not fit.
         """
         if stage != "fit":
             return
         if self.lambda_perceptual and self.perceptual != "none":
             self.perceptual_network()
         if self.start_from and self.trainer.ckpt_path is None:
-            self.begin_with(Path(self.start_from))
+            self.begin_with(self.start_from)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
-        """The generator moves, then the discriminators, both on what was made before either moved."""
+        """Update the generator, then the discriminators, on one fake and the players before either update."""
         parts = [part | {"condition": self.condition(part)} for part in self.micro_batches(batch)]
-        # one pass over the real pictures serves both moves; of many micro-batches no graph is kept
-        real = self.judge(parts[0], parts[0]["target"]) if len(parts) == 1 else None
-        fakes: list[Tensor] = []
-
-        def making(part: Batch) -> Terms:
-            fake = self.generate(part)
-            fakes.append(fake.detach())
-            return self.generator_loss(part, fake, real)
-
-        moved = self.update("generator", *(partial(making, part) for part in parts))
-        judging = [
-            partial(self.discriminator_loss, part, fake, real)
-            for part, fake in zip(parts, fakes, strict=True)
-        ]
-        return moved | self.update("discriminator", *judging)
+        if len(parts) == 1:  # one pass over the target serves both losses; micro-batches keep no graph
+            parts[0]["real_maps"] = self.judge(parts[0], parts[0]["target"])
+        return self.generator_first(parts)
 
     def generate(self, batch: Batch) -> Tensor:
-        """The painting of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
+        """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
 
-        With an encoder, training takes the features of ``target``; else they are those of kept styles, drawn
-        by torch's global generator or the commonest, or taken from ``batch["features"]``.
+        With an encoder, training uses the features of ``target``. Use takes ``batch["features"]``, or else
+        kept styles: drawn with torch's global RNG or the commonest, see ``kept_style``.
 
         Raises:
-            UserError: Channels or sides of the batch do not fit the networks, or things are missing.
+            UserError: Channels or size of the batch do not fit the networks, or instances are missing.
         """
         self._check(batch)
         x = self.condition(batch)
@@ -499,7 +486,7 @@ class Pix2PixHD(AdversarialModule):
         return fake
 
     def condition(self, batch: Batch) -> Tensor:
-        """What both players see: the label map, and the borders between things."""
+        """The input of both players: the label map and the instance boundary map."""
         if "condition" in batch:
             ready: Tensor = batch["condition"]
             return ready
@@ -507,37 +494,34 @@ class Pix2PixHD(AdversarialModule):
         if not self.instance_edges:
             return x
         if "instances" not in batch:
-            raise UserError("This data has no map of things; set model.instance_edges to false.")
-        return torch.cat([x, borders(batch["instances"]).to(x.dtype)], dim=1)
+            raise UserError("This data has no instance maps; set model.instance_edges to false.")
+        return torch.cat([x, boundaries(batch["instances"]).to(x.dtype)], dim=1)
 
-    def judge(self, batch: Batch, picture: Tensor) -> Maps:
-        """What the discriminators' layers say of ``picture`` as a painting of the batch's labels."""
-        maps: Maps = self.discriminator(torch.cat([self.condition(batch), picture], dim=1))
+    def judge(self, batch: Batch, image: Tensor) -> Maps:
+        """The outputs of the discriminators' layers for ``image`` as a translation of the batch's labels."""
+        maps: Maps = self.discriminator(torch.cat([self.condition(batch), image], dim=1))
         return maps
 
-    def discriminator_loss(self, batch: Batch, fake: Tensor, real: Maps | None = None) -> Terms:
-        """Half of the least squares of each kind, summed over the scales.
+    def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        """Half of the least squares of fakes and reals, summed over the scales.
 
         Args:
-            batch: Its condition and target are seen.
-            fake: The painting.
-            real: What the discriminators say of the target, where that is known already.
+            batch: Condition and target; ``real_maps`` are the discriminators' outputs for it, if known.
+            fake: The generator's output.
         """
-        real = self.judge(batch, batch["target"]) if real is None else real
-        return {
-            "fake": 0.5 * _distance(self.judge(batch, fake), 0.0),
-            "real": 0.5 * _distance(real, 1.0),
-        }
+        real_maps = batch["real_maps"] if "real_maps" in batch else self.judge(batch, batch["target"])
+        fake_maps = self.judge(batch, fake)
+        return {"fake": 0.5 * _distance(fake_maps, 0.0), "real": 0.5 * _distance(real_maps, 1.0)}
 
-    def generator_loss(self, batch: Batch, fake: Tensor, real: Maps | None = None) -> Terms:
+    def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
         """Least squares summed over the scales, feature matching and the perceptual distance (equation 4)."""
-        judged = self.judge(batch, fake)
-        terms = {"adversarial": _distance(judged, 1.0)}
+        fake_maps = self.judge(batch, fake)
+        terms = {"adversarial": _distance(fake_maps, 1.0)}
         if self.lambda_feature:
-            if real is None:
-                with torch.no_grad():
-                    real = self.judge(batch, batch["target"])
-            terms["matching"] = self.lambda_feature * self.matching_scale * feature_matching(judged, real)
+            with torch.no_grad():
+                real_maps = batch["real_maps"] if "real_maps" in batch else self.judge(batch, batch["target"])
+            matching = self.matching_scale * feature_matching(fake_maps, real_maps)
+            terms["matching"] = self.lambda_feature * matching
         if self.lambda_perceptual and self.perceptual != "none":
             network, relative = self.perceptual_network(), self.perceptual == "hed"
             distance = perceptual(network, fake, batch["target"], relative)
@@ -545,13 +529,13 @@ class Pix2PixHD(AdversarialModule):
         return terms
 
     def perceptual_network(self) -> Network:
-        """The frozen network of the perceptual distance, where the generator is.
+        """The frozen network of the perceptual distance, placed like the generator.
 
         Raises:
-            UserError: Its weights are absent.
+            UserError: Its weights are missing.
         """
         if not self._network:
-            # imported here: most uses need neither
+            # imported late: most uses need neither
             if self.perceptual == "hed":
                 from zoo.features.hed import HED
 
@@ -565,35 +549,29 @@ class Pix2PixHD(AdversarialModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for both players, the encoder with the generator; a constant rate, then a linear decay."""
-        fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(player.parameters(), self.learning_rate, self.betas, fused=fused)
-            for player in (self.generator, self.discriminator)
-        ]
+        optimizers = self.adam(self.learning_rate, self.betas)
         first, epochs = self.epochs_constant, self.epochs_decay
         if not epochs:
             return optimizers
-        return optimizers, [
-            torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda epoch: 1.0 - min(max(0, epoch - first) / epochs, 1.0)
-            )
-            for optimizer in optimizers
-        ]
 
-    def begin_with(self, path: Path) -> None:
-        """Take the weights of the stage before.
+        def rate(epoch: int) -> float:
+            return 1.0 - min(max(0, epoch - first) / epochs, 1.0)
+
+        return optimizers, [LambdaLR(optimizer, rate) for optimizer in optimizers]
+
+    def begin_with(self, origin: str) -> None:
+        """Load the weights of the stage before.
 
         The global generator and the enhancers that both have must be the same; the output and a
-        discriminator's layer are taken where they fit, as an enhancer has its own output.
+        discriminator's layer are loaded where they fit, as an enhancer has its own output.
 
         Args:
-            path: A training checkpoint, or an exported folder.
+            origin: A name of the index, a training checkpoint, or an exported folder.
 
         Raises:
-            UserError: The weights are absent, damaged or of another network.
+            UserError: The weights are missing, damaged or of another network.
         """
-        given = _weights(path)
-        own = self.state_dict()
+        given, own = checkpoints.load(origin).module.state_dict(), self.state_dict()
         fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         free = ("generator.output.", "generator.style", "discriminator.")
         same = [k for k in own if k.startswith("generator.") and not k.startswith(free)]
@@ -603,7 +581,7 @@ class Pix2PixHD(AdversarialModule):
         wrong += [k for k in given if k.startswith("generator.") and not k.startswith(free) and k not in own]
         if wrong:
             raise UserError(
-                f"{path} does not fit this model ({wrong[0]} is missing or of another shape); "
+                f"{origin} does not fit this model ({wrong[0]} is missing or of another shape); "
                 "model.start_from must be of the stage before, with the same width, blocks and input."
             )
         self.load_state_dict(fits, strict=False)
@@ -611,11 +589,11 @@ class Pix2PixHD(AdversarialModule):
     # ------------------------------------------------------------------------------------------------ styles
 
     def cluster_styles(self, batches: Iterable[Batch]) -> None:
-        """Keep the typical features of each class: centres of K-means over all things (section 3.4).
+        """Keep the typical features of each class: K-means centres over all instances (section 3.4).
 
         Args:
-            batches: Of training pictures, not augmented, with ``input``, ``target`` and, where the data has
-                them, ``instances``.
+            batches: Batches of training images, not augmented, with ``input``, ``target`` and, if the data
+                has them, ``instances``.
         """
         encoder = self.generator.encoder
         if encoder is None:
@@ -626,9 +604,9 @@ class Pix2PixHD(AdversarialModule):
         with torch.no_grad():
             for batch in batches:
                 classes = batch["input"].argmax(1)
-                values, row = encoder.of_things(batch["target"], self._regions(batch))
+                values, row = encoder.of_instances(batch["target"], self._regions(batch))
                 label = torch.zeros(len(values), dtype=torch.long, device=row.device)
-                label[row.flatten()] = classes.flatten()  # a region has one class
+                label[row.flatten()] = classes.flatten()  # a region is of one class
                 for number, value in zip(label.tolist(), values.float().cpu(), strict=True):
                     found.setdefault(number, []).append(value)
         generator = self.generator
@@ -645,23 +623,24 @@ class Pix2PixHD(AdversarialModule):
             generator.style_counts[number] = count
 
     def styled(self, classes: Tensor, instances: Tensor, styles: Tensor | None = None) -> Tensor:
-        """Kept features at each pixel, (B, features, H, W).
+        """Features of kept styles at each pixel, (B, features, H, W).
 
         Args:
             classes: (B, H, W).
             instances: (B, H, W).
-            styles: (B, H, W): which style to take; where -1, and everywhere by default, as ``kept_style``
-                says: one draw for each thing of each class with torch's global generator, or the commonest.
+            styles: (B, H, W), the index of the style to take. Where it is -1, and everywhere by default,
+                ``kept_style`` decides: one draw per instance and class with torch's global RNG, or the
+                commonest.
 
         Raises:
-            UserError: A style was asked for that its class does not have.
+            UserError: A class does not have the given style.
         """
         generator = self.generator
         counts = generator.style_counts[classes]
         if self.kept_style == "commonest":
             picks = torch.zeros_like(classes)
         else:
-            # of a fixed number, so that a change to one thing leaves the draws of all others alone
+            # a fixed number of draws, so that an edit of one instance does not change those of the others
             batch = torch.arange(len(classes), device=classes.device)[:, None, None]
             draws = torch.rand(len(classes), self.in_channels, DRAWS).to(classes.device)
             picks = (draws[batch, classes, instances % DRAWS] * counts).long()
@@ -687,7 +666,7 @@ class Pix2PixHD(AdversarialModule):
         return self.styled(classes, batch.get("instances", torch.zeros_like(classes))).to(batch["input"])
 
     def _regions(self, batch: Batch) -> Tensor:
-        """A number for each thing of each class: what is no thing is apart by its class."""
+        """A number per instance and class, so that regions without instances are told apart by class."""
         classes: Tensor = batch["input"].argmax(1)
         regions: Tensor = classes + self.in_channels * batch.get("instances", torch.zeros_like(classes))
         return regions
@@ -708,13 +687,13 @@ class Pix2PixHD(AdversarialModule):
         instances: Tensor | None = None,
         styles: Tensor | None = None,
     ) -> Tensor:
-        """Paint label maps of any size, one by one, so that none depends on its neighbours.
+        """Translate label maps of any size, one by one, so that none depends on another.
 
         Args:
             images: (B, in_channels, H, W), one-hot.
-            seed: Of the styles that are drawn.
-            instances: (B, H, W) numbers of things; without them each class is one thing.
-            styles: (B, H, W): the kept style to take at each pixel, -1 where ``kept_style`` says which.
+            seed: Seed of the styles that are drawn.
+            instances: (B, H, W) integers; without them each class is one instance.
+            styles: (B, H, W), the kept style to take at each pixel, -1 where ``kept_style`` decides.
 
         Returns:
             (B, out_channels, H, W) in [-1, 1].
@@ -729,31 +708,24 @@ class Pix2PixHD(AdversarialModule):
                     "give one number for each pixel."
                 )
         classes = images.argmax(1)
-        # without things the borders are those of the labels, as where stuff has no instances
-        things = classes if instances is None else instances
+        # without instances the boundaries are those of the labels, as for regions that have none
+        regions = classes if instances is None else instances
         chosen = torch.full_like(classes, -1) if styles is None else styles
-        was_training, weight = self.training, next(self.generator.parameters())
-        self.eval()
-        outputs = []
-        try:
-            with torch.no_grad(), torch.random.fork_rng():
-                for image, thing, label, style in zip(images, things, classes, chosen, strict=True):
-                    torch.manual_seed(seed)
-                    x, window = self._padded(image[None].to(weight))
-                    thing, label, style = (
-                        self._padded(part[None, None].to(weight.device))[0][:, 0]
-                        for part in (thing, label, style)
-                    )
-                    batch = {"input": x, "instances": thing}
-                    if self.features:
-                        batch["features"] = self.styled(label, thing, style).to(weight)
-                    outputs.append(self.generate(batch)[window])
-        finally:
-            self.train(was_training)
+        weight, outputs = next(self.generator.parameters()), []
+        for image, *maps in zip(images, regions, classes, chosen, strict=True):
+            with self.in_use(seed):
+                x, window = self._padded(image[None].to(weight))
+                region, label, style = (
+                    self._padded(each[None, None].to(weight.device))[0][:, 0] for each in maps
+                )
+                batch = {"input": x, "instances": region}
+                if self.features:
+                    batch["features"] = self.styled(label, region, style).to(weight)
+                outputs.append(self.generate(batch)[window])
         return torch.cat(outputs)
 
     def _padded(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        """A map (1, C, H, W) mirrored to sides that the networks take, and where it lies in there."""
+        """A map (1, C, H, W) mirrored to a size that fits the networks, and the original's index in it."""
         places = []
         for axis in (-2, -1):
             side = x.shape[axis]
@@ -776,25 +748,10 @@ class Pix2PixHD(AdversarialModule):
         height, width = batch["input"].shape[-2:]
         if height % self.multiple or width % self.multiple or min(height, width) < 2 * self.multiple:
             raise UserError(
-                f"Pictures of {height}x{width} do not fit: the networks want multiples of {self.multiple}, "
-                f"at least {2 * self.multiple}; set data.size to such sides, or model.downsamplings to fewer."
+                f"Images of {height}x{width} do not fit: the networks need multiples of {self.multiple}, "
+                f"at least {2 * self.multiple}; set data.size to such, or model.downsamplings to fewer."
             )
 
 
 def _distance(maps: Maps, target: float) -> Tensor:
     return torch.stack([least_squares(layers[-1], target) for layers in maps]).sum()
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """Both players' weights in a training checkpoint or an exported folder."""
-    path = path.expanduser()
-    if path.is_dir():
-        file = path / "model.safetensors"
-        if not file.is_file():
-            raise UserError(f"The folder {path} holds no {file.name}; give model.start_from a checkpoint.")
-        try:
-            return safetensors.torch.load_file(file)
-        except Exception as error:
-            raise UserError(f"{file} is damaged ({type(error).__name__}); export it again.") from error
-    found: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
-    return found
