@@ -127,6 +127,27 @@ def test_no_folder_is_too_full() -> None:
         assert len(entries) <= FULLEST, f"{folder} holds {len(entries)} entries: {sorted(entries)}"
 
 
+def imported_files(path: Path, known: set[str]) -> set[str]:
+    """The modules of the zoo that a file imports, wherever the import stands, late ones included."""
+    found = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & known - {module_of(path)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = {module_of(path) for path in FILES}
+    arrows = {module_of(path): imported_files(path, known) for path in FILES}
+    while leaves := {name for name, targets in arrows.items() if not targets}:
+        arrows = {name: targets - leaves for name, targets in arrows.items() if name not in leaves}
+    assert not arrows, f"these import each other or something that does: {sorted(arrows)}"
+
+
 @pytest.mark.parametrize(
     "path", [p for p in FILES if p.parent.name == "models" and p.stem != "__init__"], ids=module_of
 )
@@ -162,6 +183,7 @@ def test_commands_import_late(path: Path) -> None:
                 "zoo.recipes",
                 "zoo.catalogue",  # sources as text
                 "zoo.data.sources",  # facts only
+                "zoo.data.contracts",
             )
             assert light or below(imported, "zoo.commands") or below(imported, "zoo.use"), (
                 f"import {imported} inside the function that needs it"

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.commands._names import reader
 from zoo.data import packs
 from zoo.data.captions.avatar_words import avataaar, colour_name, face
 from zoo.data.captions.files import read_folder
@@ -597,8 +598,7 @@ def test_coco(tmp_path: Path, year: int) -> None:
     assert value(data.split("test")[1]["image"]) == pytest.approx(73, abs=2)  # it was a JPEG
     said = data.describe()
     assert said["research_only"] is True and said["name"] == "COCO captions"
-    assert CaptionFolder.recognises(tmp_path)
-    found = CaptionFolder.check(tmp_path)
+    found = reader(tmp_path).check(tmp_path)
     assert found.class_path == "zoo.data.captions.COCOCaptions" and not found.errors
     assert found.samples == {"train": 3, "test": 2}
 

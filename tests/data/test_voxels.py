@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 import torch
 
+from zoo.commands._names import reader
 from zoo.data.base import collate
 from zoo.data.voxels.files import find_layout
 from zoo.data.voxels.module import VoxelFolder, turned
@@ -488,8 +489,8 @@ def test_chairs_from_each_form(tmp_path: Path) -> None:
     assert known[0].describe()["research_only"]
     assert [len(data.split("test").files()) for data in known] == [1, 1, 40]
     for data in known[:2]:
-        found = VoxelFolder.check(data.root)
-        assert VoxelFolder.recognises(data.root) and found.class_path == "zoo.data.voxels.ModelNetChairs"
+        found = reader(data.root).check(data.root)
+        assert found.class_path == "zoo.data.voxels.ModelNetChairs"
         assert found.samples == {"train": 32, "val": 4, "test": 4} and not found.errors
     for data in known:
         assert [len(data.split(s)) for s in ("train", "val", "test")] == [32, 4, 4]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoo.adversarial import AdversarialModule, Batch
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
+from zoo.data.contracts import REAL_KEYS
 from zoo.files.writing import write_text
 
 LOOKS = 10  # the median of so many decides: one odd batch is not heard, and a run's beginning is forgotten
@@ -26,7 +27,6 @@ FLAT, ALIVE = 1e-3, 1e-2
 COLLAPSED, VARIED = 0.25, 0.4
 KEPT, PATIENCE = 0.8, 2
 SAMPLES = 16
-REAL_KEYS = ("target", "image", "point")  # the real counterpart of a generator's output, by contract
 
 
 class Health(Callback):

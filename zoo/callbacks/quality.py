@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 
 from zoo.callbacks.samples import undisturbed
 from zoo.data.base import Split
+from zoo.data.contracts import CONTRACTS
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork
@@ -15,7 +16,7 @@ from zoo.metrics.evaluator import Evaluation, Evaluator
 from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.scores import measure
-from zoo.metrics.scoring.subjects import NO_PICTURES, NoisePictures, Pictures, SetPictures, Translations
+from zoo.metrics.scoring.subjects import NoisePictures, Pictures, SetPictures, Translations
 
 
 class ImageQuality(Evaluator):
@@ -53,7 +54,7 @@ class ImageQuality(Evaluator):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the networks, so that a missing one fails before the training and not after it."""
-        if (data := self.data(trainer)).contract in NO_PICTURES:
+        if not CONTRACTS[(data := self.data(trainer)).contract].is_picture:
             raise UserError(
                 f"{type(data).__name__} holds {data.contract} and ImageQuality scores images; remove it from "
                 "trainer.callbacks."

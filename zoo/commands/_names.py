@@ -10,23 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo import catalogue, recipes
 from zoo.catalogue import Entry, nearest
+from zoo.data.contracts import CONTRACTS
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
-
-FOLDERS = {  # the classes that read users' folders; the first that recognises a folder reads it
-    "pairs": "zoo.data.pairs.PairFolder",
-    "label maps": "zoo.data.label_maps.LabelMapFolder",
-    "super-resolution": "zoo.data.superres.SuperResolutionFolder",
-    "captions": "zoo.data.captions.CaptionFolder",
-    "frontal faces": "zoo.data.frontal.FrontalFolder",
-    "poses": "zoo.data.poses.PoseFolder",
-    "domains": "zoo.data.domains.DomainFolders",
-    "voxels": "zoo.data.voxels.VoxelFolder",
-    "clips": "zoo.data.clips.ClipFolder",
-    "images": "zoo.data.images.ImageFolder",
-}
 
 
 def find(name: str) -> Entry:
@@ -123,14 +111,14 @@ def _recipe(name: str, others: list[str]) -> Path:
 
 
 def reader(root: Path, contract: str | None = None) -> Any:
-    """The class that reads a folder: of the contract that is asked for, or the first that recognises it."""
+    """The data module that reads a folder: the first of the contract, or of all, that recognises it."""
+    asked = [CONTRACTS[contract]] if contract else CONTRACTS.values()
     found: Any = None
-    for name, path in FOLDERS.items():
-        if contract in (None, name):
-            found = catalogue.import_class(path)
-            if contract or found.recognises(root):
-                break
-    return found  # the last one reads any folder of pictures
+    for path in (path for kind in asked for path in kind.readers):
+        found = catalogue.import_class(path)
+        if found.recognises(root):
+            break
+    return found  # the last one reads any folder of its contract, and of all contracts any pictures
 
 
 def data_or_folder(name: str, root: str | None = None) -> Data:

@@ -45,7 +45,7 @@ class SampleSet(Dataset[Batch]):
     in memory may write ``__getitems__`` too.
     """
 
-    costly_finish: ClassVar[bool] = False  # worth a worker even where `load` is only a look into a pack
+    finish_is_slow: ClassVar[bool] = False  # worth a worker even where `load` is only a look into a pack
 
     seed: int = 0  # this and what follows is set by the data module before use
     pack: Pack | None = None
@@ -232,10 +232,11 @@ class LoaderOptions(TypedDict, total=False):
 class DataModule(pl.LightningDataModule):
     """Loaders over one contract's splits, with an order that a resumed run continues exactly.
 
-    A subclass writes :meth:`dataset` and, for what a checkpoint must know, :meth:`describe`.
+    A subclass writes :meth:`dataset` and, because checkpoints store what they were trained on, sets ``name``,
+    ``licence`` and ``research_only`` and writes :meth:`preprocessing` and :meth:`fingerprint`.
 
     Args:
-        batch_size: Samples a training batch, on each process; ``usual_batch_size`` when not given.
+        batch_size: Samples a training batch, on each process; ``default_batch_size`` when not given.
         eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given (or what the
             class says is usual).
         num_workers: Processes that prepare batches beside training; 0 prepares in the training process, as
@@ -247,9 +248,11 @@ class DataModule(pl.LightningDataModule):
     """
 
     contract: ClassVar[str]
-    usual_batch_size: ClassVar[int] = 16  # these three hold for what is not given
-    usual_eval_batch_size: ClassVar[int | None] = None
-    worth_keeping: ClassVar[bool] = True
+    licence: str = "unknown: research use only"
+    research_only: bool = True
+    default_batch_size: ClassVar[int] = 16  # these three apply to arguments that are not given
+    default_eval_batch_size: ClassVar[int | None] = None
+    cache_by_default: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -261,23 +264,42 @@ class DataModule(pl.LightningDataModule):
         cache: bool | None = None,
     ) -> None:
         super().__init__()
-        self.batch_size = self.usual_batch_size if batch_size is None else batch_size
+        self.batch_size = self.default_batch_size if batch_size is None else batch_size
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.eval_batch_size = eval_batch_size or self.usual_eval_batch_size or self.batch_size
+        self.eval_batch_size = eval_batch_size or self.default_eval_batch_size or self.batch_size
         self.num_workers = num_workers
         self.seed = seed
         self.packed = packed
-        self.cache = self.worth_keeping if cache is None else cache
+        self.cache = self.cache_by_default if cache is None else cache
         self._sets: dict[str, SampleSet] = {}
 
     def dataset(self, split: Split) -> SampleSet | None:
         """Build one split; None where the data has none."""
         raise NotImplementedError
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Every setting that changes what a batch holds, as plain values."""
+        return {}
+
+    def fingerprint(self) -> str:
+        """Hash that changes when the data change: of file names and sizes, or of the first drawn samples."""
+        return ""
+
+    def settings(self, *names: str) -> dict[str, Any]:
+        """The attributes of these names, for :meth:`preprocessing`."""
+        return {name: getattr(self, name) for name in names}
+
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know of its data, as plain values: name, licence, preprocessing."""
-        return {"contract": self.contract}
+        """What a checkpoint stores about its data, as plain values."""
+        return {
+            "contract": self.contract,
+            "name": self.name or type(self).__name__,
+            "licence": self.licence,
+            "research_only": self.research_only,
+            "preprocessing": self.preprocessing(),
+            "fingerprint": self.fingerprint(),
+        }
 
     def description(self) -> dict[str, Any]:
         """:meth:`describe`, and the hash of the training pack where one is used."""
@@ -419,13 +441,13 @@ class DataModule(pl.LightningDataModule):
 
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
         # a worker takes longer to hand a batch over than a pack to be read
-        workers = 0 if samples.pack is not None and not samples.costly_finish else self.num_workers
+        workers = 0 if samples.pack is not None and not samples.finish_is_slow else self.num_workers
         loader = Loader(
             samples,
             batch_size=batch_size,
             collate_fn=stack,
             num_workers=workers,
-            worker_init_fn=_deaf_to_interrupt,
+            worker_init_fn=_ignore_sigint,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             # worker seeds must not eat the global stream
@@ -476,6 +498,6 @@ def _packed_as(cls: type) -> str:
     return f"{earlier}.{cls.__qualname__}" if earlier else public_path(cls)
 
 
-def _deaf_to_interrupt(worker: int) -> None:
+def _ignore_sigint(worker: int) -> None:
     """Ctrl-C reaches every process of a terminal; the batch in work must be finished before the run saves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -68,6 +68,8 @@ class Points(DataModule):
     """
 
     contract: ClassVar[str] = "points"
+    licence = "none needed: drawn by code"
+    research_only = False
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class Points(DataModule):
         if sigma <= 0:
             raise ValueError(f"sigma must be above 0, got {sigma}")
         self.world: World = world
+        self.name = world
         self.length, self.eval_length, self.sigma = length, eval_length, sigma
 
     def dataset(self, split: Split) -> PointSet:
@@ -94,15 +97,12 @@ class Points(DataModule):
         """The points as a cloud."""
         return scatter({"data": torch.stack([sample["point"] for sample in samples])})
 
-    def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know; the fingerprint is that of the first 100 points of seed 0."""
+    def preprocessing(self) -> dict[str, Any]:
+        """The standard deviation."""
+        return {"sigma": self.sigma}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the first 100 points of seed 0."""
         zero, first = np.zeros(100, np.int64), np.arange(100)
         drawn = toys.draw(self.world, self.sigma, 0, "train", zero, first)
-        return {
-            "contract": self.contract,
-            "name": self.world,
-            "licence": "none needed: drawn by code",
-            "research_only": False,
-            "preprocessing": {"sigma": self.sigma},
-            "fingerprint": hashlib.sha256(drawn.tobytes()).hexdigest(),
-        }
+        return hashlib.sha256(drawn.tobytes()).hexdigest()

@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.commands._names import FOLDERS, reader
+from zoo.commands._names import reader
+from zoo.data.contracts import CONTRACTS
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ NAMED = 50  # files that a note names before it counts the rest
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
     parser.add_argument("folder", metavar="DIR", help="the folder")
-    parser.add_argument("--contract", choices=FOLDERS, help="what it holds (default: by its looks)")
+    readable = [name for name, contract in CONTRACTS.items() if contract.readers]
+    parser.add_argument("--contract", choices=readable, help="what it holds (default: by its looks)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -233,31 +233,21 @@ class CaptionFolder(DataModule):
             mirror=self.mirror,
         )
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how all is prepared, and a fingerprint of names, sizes and captions."""
-        found = self.found()
-        digest = hashlib.sha256(folder_fingerprint([r.picture for r in found.records], self.root).encode())
-        digest.update(repr([(r.captions, r.category, r.split, r.box) for r in found.records]).encode())
+    def preprocessing(self) -> dict[str, Any]:
+        """How pictures are cut, captions are matched, and text becomes vectors."""
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": self.size,
-                "load_size": self.load_size,
-                "fit": self.fit,
-                "background": self.background,
-                "mirror": self.mirror,
-                "split_by": self.split_by,
-                "hold_out": self.hold_out,
-                "wrong": self.wrong,
-                "average": self.average,
-                "text": {"kind": self.text, **self.encoder().settings()},
-                "layout": found.layout,
-            },
-            "fingerprint": digest.hexdigest(),
+            **self.settings("size", "load_size", "fit", "background", "mirror"),
+            **self.settings("split_by", "hold_out", "wrong", "average"),
+            "text": {"kind": self.text, **self.encoder().settings()},
+            "layout": self.found().layout,
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the pictures, and over the captions."""
+        records = self.found().records
+        digest = hashlib.sha256(folder_fingerprint([r.picture for r in records], self.root).encode())
+        digest.update(repr([(r.captions, r.category, r.split, r.box) for r in records]).encode())
+        return digest.hexdigest()
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """Pictures with their captions below."""
@@ -265,15 +255,12 @@ class CaptionFolder(DataModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is a table of captions, a text file beside a picture, or a known set."""
-        return looks_captioned(root) or _known_set(root) is not None
+        """Whether there is a table of captions, or a text file beside a picture."""
+        return looks_captioned(root)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every picture and every caption of a folder; a known set is looked at as such."""
-        known = _known_set(root) if cls is CaptionFolder else None
-        if known:
-            return known.check(root)
+        """Look at every picture and every caption of a folder."""
         read = cls.read(root)
         found = Findings(cls.contract, read.layout, public_path(cls))
         found.errors += read.faults
@@ -287,13 +274,6 @@ class CaptionFolder(DataModule):
             usual = median(min(fact.size) for fact in found.facts)
             found.arguments["size"] = min(max(2 ** int(math.log2(usual)), 16), 256)
         return found
-
-
-def _known_set(root: Path) -> type[CaptionFolder] | None:
-    """The class of a known set that lies in a folder."""
-    from zoo.data.captions.sets import KNOWN
-
-    return next((known for known in KNOWN if known.recognises(root)), None)
 
 
 def _look(record: Captioned) -> list[Facts] | Fault:

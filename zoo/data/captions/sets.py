@@ -437,14 +437,3 @@ def _numbered(file: Path, found: Found) -> dict[str, str]:
     """Lines of a number and a value."""
     lines = (line.split(maxsplit=1) for line in (decoded(file, found) or "").split("\n"))
     return {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
-
-
-KNOWN: tuple[type[CaptionFolder], ...] = (
-    Emoji,
-    DungeonTiles,
-    Stamps,
-    Avatars,
-    CUB,
-    OxfordFlowers,
-    COCOCaptions,
-)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Unpack
 
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, Split
+from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.captions.module import check_choices, sheet_of
 from zoo.data.captions.samples import SceneSet, Wrong, to_bytes
+from zoo.data.drawn import DrawnModule
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, text_encoder
@@ -17,7 +18,7 @@ from zoo.features.text import TextChoice, TextEncoder, text_encoder
 SENTENCES = 2000  # from which a bag learns the words of drawn scenes
 
 
-class SceneCaptions(DataModule):
+class SceneCaptions(DrawnModule):
     """Drawn landscapes with sentences that say what is there; needs no files.
 
     Splits share no scene. One caption a scene; the mismatch is another scene with another caption, which is
@@ -37,7 +38,7 @@ class SceneCaptions(DataModule):
     """
 
     contract: ClassVar[str] = "captions"
-    worth_keeping = False
+    name = "scenes"
 
     def __init__(
         self,
@@ -56,8 +57,8 @@ class SceneCaptions(DataModule):
         check_choices(wrong=wrong)
         if size < 16:
             raise UserError(f"data.size is {size}; give at least 16.")
-        self.size, self.world, self.wrong = size, world, wrong
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.size, self.wrong = size, wrong
+        self.set_lengths(train_length, eval_length, world)
         self.text, self.text_words, self.text_model, self.text_weights = (
             text,
             text_words,
@@ -75,33 +76,27 @@ class SceneCaptions(DataModule):
             )
         return self._encoder
 
-    def dataset(self, split: Split) -> SceneSet:
-        """The scenes of a split; no two splits share one."""
-        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
-        return SceneSet(
-            self.world, first, self.lengths[split], self.encoder(), size=self.size, wrong=self.wrong
-        )
+    def draw(self, first: int, length: int, split: Split) -> SceneSet:
+        """Scenes ``first`` to ``first + length`` with their captions."""
+        return SceneSet(self.world, first, length, self.encoder(), size=self.size, wrong=self.wrong)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures and captions are prepared, and a fingerprint of the first scenes."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, what mismatches are given, and how captions become vectors."""
+        return {
+            "size": self.size,
+            "train_length": self.lengths["train"],
+            "world": self.world,
+            "wrong": self.wrong,
+            "text": {"kind": self.text, **self.encoder().settings()},
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the first pictures and captions."""
         digest = hashlib.sha256()
         for index in range(4):
             scene = scenes.draw(self.world, index, self.size)
             digest.update(to_bytes(scene.picture).numpy().tobytes() + scene.caption.encode())
-        return {
-            "contract": self.contract,
-            "name": "scenes",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "size": self.size,
-                "train_length": self.lengths["train"],
-                "world": self.world,
-                "wrong": self.wrong,
-                "text": {"kind": self.text, **self.encoder().settings()},
-            },
-            "fingerprint": digest.hexdigest(),
-        }
+        return digest.hexdigest()
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """Pictures with their captions below."""

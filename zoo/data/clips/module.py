@@ -47,7 +47,6 @@ from zoo.files.films import read_frames
 
 Array = np.ndarray[Any, Any]
 Crop = Literal["random", "centre"]
-FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}  # index of a split's first film
 TRIES = 20  # places that are tried for one that moves
 
 
@@ -197,31 +196,18 @@ class ClipFolder(ClipModule):
             channels=self.channels,
         )
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how clips are cut, and a fingerprint of file names and sizes."""
+    def preprocessing(self) -> dict[str, Any]:
+        """How clips are cut from videos."""
+        return {
+            **self.settings("past", "future", "stride", "hop", "size", "load_size", "crop", "moving"),
+            **self.settings("mirror", "channels", "hold_out", "fold", "skip_short"),
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the training files."""
         train = self.split("train")
         assert isinstance(train, ClipSet)
-        keys = (
-            "past",
-            "future",
-            "stride",
-            "hop",
-            "size",
-            "load_size",
-            "crop",
-            "moving",
-            "mirror",
-            "channels",
-        )
-        splitting = ("hold_out", "fold", "skip_short")
-        return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {key: getattr(self, key) for key in (*keys, *splitting)},
-            "fingerprint": folder_fingerprint(train.files(), self.root),
-        }
+        return folder_fingerprint(train.files(), self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

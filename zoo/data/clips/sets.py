@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from zoo.data.base import LoaderOptions, Sample, SampleSet, Split, find_root
-from zoo.data.clips.module import FIRST, ClipModule, cut_film, resized
+from zoo.data.clips.module import ClipModule, cut_film, resized
 from zoo.data.clips.world import DrawnClips
+from zoo.data.drawn import DrawnModule
 from zoo.data.images.module import MNIST, MemorySet
 from zoo.data.poses.sets import Sprites
 from zoo.data.poses.sprites import ACTIONS, FRAMES, SpriteSheets, on_black
@@ -20,7 +21,7 @@ from zoo.errors import UserError
 from zoo.files.writing import sha256
 
 
-class MovingDigits(ClipModule):
+class MovingDigits(DrawnModule, ClipModule):
     """Moving MNIST: films of two digits of MNIST's that bounce off the edges, drawn when asked for.
 
     The protocol is the published one (https://arxiv.org/abs/1502.04681); the sequences are our own, so
@@ -39,8 +40,6 @@ class MovingDigits(ClipModule):
         options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
     """
 
-    worth_keeping = False
-
     def __init__(
         self,
         root: str = "data/mnist",
@@ -57,21 +56,20 @@ class MovingDigits(ClipModule):
         for key, value, least in (("size", size, 16), ("count", count, 1)):
             if value < least:
                 raise UserError(f"data.{key} is {value}; give at least {least}.")
-        self.size, self.count, self.world = size, count, world
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.size, self.count = size, count
+        self.set_lengths(train_length, eval_length, world)
         self._mnist = MNIST(root)
 
-    def dataset(self, split: Split) -> DrawnClips:
-        """The films of a split; no two splits share a film or a digit.
+    def draw(self, first: int, length: int, split: Split) -> DrawnClips:
+        """Films ``first`` to ``first + length``; no two splits share a film or a digit.
 
         Raises:
             UserError: MNIST's files are missing or damaged.
         """
         digits = self._mnist.split(split)
         assert isinstance(digits, MemorySet)
-        draw = partial(clips.moving_digits, digits.values[:, 0].numpy(), self.world, count=self.count)
-        frames = self.past + self.future
-        return DrawnClips(draw, FIRST[split], self.lengths[split], self.past, frames, self.size)
+        film = partial(clips.moving_digits, digits.values[:, 0].numpy(), self.world, count=self.count)
+        return DrawnClips(film, first, length, self.past, self.past + self.future, self.size)
 
     def describe(self) -> dict[str, Any]:
         """Name and licence of the digits, settings, and the digits' fingerprint."""
@@ -100,7 +98,7 @@ class MovingMNIST(ClipModule):
         options: Those of every data module; ``cache`` is off when not given, for the file is mapped.
     """
 
-    worth_keeping = False
+    cache_by_default = False
     FILE = "mnist_test_seq.npy"
     SHAPE = (20, 10_000, 64, 64)
     GENUINE = "c2a3e8d3939c001ab77bf543f130157424efa486bb4d0974d2cebb773b13f8b3"  # its SHA-256
@@ -206,19 +204,19 @@ def _mapped(path: Path) -> np.ndarray[Any, Any]:
 class SpriteClips(ClipModule):
     """Figures of the Liberated Pixel Cup in action: 1,296 characters, 9 actions of 8 frames, on black.
 
-    Batches hold ``action`` (a number of :data:`zoo.data.sprites.ACTIONS`) and ``identity`` (4,) too: which
+    Batches hold ``action`` (a number of :data:`zoo.data.poses.sprites.ACTIONS`) and ``identity`` (4,) too: which
     body, bottom, top and hair, 0 to 5 each. Splits share no character and are those of
     :class:`zoo.data.poses.Sprites`.
 
     Args:
-        root: The folder of sheets; its layout stands in ``zoo/data/sprites.py``.
+        root: The folder of sheets; its layout stands in ``zoo/data/poses/sprites.py``.
         past: Frames that a model is given.
         future: Frames that follow; 8 with the past at most.
         size: Pixels of each side; 64 as they are.
         options: Those of every data module; ``cache`` is off when not given, for sheets stay in memory.
     """
 
-    worth_keeping = False
+    cache_by_default = False
 
     def __init__(
         self, root: str, past: int = 4, future: int = 4, size: int = 64, **options: Unpack[LoaderOptions]

@@ -15,13 +15,14 @@ from zoo.data.base import (
     SampleSet,
     Split,
 )
-from zoo.data.clips.module import FIRST, Array, ClipModule, cut_film
+from zoo.data.clips.module import Array, ClipModule, cut_film
+from zoo.data.drawn import DrawnModule
 from zoo.data.worlds import clips
 from zoo.errors import UserError
 
 
 # ------------------------------------------------------------------------------------------------ drawn clips
-class ClipWorld(ClipModule):
+class ClipWorld(DrawnModule, ClipModule):
     """Drawn films without end: digits that fly, things that bounce through landscapes, people who walk.
 
     Args:
@@ -34,8 +35,6 @@ class ClipWorld(ClipModule):
         world: Which world is drawn; validation and test depend on nothing else.
         options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
     """
-
-    worth_keeping = False
 
     def __init__(
         self,
@@ -53,26 +52,22 @@ class ClipWorld(ClipModule):
             raise UserError(f"data.kind is {kind!r}; give one of {', '.join(clips.KINDS)}.")
         if size < 16:
             raise UserError(f"data.size is {size}; give at least 16.")
-        self.kind, self.size, self.world = kind, size, world
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.kind, self.size, self.name = kind, size, f"clips ({kind})"
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> DrawnClips:
-        """The films of a split; no two splits share one."""
-        draw = partial(clips.draw, self.kind, self.world)
-        frames = self.past + self.future
-        return DrawnClips(draw, FIRST[split], self.lengths[split], self.past, frames, self.size)
+    def draw(self, first: int, length: int, split: Split) -> DrawnClips:
+        """Films ``first`` to ``first + length``."""
+        film = partial(clips.draw, self.kind, self.world)
+        return DrawnClips(film, first, length, self.past, self.past + self.future, self.size)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, settings, and a fingerprint of the first films."""
+    def preprocessing(self) -> dict[str, Any]:
+        """The kind of film and its measures."""
+        return self.settings("kind", "past", "future", "size", "world")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over two frames of each of the first films."""
         drawn = [clips.draw(self.kind, self.world, index, 2, self.size).tobytes() for index in range(4)]
-        return {
-            "contract": self.contract,
-            "name": f"clips ({self.kind})",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {key: getattr(self, key) for key in ("kind", "past", "future", "size", "world")},
-            "fingerprint": hashlib.sha256(b"".join(drawn)).hexdigest(),
-        }
+        return hashlib.sha256(b"".join(drawn)).hexdigest()
 
 
 class DrawnClips(SampleSet):

@@ -132,28 +132,28 @@ class DomainFolders(DataModule):
         source, target = found["source"] or [], found["target"] or []
         return DomainSet(source, target, split == "train", self.size, self.fits, self.channels, self.mirror)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, channels and how pictures become squares."""
+        return {
+            **self.settings("size", "channels"),
+            "fit": self.fits["source"],
+            "target_fit": self.fits["target"],
+            "mirror": self.mirror,
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of both folders' files.
+
+        Raises:
+            UserError: A folder holds no pictures.
+        """
         prints = []
         for side, folder in self.folders.items():
             files = pictures_below(folder)
             if not files:
                 raise UserError(f"{folder} holds no {side} pictures; {EXPECTED}.")
             prints.append(folder_fingerprint(files, folder))
-        return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": self.size,
-                "channels": self.channels,
-                "fit": self.fits["source"],
-                "target_fit": self.fits["target"],
-                "mirror": self.mirror,
-            },
-            "fingerprint": hashlib.sha256("\n".join(prints).encode()).hexdigest(),
-        }
+        return hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """Sources beside targets, which nobody paired."""
@@ -239,16 +239,6 @@ class DomainSet(UnpairedSet):
                 if torch.randint(2, (), generator=random):
                     finished[side] = finished[side].flip(-1)
         return finished
-
-
-def fingerprint_of(samples: SampleSet) -> str:
-    """SHA-256 of all pictures of a small drawn set."""
-    digest = hashlib.sha256()
-    for index in range(len(samples)):
-        for value in samples.load(index).values():
-            if isinstance(value, Tensor):
-                digest.update(value.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def beside(samples: list[Sample], keys: tuple[str, ...]) -> Tensor:

@@ -92,7 +92,7 @@ class SVHNToMNIST(DigitDomainsModule):
         options: Those of every data module; ``cache`` is off when not given, for all is in memory.
     """
 
-    worth_keeping = False
+    cache_by_default = False
     research_only = True
 
     def __init__(
@@ -114,16 +114,21 @@ class SVHNToMNIST(DigitDomainsModule):
         return houses, MemorySet(values[:, None], digits.labels, highest=255)
 
     def describe(self) -> dict[str, Any]:
-        """Name, licences, how digits are prepared, and a fingerprint of both sets."""
+        """As every data module; name and licence are those of both sets."""
         houses, digits = self.svhn.describe(), self.mnist.describe()
         return {
-            "contract": self.contract,
+            **super().describe(),
             "name": f"SVHN to {digits['name']}",
             "licence": f"{houses['licence']}; {digits['name']}: {digits['licence']}",
-            "research_only": self.research_only,
-            "preprocessing": {"size": SIDE, "channels": 3, "extra": self.svhn.extra, "digits": "resized"},
-            "fingerprint": _joined(houses["fingerprint"], digits["fingerprint"]),
         }
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, channels, and whether SVHN's additional digits are used."""
+        return {"size": SIDE, "channels": 3, "extra": self.svhn.extra, "digits": "resized"}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over both sets."""
+        return _joined(self.svhn.fingerprint(), self.mnist.fingerprint())
 
 
 class PublishedMNISTM(DigitDomainsModule):

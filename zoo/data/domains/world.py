@@ -12,25 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.base import DataModule, LoaderOptions, Sample, Split, find_root, folder_fingerprint
 from zoo.data.domains.files import (
     opaque,
     pictures_below,
     require_picture,
 )
-from zoo.data.domains.module import UnpairedSet, beside, fingerprint_of
+from zoo.data.domains.module import UnpairedSet, beside
+from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.images.module import MNIST, MemorySet, with_channels
 from zoo.data.worlds import faces
 from zoo.errors import UserError
 from zoo.files.pictures import read_array
 from zoo.seeds import mix
 
-FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}  # drawn samples of each split
 OTHERS = 500_000  # from a drawn face to the person of its unpaired emoji
 
 
 # -------------------------------------------------------------------------------------------- faces and emoji
-class FacesToEmoji(DataModule):
+class FacesToEmoji(DrawnModule):
     """Drawn faces as sources and drawn emoji as targets; needs no files.
 
     The emoji are of other people than the faces. In evaluation a batch holds ``truth`` too: the emoji of the
@@ -46,7 +46,8 @@ class FacesToEmoji(DataModule):
     """
 
     contract: ClassVar[str] = "domains"
-    worth_keeping = False
+    name = "faces to emoji"
+    longest = (OTHERS, OTHERS)
 
     def __init__(
         self,
@@ -61,32 +62,19 @@ class FacesToEmoji(DataModule):
         require_picture(size)
         if not 0 <= most_yaw <= 90:
             raise UserError(f"data.most_yaw is {most_yaw}; give 0 to 90 degrees.")
-        if not 0 <= max(train_length, eval_length) <= OTHERS:
-            raise UserError(f"data.train_length and data.eval_length may be at most {OTHERS}; give less.")
-        self.size, self.most_yaw, self.world = size, most_yaw, world
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.size, self.most_yaw = size, most_yaw
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> EmojiSet:
-        """Faces and emoji of a split; no two splits share a person."""
-        return EmojiSet(
-            self.world, FIRST[split], self.lengths[split], self.size, self.most_yaw, split != "train"
-        )
+    def draw(self, first: int, length: int, split: Split) -> EmojiSet:
+        """Faces ``first`` to ``first + length`` with emoji of other people."""
+        return EmojiSet(self.world, first, length, self.size, self.most_yaw, split != "train")
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are drawn, and a fingerprint of the first."""
-        first = EmojiSet(self.world, 0, 4, self.size, self.most_yaw, True)
+    def preprocessing(self) -> dict[str, Any]:
+        """Size and how far faces are turned."""
         return {
-            "contract": self.contract,
-            "name": "faces to emoji",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "size": self.size,
-                "most_yaw": self.most_yaw,
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": fingerprint_of(first),
+            **self.settings("size", "most_yaw"),
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
     def sheet(self, samples: list[Sample]) -> Tensor:
@@ -94,7 +82,7 @@ class FacesToEmoji(DataModule):
         return beside(samples, ("source", "truth", "target"))
 
 
-class EmojiSet(SampleSet):
+class EmojiSet(DrawnSet):
     """Drawn faces ``first`` to ``first + length``, each with the emoji of somebody whose face is never drawn.
 
     Args:
@@ -107,12 +95,8 @@ class EmojiSet(SampleSet):
     """
 
     def __init__(self, world: int, first: int, length: int, size: int, most_yaw: float, truth: bool) -> None:
-        self.world, self.first, self.length = world, first, length
+        super().__init__(world, first, length)
         self.size, self.most_yaw, self.truth = size, most_yaw, truth
-
-    def __len__(self) -> int:
-        """Number of faces."""
-        return self.length
 
     def load(self, index: int) -> Sample:
         """A face, another person's emoji, and in evaluation its own."""
@@ -144,7 +128,7 @@ class DigitsToMNISTM(DataModule):
     """
 
     contract: ClassVar[str] = "domains"
-    usual_batch_size = 100
+    default_batch_size = 100
 
     def __init__(
         self,
@@ -159,6 +143,7 @@ class DigitsToMNISTM(DataModule):
         photos_root = find_root(photos)
         self.photos = photos_root / "train" if (photos_root / "train").is_dir() else photos_root
         self.to_mnist, self.world = to_mnist, world
+        self.name = "MNIST-M to MNIST" if to_mnist else "MNIST to MNIST-M"
 
     @cached_property
     def _photographs(self) -> list[np.ndarray[Any, Any]]:
@@ -184,17 +169,19 @@ class DigitsToMNISTM(DataModule):
         return MNISTMSet(digits, self._photographs, files, split, self.world, self.to_mnist)
 
     def describe(self) -> dict[str, Any]:
-        """Name, licence, how digits are blended, and a fingerprint of digits and photographs."""
-        digits = self.digits.describe()
-        prints = f"{digits['fingerprint']} {folder_fingerprint(pictures_below(self.photos), self.photos)}"
-        return {
-            "contract": self.contract,
-            "name": "MNIST-M to MNIST" if self.to_mnist else "MNIST to MNIST-M",
-            "licence": f"{digits['licence']}; Berkeley photographs: non-commercial research and education",
-            "research_only": True,
-            "preprocessing": {"size": 32, "channels": 3, "to_mnist": self.to_mnist, "world": self.world},
-            "fingerprint": hashlib.sha256(prints.encode()).hexdigest(),
-        }
+        """As every data module; the licence is that of the digits and the photographs."""
+        digits = self.digits.describe()["licence"]
+        photographs = "Berkeley photographs: non-commercial research and education"
+        return {**super().describe(), "licence": f"{digits}; {photographs}"}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, channels, direction, and which pieces are cut."""
+        return {"size": 32, "channels": 3, **self.settings("to_mnist", "world")}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over digits and photographs."""
+        photographs = folder_fingerprint(pictures_below(self.photos), self.photos)
+        return hashlib.sha256(f"{self.digits.fingerprint()} {photographs}".encode()).hexdigest()
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """Sources beside targets."""

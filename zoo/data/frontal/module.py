@@ -95,7 +95,7 @@ class FrontalFolder(DataModule):
     """
 
     contract: ClassVar[str] = "frontal faces"
-    usual_batch_size = 10
+    default_batch_size = 10
 
     def __init__(
         self,
@@ -159,27 +159,18 @@ class FrontalFolder(DataModule):
             )
         return FrontalSet(pairs, self.root / INDEX, self.size, self.channels, self.fit)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, fit, angles, and how many people and landmarks there are."""
         views = self._views
-        files = [self.root / INDEX, *{view.path for view in views}]
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": self.size,
-                "channels": self.channels,
-                "fit": self.fit,
-                "frontal_yaw": self.frontal_yaw,
-                "least_yaw": self.least_yaw,
-                "most_yaw": self.most_yaw,
-                "identities": len(deal_out(views, self.root)["train"]),
-                "landmarks": len(views[0].landmarks or ()),
-            },
-            "fingerprint": folder_fingerprint(files, self.root),
+            **self.settings("size", "channels", "fit", "frontal_yaw", "least_yaw", "most_yaw"),
+            "identities": len(deal_out(views, self.root)["train"]),
+            "landmarks": len(views[0].landmarks or ()),
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the index and the pictures."""
+        return folder_fingerprint([self.root / INDEX, *{view.path for view in self._views}], self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -7,10 +7,9 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.domains.files import require_picture
-from zoo.data.domains.module import fingerprint_of
-from zoo.data.domains.world import FIRST
+from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
 from zoo.data.frontal.module import YAWS, patch_centres
 from zoo.data.worlds import faces
 from zoo.errors import UserError
@@ -18,7 +17,7 @@ from zoo.seeds import mix
 
 
 # -------------------------------------------------------------------------------------------------- the world
-class FrontalWorld(DataModule):
+class FrontalWorld(DrawnModule):
     """Drawn people turned by any angle, with their frontal twin; needs no files.
 
     Batches hold ``landmarks`` (10,2) in the order of :data:`zoo.data.worlds.faces.LANDMARKS`, and ``centres``
@@ -37,8 +36,9 @@ class FrontalWorld(DataModule):
     """
 
     contract: ClassVar[str] = "frontal faces"
-    usual_batch_size = 10
-    worth_keeping = False
+    name = "faces"
+    default_batch_size = 10
+    longest = (10**6, 10**6)
 
     def __init__(
         self,
@@ -59,45 +59,37 @@ class FrontalWorld(DataModule):
             )
         if views < 1:
             raise UserError(f"data.views is {views}; give at least 1.")
-        if max(train_length, eval_length) > 1_000_000:
-            raise UserError("data.train_length and data.eval_length may be at most 1000000; give less.")
         self.size, self.least_yaw, self.most_yaw = size, least_yaw, most_yaw
-        self.views, self.world = views, world
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.views = views
+        self.set_lengths(train_length, eval_length, world)
 
     def people(self, split: Split) -> int:
         """How many people a split shows."""
         return -(-self.lengths[split] // self.views)
 
-    def dataset(self, split: Split) -> DrawnPairs:
-        """The pairs of a split; no two splits share a person."""
+    def draw(self, first: int, length: int, split: Split) -> DrawnPairs:
+        """Pairs ``first`` to ``first + length``; no two splits share a person."""
         before: dict[Split, int] = {"train": 0, "val": self.people("train")}
         number = before.get(split, self.people("train") + self.people("val"))
         yaws = (self.least_yaw, self.most_yaw) if split == "train" else None
-        return DrawnPairs(self.world, FIRST[split], self.lengths[split], self.size, self.views, yaws, number)
+        return DrawnPairs(self.world, first, length, self.size, self.views, yaws, number)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are drawn, and a fingerprint of the first."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, angles, and how many people and landmarks there are."""
         return {
-            "contract": self.contract,
-            "name": "faces",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "size": self.size,
-                "least_yaw": self.least_yaw,
-                "most_yaw": self.most_yaw,
-                "views": self.views,
-                "identities": self.people("train"),
-                "landmarks": len(faces.LANDMARKS),
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": fingerprint_of(DrawnPairs(self.world, 0, 4, self.size, 2, None, 0)),
+            **self.settings("size", "least_yaw", "most_yaw", "views"),
+            "identities": self.people("train"),
+            "landmarks": len(faces.LANDMARKS),
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
+    def fingerprint(self) -> str:
+        """SHA-256 over two views of each of the first two people."""
+        return fingerprint_of(DrawnPairs(self.world, 0, 4, self.size, 2, None, 0))
 
-class DrawnPairs(SampleSet):
+
+class DrawnPairs(DrawnSet):
     """Drawn pairs ``first`` to ``first + length`` of a world.
 
     Args:
@@ -120,12 +112,8 @@ class DrawnPairs(SampleSet):
         yaws: tuple[float, float] | None,
         number: int,
     ) -> None:
-        self.world, self.first, self.length, self.size = world, first, length, size
-        self.views, self.yaws, self.number = views, yaws, number
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-        return self.length
+        super().__init__(world, first, length)
+        self.size, self.views, self.yaws, self.number = size, views, yaws, number
 
     def load(self, index: int) -> Sample:
         """A turned face and its frontal twin."""

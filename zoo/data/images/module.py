@@ -88,6 +88,9 @@ class Digits(DataModule):
     """
 
     contract = "images"
+    name = "scikit-learn digits (UCI optical recognition of handwritten digits, test part)"
+    licence = "CC BY 4.0"
+    research_only = False
 
     def __init__(
         self,
@@ -107,16 +110,13 @@ class Digits(DataModule):
         chosen = {"train": place > 1, "val": place == 1, "test": place == 0}[split]
         return MemorySet(values[chosen], labels[chosen], highest=16)
 
-    def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know of the digits."""
-        return {
-            "contract": self.contract,
-            "name": "scikit-learn digits (UCI optical recognition of handwritten digits, test part)",
-            "licence": "CC BY 4.0",
-            "research_only": False,
-            "preprocessing": {"size": [8, 8], "channels": 1, "values": "0 to 16 become -1 to 1"},
-            "fingerprint": _fingerprint(self.split("train")),
-        }
+    def preprocessing(self) -> dict[str, Any]:
+        """Size and value range."""
+        return {"size": [8, 8], "channels": 1, "values": "0 to 16 become -1 to 1"}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the training digits."""
+        return _fingerprint(self.split("train"))
 
 
 class MNIST(DataModule):
@@ -134,6 +134,7 @@ class MNIST(DataModule):
     """
 
     contract = "images"
+    research_only = False
 
     HASHES: ClassVar[dict[str, str]] = {  # SHA-256 of the unpacked files
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -180,22 +181,24 @@ class MNIST(DataModule):
         return MemorySet(values[cut], labels[cut], highest=255)
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know of the data."""
-        fingerprint = _fingerprint(train := self.split("train"))
-        assert isinstance(train, MemorySet)
+        """As every data module; name and licence are MNIST's only if the files are."""
+        described = super().describe()  # reads the training files, and so knows their hashes
         genuine = all(self.HASHES[name] == found for name, found in self._hashes.items())
         return {
-            "contract": self.contract,
+            **described,
             "name": "MNIST" if genuine else f"idx files of {self.root.name}",
             "licence": "CC BY-SA 3.0" if genuine else "not stated",
-            "research_only": False,
-            "preprocessing": {
-                "size": list(train.values.shape[2:]),
-                "channels": 1,
-                "values": "0 to 255 become -1 to 1",
-            },
-            "fingerprint": fingerprint,
         }
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Size and value range."""
+        train = self.split("train")
+        assert isinstance(train, MemorySet)
+        return {"size": list(train.values.shape[2:]), "channels": 1, "values": "0 to 255 become -1 to 1"}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the training digits."""
+        return _fingerprint(self.split("train"))
 
     def _read(self, name: str, dimensions: int) -> Tensor:
         path = self.root / name
@@ -333,7 +336,7 @@ class ImageFolder(DataModule):
     """
 
     contract = "images"
-    usual_batch_size = 64
+    default_batch_size = 64
 
     def __init__(
         self,
@@ -417,26 +420,24 @@ class ImageFolder(DataModule):
             return None
         return [classes.index(name) for name in names]
 
-    def describe(self) -> dict[str, Any]:
-        """What a checkpoint must know of the pictures."""
-        first = self.split("train")
-        assert isinstance(first, PictureSet)
-        size = [self.size, self.size] if self.size else list(first.first[1:])
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, crop and channels."""
+        first = self._train().first
         return {
-            "contract": self.contract,
-            "name": self.root.resolve().name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": size,
-                "load_size": self.load_size,
-                "random_crop": self.random_crop,
-                "mirror": self.mirror,
-                "channels": first.first[0],
-                "reduced_decoding": self.reduced_decoding,
-            },
-            "fingerprint": folder_fingerprint(first.paths, self.root),
+            "size": [self.size, self.size] if self.size else list(first[1:]),
+            **self.settings("load_size", "random_crop", "mirror"),
+            "channels": first[0],
+            "reduced_decoding": self.reduced_decoding,
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the training pictures."""
+        return folder_fingerprint(self._train().paths, self.root)
+
+    def _train(self) -> PictureSet:
+        train = self.split("train")
+        assert isinstance(train, PictureSet)
+        return train
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -32,9 +32,6 @@ class LabelledModule(DataModule):
     """Labelled pictures of whole files, of which the last training pictures are kept for validation."""
 
     contract: ClassVar[str] = "images"
-    title: ClassVar[str]
-    licence: ClassVar[str]
-    research_only: bool
 
     def __init__(self, root: str, hold_out: int, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
@@ -78,22 +75,19 @@ class LabelledModule(DataModule):
             values, labels = values[here], labels[here]
         return FileSet(values, labels, paths)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of the training files."""
-        prints = [sha256(path) for path in self.paths("train")]
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, channels, value range, and how many pictures are kept for validation."""
         return {
-            "contract": self.contract,
-            "name": self.title,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": [32, 32],
-                "channels": 3,
-                "values": "0 to 255 become -1 to 1",
-                "hold_out": self.hold_out,
-            },
-            "fingerprint": hashlib.sha256("\n".join(prints).encode()).hexdigest(),
+            "size": [32, 32],
+            "channels": 3,
+            "values": "0 to 255 become -1 to 1",
+            "hold_out": self.hold_out,
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the training files."""
+        prints = [sha256(path) for path in self.paths("train")]
+        return hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
 
 class FileSet(MemorySet):
@@ -125,7 +119,7 @@ class CIFAR10(LabelledModule):
         options: Those of every data module.
     """
 
-    title = "CIFAR-10"
+    name = "CIFAR-10"
     licence = "none stated; Krizhevsky 2009 asks for a citation"
     research_only = True
     COUNT: ClassVar[int] = 10_000  # pictures of each file
@@ -179,7 +173,7 @@ class SVHN(LabelledModule):
         options: Those of every data module.
     """
 
-    title = "SVHN cropped digits"
+    name = "SVHN cropped digits"
     licence = "Street View House Numbers: non-commercial use only"
     research_only = True
 
@@ -231,8 +225,6 @@ class SVHN(LabelledModule):
             )
         return torch.from_numpy(x.transpose(3, 2, 0, 1)), labels % 10
 
-    def describe(self) -> dict[str, Any]:
-        """As of every such set, and whether the additional digits are trained on."""
-        described = super().describe()
-        described["preprocessing"]["extra"] = self.extra
-        return described
+    def preprocessing(self) -> dict[str, Any]:
+        """As every such set, and whether the additional digits are used for training."""
+        return {**super().preprocessing(), "extra": self.extra}

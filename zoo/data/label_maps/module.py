@@ -66,7 +66,7 @@ class LabelMapFolder(DataModule):
     """
 
     contract: ClassVar[str] = "pairs"
-    usual_batch_size = 1
+    default_batch_size = 1
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class LabelMapFolder(DataModule):
         self.number = classes
         self.void = void
         self.name = name or self.root.resolve().name
-        self.licence = licence
+        self.licence = licence or ""
         self.research_only = research_only
 
     def dataset(self, split: Split) -> LabelMapSet | None:
@@ -134,30 +134,32 @@ class LabelMapFolder(DataModule):
         return found if self.void is None else Classes((*found.names, "void"), found.colours)
 
     def describe(self) -> dict[str, Any]:
-        """Name, licence, how maps are prepared, and a fingerprint of file names and sizes."""
+        """As every data module; the licence of a public set is known by its layout."""
+        known = None if (self.root / PALETTE_FILE).exists() else _public_licence(self._layout())
+        return {**super().describe(), "licence": self.licence or known or "unknown: research use only"}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Layout, measures and classes."""
         layout = self._layout()
         classes = self._classes(layout)
-        known = None if (self.root / PALETTE_FILE).exists() else _public_licence(layout)
+        return {
+            "source": "labels",
+            "layout": layout,
+            "size": list(self.size),
+            "load_size": list(self.load_size),
+            "mirror": self.mirror,
+            "classes": list(classes.names),
+            # void has no colour, so such maps are read by their numbers
+            "colours": [list(colour) for colour in classes.colours] if self.void is None else [],
+            "void": self.void,
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of all files."""
+        layout = self._layout()
         splits = [find_label_maps(self.root, layout, split) or [] for split in get_args(Split)]
         files = {path for items in splits for item in items for path in item if path}
-        return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence or known or "unknown: research use only",
-            "research_only": self.research_only,
-            "preprocessing": {
-                "source": "labels",
-                "layout": layout,
-                "size": list(self.size),
-                "load_size": list(self.load_size),
-                "mirror": self.mirror,
-                "classes": list(classes.names),
-                # void has no colour, so such maps are read by their numbers
-                "colours": [list(colour) for colour in classes.colours] if self.void is None else [],
-                "void": self.void,
-            },
-            "fingerprint": folder_fingerprint(files, self.root),
-        }
+        return folder_fingerprint(files, self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -192,7 +194,7 @@ class LabelMapSet(SampleSet):
         mirror: Mirror at random.
     """
 
-    costly_finish = True
+    finish_is_slow = True
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ class PairFolder(DataModule):
     """
 
     contract: ClassVar[str] = "pairs"
-    usual_batch_size = 1
+    default_batch_size = 1
 
     def __init__(
         self,
@@ -116,26 +116,15 @@ class PairFolder(DataModule):
             channels=self.channels,
         )
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
-        layout = self._layout()
+    def preprocessing(self) -> dict[str, Any]:
+        """Direction, measures, channels and layout."""
         train = self.split("train")
         assert isinstance(train, PairSet)
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "direction": self.direction,
-                "size": self.size,
-                "load_size": self.load_size,
-                "mirror": self.mirror,
-                "input_channels": train.channels[0],
-                "target_channels": train.channels[1],
-                "layout": layout,
-            },
-            "fingerprint": self._fingerprint(layout),
+            **self.settings("direction", "size", "load_size", "mirror"),
+            "input_channels": train.channels[0],
+            "target_channels": train.channels[1],
+            "layout": self._layout(),
         }
 
     def _layout(self) -> Layout:
@@ -147,7 +136,9 @@ class PairFolder(DataModule):
             raise UserError(f"The folder {self.root} {state}; {fetch} or change data.root: {EXPECTED}.")
         return layout
 
-    def _fingerprint(self, layout: Layout) -> str:
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of all pictures."""
+        layout = self._layout()
         folders = {
             side for split in get_args(Split) for side in sides(self.root, layout, split) if side.is_dir()
         }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 
 
-class ScenePairs(DataModule):
+class ScenePairs(DrawnModule):
     """Drawn landscapes, from their label maps or their outlines; needs no files.
 
     The input is one-hot (16,H,W) in {0, 1}, or a drawing (1,H,W) of -1 on 1. Batches hold ``labels`` and
@@ -30,7 +30,10 @@ class ScenePairs(DataModule):
     """
 
     contract: ClassVar[str] = "pairs"
-    usual_batch_size = 1
+    name = "scenes"
+    default_batch_size = 1
+    cache_by_default = True
+    fingerprint_keys = ("target",)
 
     def __init__(
         self,
@@ -48,36 +51,25 @@ class ScenePairs(DataModule):
             raise UserError(f"data.source is {source!r}; give labels or edges.")
         self.size = size
         self.source = source
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
-        self.world = world
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> SceneSet:
-        """Draw the scenes of a split; no two splits share one."""
-        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
-        return SceneSet(self.world, first, self.lengths[split], self.size, self.source)
+    def draw(self, first: int, length: int, split: Split) -> SceneSet:
+        """Scenes ``first`` to ``first + length``."""
+        return SceneSet(self.world, first, length, self.size, self.source)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of the first scenes."""
-        drawn = [scenes.draw(self.world, index, self.size) for index in range(4)]
-        digest = hashlib.sha256(b"".join(_bytes(scene.picture).numpy().tobytes() for scene in drawn))
+    def preprocessing(self) -> dict[str, Any]:
+        """What the input shows, and the classes with their colours."""
         return {
-            "contract": self.contract,
-            "name": "scenes",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "source": self.source,
-                "size": self.size,
-                "classes": list(scenes.CLASSES),
-                "colours": [list(colour) for colour in scenes.PALETTE],
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": digest.hexdigest(),
+            "source": self.source,
+            "size": self.size,
+            "classes": list(scenes.CLASSES),
+            "colours": [list(colour) for colour in scenes.PALETTE],
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
 
-class SceneSet(SampleSet):
+class SceneSet(DrawnSet):
     """Scenes ``first`` to ``first + length`` of a world.
 
     Args:
@@ -91,11 +83,8 @@ class SceneSet(SampleSet):
     def __init__(
         self, world: int, first: int, length: int, size: int, source: Literal["labels", "edges"]
     ) -> None:
-        self.world, self.first, self.length, self.size, self.source = world, first, length, size, source
-
-    def __len__(self) -> int:
-        """Number of scenes."""
-        return self.length
+        super().__init__(world, first, length)
+        self.size, self.source = size, source
 
     def load(self, index: int) -> Sample:
         """One scene in the fewest bits: ``target``, ``labels``, ``instances``, for drawings ``edges``."""

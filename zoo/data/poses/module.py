@@ -66,14 +66,13 @@ from zoo.errors import UserError
 from zoo.files.pictures import read_array
 from zoo.seeds import mix
 
-FIRST: dict[Split, int] = {"test": 0, "val": 1_000_000, "train": 2_000_000}
 LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no real person", False)}
 
 
 class KeypointSet(SampleSet):
     """Samples whose pose is keypoints; mirrored in training."""
 
-    costly_finish = True
+    finish_is_slow = True
 
     def __init__(self, skeleton: Skeleton, radius: int, mirror: bool) -> None:
         self.skeleton, self.radius, self.mirror = skeleton, radius, mirror
@@ -216,27 +215,22 @@ class PoseFolder(KeypointModule):
             self._people = found
         return self._people
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of file names and sizes."""
-        found = self._read()
+    def preprocessing(self) -> dict[str, Any]:
+        """Measures of pictures and keypoint maps, and how pairs are formed."""
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "height": self.height,
-                "width": self.width,
-                "radius": self.radius,
-                "closing": CLOSING,
-                "mirror": self.mirror,
-                "keypoints": list(found.skeleton.names),
-                "hold_out": self.hold_out,
-                "train_pairs": self.most["train"],
-                "eval_pairs": self.most["val"],
-            },
-            "fingerprint": folder_fingerprint([*found.sources, *(p.path for p in found.people)], self.root),
+            **self.settings("height", "width", "radius"),
+            "closing": CLOSING,
+            "mirror": self.mirror,
+            "keypoints": list(self._read().skeleton.names),
+            "hold_out": self.hold_out,
+            "train_pairs": self.most["train"],
+            "eval_pairs": self.most["val"],
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the keypoint files and the pictures."""
+        found = self._read()
+        return folder_fingerprint([*found.sources, *(person.path for person in found.people)], self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

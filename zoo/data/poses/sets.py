@@ -40,12 +40,14 @@ class Sprites(DataModule):
     characters, 1,000 are for training as published, the others half for validation and half for test.
 
     Args:
-        root: The folder of sheets; its layout stands in ``zoo/data/sprites.py``.
+        root: The folder of sheets; its layout stands in ``zoo/data/poses/sprites.py``.
         options: Those of every data module; ``cache`` is off when not given, for sheets stay in memory.
     """
 
     contract: ClassVar[str] = "poses"
-    worth_keeping = False
+    cache_by_default = False
+    name = "sprites"
+    research_only = False
     licence = "CC BY-SA 3.0 or GPL 3.0; credit the Liberated Pixel Cup's artists"
 
     def __init__(self, root: str, **options: Unpack[LoaderOptions]) -> None:
@@ -64,22 +66,18 @@ class Sprites(DataModule):
         begin, end = {"test": (0, held), "val": (held, 2 * held), "train": (2 * held, None)}[split]
         return SpritePairs(self.sheets, order[begin:end])
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, settings, and a fingerprint of the sheets."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, actions and background."""
+        return {"size": [SIDE, SIDE], "actions": list(ACTIONS), "frames": FRAMES, "ground": "black"}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the sheets.
+
+        Raises:
+            UserError: A sheet is missing.
+        """
         self.sheets.require()
-        return {
-            "contract": self.contract,
-            "name": "sprites",
-            "licence": self.licence,
-            "research_only": False,
-            "preprocessing": {
-                "size": [SIDE, SIDE],
-                "actions": list(ACTIONS),
-                "frames": FRAMES,
-                "ground": "black",
-            },
-            "fingerprint": folder_fingerprint(self.sheets.files(), self.sheets.root),
-        }
+        return folder_fingerprint(self.sheets.files(), self.sheets.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Unpack
 
 import torch
@@ -12,7 +11,8 @@ from zoo.data.base import (
     Sample,
     Split,
 )
-from zoo.data.poses.module import FIRST, KeypointModule, KeypointSet
+from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
+from zoo.data.poses.module import KeypointModule, KeypointSet
 from zoo.data.poses.skeletons import (
     CLOSING,
     OPENPOSE,
@@ -23,7 +23,7 @@ from zoo.data.worlds import people
 
 
 # ----------------------------------------------------------------------------------------------- drawn people
-class PoseWorld(KeypointModule):
+class PoseWorld(DrawnModule, KeypointModule):
     """Drawn people before a street, each in two poses; needs no files and splits share nobody.
 
     Args:
@@ -37,7 +37,7 @@ class PoseWorld(KeypointModule):
         options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
     """
 
-    worth_keeping = False
+    name = "people"
 
     def __init__(
         self,
@@ -51,42 +51,30 @@ class PoseWorld(KeypointModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(height, width, radius, mirror, **options)
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
-        self.world = world
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> DrawnPeople:
-        """The people of a split."""
+    def draw(self, first: int, length: int, split: Split) -> DrawnPeople:
+        """People ``first`` to ``first + length``."""
         mirror = self.mirror and split == "train"
-        return DrawnPeople(
-            self.world, FIRST[split], self.lengths[split], self.height, self.width, self.radius, mirror
-        )
+        return DrawnPeople(self.world, first, length, self.height, self.width, self.radius, mirror)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, settings, and a fingerprint of the first people."""
-        first = DrawnPeople(self.world, 0, 2, self.height, self.width, self.radius, False)
-        drawn = [
-            first.load(index)[key].numpy().tobytes() for index in range(2) for key in ("input", "target")
-        ]
+    def preprocessing(self) -> dict[str, Any]:
+        """Measures of pictures and keypoint maps."""
         return {
-            "contract": self.contract,
-            "name": "people",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "height": self.height,
-                "width": self.width,
-                "radius": self.radius,
-                "closing": CLOSING,
-                "mirror": self.mirror,
-                "keypoints": list(OPENPOSE.names),
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": hashlib.sha256(b"".join(drawn)).hexdigest(),
+            **self.settings("height", "width", "radius"),
+            "closing": CLOSING,
+            "mirror": self.mirror,
+            "keypoints": list(OPENPOSE.names),
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
+    def fingerprint(self) -> str:
+        """SHA-256 over both pictures of the first two people."""
+        return fingerprint_of(self.draw(0, 2, "test"), ("input", "target"))
 
-class DrawnPeople(KeypointSet):
+
+class DrawnPeople(DrawnSet, KeypointSet):
     """People ``first`` to ``first + length`` of a world, each in two poses on one street.
 
     Args:
@@ -102,13 +90,9 @@ class DrawnPeople(KeypointSet):
     def __init__(
         self, world: int, first: int, length: int, height: int, width: int, radius: int, mirror: bool
     ) -> None:
-        super().__init__(OPENPOSE, radius, mirror)
-        self.world, self.first, self.length = world, first, length
+        DrawnSet.__init__(self, world, first, length)
+        KeypointSet.__init__(self, OPENPOSE, radius, mirror)
         self.height, self.width = height, width
-
-    def __len__(self) -> int:
-        """Number of people."""
-        return self.length
 
     def load(self, index: int) -> Sample:
         """A person in two poses, and the second one's keypoints and mask."""

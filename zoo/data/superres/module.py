@@ -121,7 +121,7 @@ class SuperResolutionFolder(DataModule):
     """
 
     contract: ClassVar[str] = "super-resolution"
-    usual_eval_batch_size = 1
+    default_eval_batch_size = 1
 
     def __init__(
         self,
@@ -182,26 +182,20 @@ class SuperResolutionFolder(DataModule):
             )
         return twins
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of the folder's names and sizes."""
-        found = {split: find_twins(self.root, split, self.scale) or [] for split in get_args(Split)}
-        files = {path for twins in found.values() for twin in twins for path in twin if path}
-        inside = [path for path in files if path.is_relative_to(self.root)]
+    def preprocessing(self) -> dict[str, Any]:
+        """Scale, crops, and how the low resolution is made."""
+        train = find_twins(self.root, "train", self.scale) or []
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "scale": self.scale,
-                "crop": self.crop,
-                "mirror": self.mirror,
-                "turn": self.turn,
-                "low": "given files" if any(twin.low for twin in found["train"]) else BICUBIC,
-                "benchmark": None if self.benchmarks is None else self.benchmark,
-            },
-            "fingerprint": folder_fingerprint(inside, self.root),
+            **self.settings("scale", "crop", "mirror", "turn"),
+            "low": "given files" if any(twin.low for twin in train) else BICUBIC,
+            "benchmark": None if self.benchmarks is None else self.benchmark,
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of the folder's files."""
+        twins = [twin for split in get_args(Split) for twin in find_twins(self.root, split, self.scale) or []]
+        files = {path for twin in twins for path in twin if path and path.is_relative_to(self.root)}
+        return folder_fingerprint(files, self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, ClassVar, Unpack
 
 import torch
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.superres.files import (
     shrink,
 )
@@ -16,7 +16,7 @@ from zoo.data.worlds import scenes
 from zoo.errors import UserError
 
 
-class SceneTwins(DataModule):
+class SceneTwins(DrawnModule):
     """Drawn landscapes and their low-resolution twins, for super-resolution without any files.
 
     Splits share no scene; nothing is random but the order.
@@ -31,7 +31,8 @@ class SceneTwins(DataModule):
     """
 
     contract: ClassVar[str] = "super-resolution"
-    worth_keeping = False
+    name = "scenes"
+    fingerprint_keys = ("high",)
 
     def __init__(
         self,
@@ -48,35 +49,24 @@ class SceneTwins(DataModule):
             raise UserError(f"data.size is {size}; give a multiple of data.scale {scale}, at least 16.")
         self.size = size
         self.scale = scale
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
-        self.world = world
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> SceneTwinSet:
-        """The scenes of a split; no two splits share one."""
-        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
-        return SceneTwinSet(self.world, first, self.lengths[split], self.size, self.scale)
+    def draw(self, first: int, length: int, split: Split) -> SceneTwinSet:
+        """Scenes ``first`` to ``first + length`` with their twins."""
+        return SceneTwinSet(self.world, first, length, self.size, self.scale)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how pictures are prepared, and a fingerprint of the first scenes."""
-        first = SceneTwinSet(self.world, 0, 4, self.size, self.scale)
-        drawn = b"".join(first.load(index)["high"].numpy().tobytes() for index in range(4))
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, scale and filter."""
         return {
-            "contract": self.contract,
-            "name": "scenes",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "size": self.size,
-                "scale": self.scale,
-                "low": BICUBIC,
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": hashlib.sha256(drawn).hexdigest(),
+            "size": self.size,
+            "scale": self.scale,
+            "low": BICUBIC,
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
 
-class SceneTwinSet(SampleSet):
+class SceneTwinSet(DrawnSet):
     """Scenes ``first`` to ``first + length`` of a world, each with its twin.
 
     Args:
@@ -88,12 +78,8 @@ class SceneTwinSet(SampleSet):
     """
 
     def __init__(self, world: int, first: int, length: int, size: int, scale: int) -> None:
-        self.world, self.first, self.length = world, first, length
+        super().__init__(world, first, length)
         self.size, self.scale = size, scale
-
-    def __len__(self) -> int:
-        """Number of scenes."""
-        return self.length
 
     def load(self, index: int) -> Sample:
         """The scene ``high`` in 8 bit and its twin ``low``."""

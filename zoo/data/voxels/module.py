@@ -86,7 +86,7 @@ class VoxelSet(SampleSet):
             is.
     """
 
-    costly_finish = True
+    finish_is_slow = True
 
     def __init__(self, size: int, rotations: Turns = 1) -> None:
         self.size, self.rotations = size, rotations
@@ -240,39 +240,28 @@ class VoxelFolder(VoxelModule):
                 )
         return VoxelFileSet(files, classes, self.size, self.up, self.margin, self.rotations)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how grids are made, and a fingerprint of file names and sizes."""
-        paths = [file.path for split in get_args(Split) for file in self.files(split)]
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, classes, and how objects are turned into cells."""
         return {
-            "contract": self.contract,
-            "name": self.name,
-            "licence": self.licence,
-            "research_only": self.research_only,
-            "preprocessing": {
-                "size": self.size,
-                "classes": self.classes,
-                "up": self.up,
-                "margin": self.size // 16 if self.margin is None else self.margin,
-                "rotations": self.rotations,
-                "hold_out": self.hold_out,
-            },
-            "fingerprint": folder_fingerprint(paths, self.root),
+            **self.settings("size", "classes", "up"),
+            "margin": self.size // 16 if self.margin is None else self.margin,
+            **self.settings("rotations", "hold_out"),
         }
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and sizes of all files."""
+        return folder_fingerprint(
+            [file.path for split in get_args(Split) for file in self.files(split)], self.root
+        )
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there are grids or meshes, judged by the first file, or the known chairs."""
-        from zoo.data.voxels.sets import ModelNetChairs
-
-        return ModelNetChairs.recognises(root) or looks_like_voxels(root)
+        """Whether there are grids or meshes, judged by the first file."""
+        return looks_like_voxels(root)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Look at every file of a folder."""
-        from zoo.data.voxels.sets import ModelNetChairs
-
-        if ModelNetChairs.recognises(root):
-            return ModelNetChairs.check(root)
         found = check_voxels(root)
         found.class_path = "zoo.data.voxels.VoxelFolder"
         return found

@@ -38,6 +38,8 @@ class ModelNetChairs(VoxelModule):
         options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
+    name = "ModelNet chairs (3D ShapeNets volumes, 30 cells)"
+    licence = "Princeton ModelNet: academic research only, the models belong to their authors"
     PLACES = ("chair_30_packed.npz", "chair_30_mat.tar.gz", "chair/30/train")
     SIDE = 30
 
@@ -60,17 +62,14 @@ class ModelNetChairs(VoxelModule):
         rows = [row for row, name in enumerate(names) if name.rpartition("_")[0] in mine]
         return ChairSet(self._source(), [names[row] for row in rows], bits[rows], self.size)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how grids are made, and a fingerprint of names and cells."""
+    def preprocessing(self) -> dict[str, Any]:
+        """Size and number of turns."""
+        return {"size": self.size, "classes": ["chair"], "turns": 12}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names and cells."""
         names, bits = self._chairs()
-        return {
-            "contract": self.contract,
-            "name": "ModelNet chairs (3D ShapeNets volumes, 30 cells)",
-            "licence": "Princeton ModelNet: academic research only, the models belong to their authors",
-            "research_only": True,
-            "preprocessing": {"size": self.size, "classes": ["chair"], "turns": 12},
-            "fingerprint": hashlib.sha256("\n".join(names).encode() + bits.tobytes()).hexdigest(),
-        }
+        return hashlib.sha256("\n".join(names).encode() + bits.tobytes()).hexdigest()
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

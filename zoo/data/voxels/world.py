@@ -10,13 +10,14 @@ from zoo.data.base import (
     Sample,
     Split,
 )
+from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.voxels.module import VoxelModule, VoxelSet
 from zoo.data.worlds import furniture
 from zoo.errors import UserError
 
 
 # ------------------------------------------------------------------------------------------------------ drawn
-class FurnitureWorld(VoxelModule):
+class FurnitureWorld(DrawnModule, VoxelModule):
     """Drawn chairs, tables, beds and sofas with their class; needs no files. Splits share no object.
 
     Args:
@@ -29,7 +30,7 @@ class FurnitureWorld(VoxelModule):
             time unless ``cache`` is set.
     """
 
-    worth_keeping = False
+    name = "furniture"
 
     def __init__(
         self,
@@ -43,37 +44,30 @@ class FurnitureWorld(VoxelModule):
         super().__init__(**options)
         if size < 24:
             raise UserError(f"data.size is {size}; give at least 24 cells.")
-        if not 1 <= train_length <= 10**9 or not 1 <= eval_length <= 10**6:
-            raise UserError("data.train_length and data.eval_length must be at least 1; change them.")
-        self.size, self.turned, self.world = size, turned, world
-        self.lengths: dict[Split, int] = {"train": train_length, "val": eval_length, "test": eval_length}
+        self.size, self.turned = size, turned
+        self.set_lengths(train_length, eval_length, world)
 
-    def dataset(self, split: Split) -> FurnitureSet:
-        """The objects of a split."""
-        first = {"test": 0, "val": 1_000_000, "train": 2_000_000}[split]
-        return FurnitureSet(self.world, first, self.lengths[split], self.size, self.turned)
+    def draw(self, first: int, length: int, split: Split) -> FurnitureSet:
+        """Objects ``first`` to ``first + length``."""
+        return FurnitureSet(self.world, first, length, self.size, self.turned)
 
-    def describe(self) -> dict[str, Any]:
-        """Name, licence, how grids are made, and a fingerprint of the first objects."""
-        drawn = [furniture.draw(self.world, index, self.size, self.turned) for index in range(4)]
-        digest = hashlib.sha256(b"".join(thing.voxels.numpy().tobytes() for thing in drawn))
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, classes, and whether objects are turned."""
         return {
-            "contract": self.contract,
-            "name": "furniture",
-            "licence": "Apache-2.0: drawn by the zoo",
-            "research_only": False,
-            "preprocessing": {
-                "size": self.size,
-                "classes": list(furniture.CLASSES),
-                "turned": self.turned,
-                "train_length": self.lengths["train"],
-                "world": self.world,
-            },
-            "fingerprint": digest.hexdigest(),
+            "size": self.size,
+            "classes": list(furniture.CLASSES),
+            "turned": self.turned,
+            "train_length": self.lengths["train"],
+            "world": self.world,
         }
 
+    def fingerprint(self) -> str:
+        """SHA-256 over the cells of the first objects."""
+        drawn = [furniture.draw(self.world, index, self.size, self.turned) for index in range(4)]
+        return hashlib.sha256(b"".join(thing.voxels.numpy().tobytes() for thing in drawn)).hexdigest()
 
-class FurnitureSet(VoxelSet):
+
+class FurnitureSet(DrawnSet, VoxelSet):
     """Objects ``first`` to ``first + length`` of a world, drawn when asked for.
 
     Args:
@@ -85,12 +79,9 @@ class FurnitureSet(VoxelSet):
     """
 
     def __init__(self, world: int, first: int, length: int, size: int, turned: bool) -> None:
-        super().__init__(size)
-        self.world, self.first, self.length, self.turned = world, first, length, turned
-
-    def __len__(self) -> int:
-        """Number of objects."""
-        return self.length
+        DrawnSet.__init__(self, world, first, length)
+        VoxelSet.__init__(self, size)
+        self.turned = turned
 
     def load(self, index: int) -> Sample:
         """The object's cells, eight in a byte, and its label."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
+from zoo.data.contracts import CONTRACTS
 from zoo.data.pairs.files import pictures_in
 from zoo.errors import UserError
 from zoo.files.pictures import read_array, to_tensor
@@ -24,8 +25,6 @@ from zoo.metrics.formulas.pixels import PixelGate, to_bytes
 from zoo.seeds import mix
 
 AT_ONCE = 256  # samples of noise computed together; `zoo sample` makes the same ones
-AIMED_AT = {"images": "image", "captions": "image"}  # the picture's key; ``target`` in all other contracts
-NO_PICTURES = ("voxels", "clips", "points")
 Numbered = tuple[Tensor, Tensor]  # places (N) among all, from 0, and pictures (N, C, H, W) in bytes
 
 
@@ -153,7 +152,7 @@ class SetPictures:
         Raises:
             UserError: The contract has none, or the data no such split.
         """
-        if data.contract in NO_PICTURES:
+        if not CONTRACTS[data.contract].is_picture:
             raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score pictures.")
         samples = data.split(split)
         if samples is None:
@@ -167,7 +166,7 @@ class SetPictures:
             # lists of classes and colours are in the fingerprint's data
             "preprocessing": {k: v for k, v in prepared if not (isinstance(v, list) and len(v) > 4)},
         }
-        return cls(samples, AIMED_AT.get(data.contract, "target"), about, count, seed)
+        return cls(samples, CONTRACTS[data.contract].real, about, count, seed)
 
     def __len__(self) -> int:
         """Number of pictures."""
