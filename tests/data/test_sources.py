@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from zoo.data import contracts
+from zoo.data.contracts import CONTRACTS as ALL
 from zoo.data.sources import (
     SOURCES,
     RemoteFile,
@@ -27,7 +27,7 @@ from zoo.data.sources import (
 from zoo.errors import UserError
 from zoo.files.downloads import refusal
 
-CONTRACTS = set(contracts.CONTRACTS) - {"label maps", "points"}  # label maps are pairs
+CONTRACTS = set(ALL) - {"label maps", "points"}  # label maps are pairs
 
 
 @pytest.fixture(params=SOURCES.values(), ids=SOURCES)
