@@ -24,7 +24,7 @@ from zoo.features.choose import feature_network
 from zoo.features.network import FeatureNetwork, Features, as_rgb
 from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.scores import measure
-from zoo.metrics.scoring.subjects import NoisePictures, SetPictures, Translations, chosen
+from zoo.metrics.scoring.subjects import NoisePictures, SetPictures, Translations, draw_indices
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 
@@ -227,7 +227,7 @@ def test_translations_of_pairs(trainer: Make, tmp_path: Path, means: None) -> No
         made = Translations(module.eval().generate, samples, {}, None, 1)
         (wanted,) = measure([protocol("fd-means")], networks, SetPictures(samples, "target", {}), made)
     assert row["value"] == pytest.approx(wanted.value, rel=1e-9)
-    assert chosen(5, 5, 1) == [0, 1, 2, 3, 4]
+    assert draw_indices(5, 5, 1) == [0, 1, 2, 3, 4]
 
 
 def test_what_is_missing_is_told_before_training(trainer: Make) -> None:

@@ -45,7 +45,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     told = capsys.readouterr()
     *warnings, sentence = [line for line in told.err.splitlines() if line]
     assert not told.out and sentence.startswith("zoo: "), told
-    assert all("pictures are few" in line for line in warnings), told
+    assert all("images are few" in line for line in warnings), told
     return sentence
 
 
@@ -160,7 +160,7 @@ def test_one_subject_has_a_table_of_its_own(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr()
     head, _, line = told.out.splitlines()
     assert head.split()[:3] == ["metric", "on", "ours"] and line.split()[:2] == ["fd-digits", "generated"]
-    assert "20 pictures are few for 64 features" in told.err
+    assert "20 images are few for 64 features" in told.err
 
 
 def test_a_run_keeps_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,18 +248,20 @@ def test_what_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> None:
     assert "There is no recipe nothing" in refused(capsys, "nothing", *against)
     assert "There is no whole checkpoint under runs/gan/digits yet" in refused(capsys, "gan/digits", *against)
     Path("empty").mkdir()
-    assert "empty holds 0 pictures" in refused(capsys, "empty", *against)
+    assert "empty holds 0 images" in refused(capsys, "empty", *against)
     Path("broken.ckpt").write_text("no checkpoint")
     assert "broken.ckpt" in refused(capsys, "broken.ckpt", *against)
     assert "real is named twice; name it once" in refused(capsys, "real", "real", *against)
     assert "There is no protocol nonsense" in refused(capsys, "real", "--protocol", "nonsense")
     assert "There is no device nowhere here" in refused(capsys, "real", *against, "--device", "nowhere")
-    assert "There is no protocol fid-mnist (fd-mnist is" in refused(capsys, "real", "--protocol", "fid-mnist")
+    assert "There is no protocol fid-mnist (with a" in refused(
+        capsys, "real", "--protocol", "fid-mnist"
+    )
     assert "There is no feature network 'mnits'" in refused(capsys, "real", "--protocol", "fd-mnits")
     for name in ("gan-digits", "real"):
         for number in ("1", "0", "-4"):
             told = refused(capsys, name, *against, "--samples", number)
-            assert f"{number} pictures were asked for" in told
+            assert f"{number} images were requested" in told
 
 
 def test_what_it_cannot_be_scored_against(capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,9 +270,9 @@ def test_what_it_cannot_be_scored_against(capsys: pytest.CaptureFixture[str]) ->
     assert "one is a folder: say with --against" in refused(capsys, "one", *asked)
     assert "There is no recipe nothing" in refused(capsys, "one", "--against", "nothing", *asked)
     told = refused(capsys, "one", "--against", "gan/ring", *asked)
-    assert "holds points; these protocols score pictures" in told
+    assert "holds points; these protocols score images" in told
     told = refused(capsys, "one", "--against", "Digits", "--real-samples", "258", *asked)
-    assert "258 pictures were asked for and there are 257" in told
+    assert "258 images were requested and there are 257" in told
     assert main(["eval", "one", "--against", "one", "--split", "all", *asked]) == 2
     assert "all is not one of train, val, test" in capsys.readouterr().err
     run = run_folder("run", small())
@@ -349,9 +351,9 @@ def test_the_self_test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_the_self_test_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     digits("few", 0, 20)
-    assert "needs at least 32 pictures and there are 20" in refused(capsys, "--selftest", "--against", "few")
+    assert "needs at least 32 images and there are 20" in refused(capsys, "--selftest", "--against", "few")
     told = refused(capsys, "--selftest", "--protocol", "prdc-digits")
-    assert "The self-test knows distances, not prdc-digits" in told
+    assert "The self-test takes distances, not prdc-digits" in told
     assert "take no SUBJECT" in refused(capsys, "--selftest", "gan-digits")
     assert "--selftest and --bench are two things" in refused(capsys, "--selftest", "--bench")
 

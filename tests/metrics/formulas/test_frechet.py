@@ -217,13 +217,13 @@ def test_bad_features_are_refused_and_not_counted() -> None:
 
 def test_what_has_no_distance_is_refused() -> None:
     a, b = moments(draw(20, 4, 16)), moments(draw(20, 5, 16))
-    with pytest.raises(UserError, match="between 4 and 5 features"):
+    with pytest.raises(UserError, match="dimensions 4 and 5"):
         frechet_distance(a, b)
     with pytest.raises(UserError, match="of 4 and of 5 features"):
         a.merge(b)
     for n in (0, 1):
         for pair in [(a, moments(draw(n, 4, 17))), (moments(draw(n, 4, 17)), a)]:
-            with pytest.raises(UserError, match=f"at least 2 pictures and there are {n}"):
+            with pytest.raises(UserError, match=f"at least 2 images and there are {n}"):
                 frechet_distance(*pair)
 
 

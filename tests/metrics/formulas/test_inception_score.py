@@ -11,10 +11,16 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.inception_score import ClassScore, inception_score
+from zoo.metrics.formulas.inception_score import ClassScore
 
 FIXTURE = rule.load("metrics/inception_score")
 LOGITS = rule.given("logits", FIXTURE["inputs"]["logits"], FIXTURE["seed_prefix"])
+
+
+def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> tuple[float, float]:
+    score = ClassScore(*logits.shape, splits, seed)
+    score.update(logits, torch.arange(len(logits)))
+    return score.compute()
 
 
 def approx(*values: float) -> object:
@@ -80,17 +86,17 @@ def test_bad_batches_are_refused_and_not_counted() -> None:
     score.update(LOGITS[:2], torch.tensor([0, 3]))
     nan = torch.full((1, 10), math.nan)
     for logits, indices, sentence in [
-        (LOGITS[:2], torch.tensor([1, 1]), "came twice"),
-        (LOGITS[:2], torch.tensor([1, 3]), "came twice"),
-        (LOGITS[:2], torch.tensor([1, 6]), "Pictures 1 to 6 came where 6 were"),
-        (LOGITS[:2], torch.tensor([-1, 1]), "Pictures -1 to 1"),
+        (LOGITS[:2], torch.tensor([1, 1]), "an image twice"),
+        (LOGITS[:2], torch.tensor([1, 3]), "an image twice"),
+        (LOGITS[:2], torch.tensor([1, 6]), "Images 1 to 6 were given but count is 6"),
+        (LOGITS[:2], torch.tensor([-1, 1]), "Images -1 to 1"),
         (LOGITS[:2], torch.tensor([1]), r"indices of shape \(1,\)"),
         (LOGITS[:1, :9], torch.tensor([1]), r"Logits have shape \(1, 9\), not \(N, 10\)"),
         (nan, torch.tensor([1]), "Logits have NaN or infinity in 1 of 1 rows"),
     ]:
         with pytest.raises(UserError, match=sentence):
             score.update(logits, indices)
-    with pytest.raises(UserError, match="Only 2 of the 6 announced"):
+    with pytest.raises(UserError, match="only 2 of 6 images"):
         score.compute()
     score.update(LOGITS[:0], torch.zeros(0, dtype=torch.long))
     score.update(LOGITS[2:6], torch.tensor([1, 2, 4, 5]))
@@ -103,7 +109,7 @@ def test_scores_that_do_not_fit_are_not_merged() -> None:
     a, b = ClassScore(6, 10, 2), ClassScore(6, 10, 2)
     a.update(LOGITS[:2], torch.tensor([0, 3]))
     b.update(LOGITS[:2], torch.tensor([3, 4]))
-    with pytest.raises(UserError, match="came twice"):
+    with pytest.raises(UserError, match="an image twice"):
         a.merge(b)
     for other in (
         ClassScore(7, 10, 2),
@@ -114,5 +120,5 @@ def test_scores_that_do_not_fit_are_not_merged() -> None:
         with pytest.raises(UserError, match="cannot be merged"):
             a.merge(other)
     for count, splits in [(5, 6), (5, 0), (0, 1)]:
-        with pytest.raises(UserError, match=f"cut {count} pictures into {splits} splits"):
+        with pytest.raises(UserError, match=f"cut {count} images into {splits} splits"):
             ClassScore(count, 10, splits)

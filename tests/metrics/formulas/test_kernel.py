@@ -79,7 +79,7 @@ def test_bad_requests_are_refused() -> None:
         (x, x[:9], {"size": 10}, "from 20 real and 9 generated"),
         (x[:9], x, {"size": 10}, "from 9 real and 20 generated"),
         (x, x, {"size": 1}, "subsets of 1 "),
-        (x, x, {"size": 5, "subsets": 0}, "0 times"),
+        (x, x, {"size": 5, "subsets": 0}, "draw 0 subsets"),
         (x, draw(20, 4, 7), {"size": 5}, r"Generated features have shape \(20, 4\), not \(N, 3\)"),
         (bad, x, {"size": 5}, "Real features have NaN or infinity in 1 of 20 rows, the first at row 7"),
     ]:

@@ -90,16 +90,16 @@ T = torch.ones(2, 4, 3)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((T[:1], T, 1.0), "predicted as true"),
-        ((T[..., :2], T[..., :2], 1.0), r"must be \(N, K, 3\)"),
+        ((T[:1], T, 1.0), "Predicted and true"),
+        ((T[..., :2], T[..., :2], 1.0), r"must both be \(N, K, 3\)"),
         ((T, T, 0.0), "threshold is 0.0"),
         ((T, T, math.nan), "threshold is nan"),
         ((T, T, 0.2, torch.ones(3)), "sizes must be 2 positive"),
         ((T, T, 0.2, torch.tensor([1.0, 0.0])), "sizes must be 2 positive"),
         ((T, T, 0.2, torch.tensor([1.0, math.inf])), "sizes must be 2 positive"),
-        ((T, T, 0.2, torch.full((2,), math.nan)), "No known keypoint"),
-        ((T[:0], T[:0], 1.0), "No known keypoint"),
-        ((T, T * 0, 1.0), "No known keypoint"),
+        ((T, T, 0.2, torch.full((2,), math.nan)), "no known keypoint"),
+        ((T[:0], T[:0], 1.0), "no known keypoint"),
+        ((T, T * 0, 1.0), "no known keypoint"),
         ((T * torch.tensor([math.nan, 1, 1]), T, 1.0), "point of predicted is NaN"),
         ((T, T * torch.tensor([math.inf, 1, 1]), 1.0), "point of true is NaN"),
     ],
@@ -110,7 +110,7 @@ def test_faults(arguments: tuple[Tensor, ...], words: str) -> None:
 
 
 def test_faults_of_lengths() -> None:
-    with pytest.raises(UserError, match="there are 0 to 3"):
+    with pytest.raises(UserError, match="choose from 0 to 3"):
         lengths(T, 0, 4)
     with pytest.raises(UserError, match=r"must be \(N, K, 3\)"):
         lengths(T[0], 0, 1)

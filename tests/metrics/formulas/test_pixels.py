@@ -51,22 +51,22 @@ def test_rounding_errors_are_no_overshoot() -> None:
 @pytest.mark.parametrize(
     ("images", "values", "words"),
     [
-        (uniform(1, 3, 4, 4) * 2 - 1, "[0,1]", r"\[0,1\] reach from -0"),
+        (uniform(1, 3, 4, 4) * 2 - 1, "[0,1]", r"\[0,1\] range from -0"),
         (uniform(1, 3, 4, 4) * 255, "[0,1]", "clamp them"),
-        (uniform(1, 3, 4, 4) * 255, "[-1,1]", "reach from"),
-        (uniform(1, 3, 4, 4) * 2 - 1.1, "[-1,1]", "reach from -1.0"),
-        (torch.full((2, 1, 2, 2), math.nan), "[-1,1]", "2 of 2 pictures hold"),
-        (torch.tensor([0.0, math.inf]).view(2, 1, 1, 1), "[0,1]", "1 of 2 pictures hold"),
+        (uniform(1, 3, 4, 4) * 255, "[-1,1]", "range from"),
+        (uniform(1, 3, 4, 4) * 2 - 1.1, "[-1,1]", "range from -1.0"),
+        (torch.full((2, 1, 2, 2), math.nan), "[-1,1]", "2 of 2 images hold"),
+        (torch.tensor([0.0, math.inf]).view(2, 1, 1, 1), "[0,1]", "1 of 2 images hold"),
         (uniform(1, 3, 4, 4), "bytes", "uint8, not float32"),
         (uniform(1, 3, 4, 4).long(), "bytes", "uint8, not int64"),
         (ALL, "[-1,1]", "floats, not uint8"),
         (ALL, "[0,1]", "floats, not uint8"),
-        (uniform(1, 4, 4, 4), "[0,1]", "transparency.*over white"),
-        (uniform(1, 4, 4, 3), "[0,1]", "transparency"),
+        (uniform(1, 4, 4, 4), "[0,1]", "alpha.*on white"),
+        (uniform(1, 4, 4, 3), "[0,1]", "alpha"),
         (uniform(1, 16, 4, 3), "[0,1]", "not 16"),
         (uniform(1, 2, 4, 4), "[0,1]", "not 2"),
         (uniform(3, 4, 4), "[0,1]", r"not \(3, 4, 4\)"),
-        (uniform(1, 8, 3, 4, 4), "[0,1]", "frames of films"),
+        (uniform(1, 8, 3, 4, 4), "[0,1]", "frames of clips"),
         (uniform(0, 3, 4, 4), "[0,1]", "at least one"),
         (uniform(1, 3, 4, 4), "[0,255]", r"'\[0,255\]'.*bytes"),
     ],
@@ -80,7 +80,7 @@ def test_what_contradicts_its_range_is_refused(images: Tensor, values: str, word
 def test_floats_do_not_pass_for_bytes() -> None:
     with pytest.raises(UserError, match=r"float32.*to_bytes"):
         require_bytes(uniform(1, 3, 4, 4))
-    with pytest.raises(UserError, match="transparency"):
+    with pytest.raises(UserError, match="alpha"):
         require_bytes(torch.zeros(1, 4, 2, 2, dtype=torch.uint8))
     require_bytes(ALL)
 
@@ -95,7 +95,7 @@ def judged(values: str, *batches: Tensor) -> PixelGate:
 
 def test_a_set_that_looks_like_another_range_is_refused() -> None:
     unit = uniform(4, 1, 4, 4)
-    with pytest.raises(UserError, match=r"4 generated pictures said to be in \[-1,1\].*look like \[0,1\]"):
+    with pytest.raises(UserError, match=r"4 generated pictures given as \[-1,1\].*look like \[0,1\]"):
         judged("[-1,1]", unit[:1], unit[1:])
     with pytest.raises(UserError, match=r"above 1.*multiply by 255"):
         judged("bytes", unit.round().byte())

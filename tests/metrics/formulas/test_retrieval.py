@@ -138,11 +138,11 @@ V, P = torch.eye(4), torch.arange(4)
         ((V, V[:3]), "equally many vectors"),
         ((V[:0], V[:0]), "equally many vectors"),
         ((V, torch.eye(4)[:, :3]), "of one length"),
-        ((V, V, P[:3], 2), "one number a picture"),
+        ((V, V, P[:3], 2), "one number per image"),
         ((V, V, None, 4), "has only 3"),
         ((V, V, P // 2, 3), "has only 2"),
         ((V, V, None, 0), "others is 0"),
-        ((V, V - V, None, 2), "texts holds a vector of zeros"),
+        ((V, V - V, None, 2), "texts holds a zero vector"),
         ((V / 0, V, None, 2), "images holds NaN or infinity"),
     ],
 )
@@ -154,15 +154,15 @@ def test_faults_of_r_precision(arguments: tuple[Tensor, ...], words: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((V, P[:3], V, P), "gallery needs descriptors"),
-        ((V, P, V[:0], P[:0]), "probes needs descriptors"),
-        ((V, P, V[:, :3], P), "4 and 3 numbers"),
+        ((V, P[:3], V, P), "gallery must be descriptors"),
+        ((V, P, V[:0], P[:0]), "probes must be descriptors"),
+        ((V, P, V[:, :3], P), "lengths 4 and 3"),
         ((V, P, V, P + 1), "Person 4 of the probes is not in the gallery"),
         ((V, P - 9, V, P - 10), "Person -10 of the probes"),
         ((V, P, V, P, (0,)), "from 1 to the gallery's 4 people"),
         ((V, P, V, P, (1, 5)), "from 1 to the gallery's 4 people"),
         ((V, P, V, P, ()), "from 1 to"),
-        ((V, P, V - V, P), "probes holds a vector of zeros"),
+        ((V, P, V - V, P), "probes holds a zero vector"),
         ((V / 0, P, V, P, (1,), "euclidean"), "gallery holds NaN"),
     ],
 )

@@ -184,7 +184,7 @@ def test_masked_pictures_are_black_outside(kind: torch.dtype) -> None:
     [
         (lambda: psnr(torch.rand(1, 3, 8, 8), draw(1, 3, 8, 8)), "uint8, not float32"),
         (lambda: psnr(draw(1, 3, 8, 8), torch.rand(1, 3, 8, 8)), "uint8, not float32"),
-        (lambda: luma(draw(1, 4, 8, 8)), "transparency"),
+        (lambda: luma(draw(1, 4, 8, 8)), "alpha"),
         (lambda: psnr(draw(2, 3, 8, 8), draw(1, 3, 8, 8)), "one shape"),
         (lambda: psnr(draw(1, 3, 8, 8), draw(1, 1, 8, 8)), "one shape"),
         (lambda: psnr(draw(1, 3, 8, 8), draw(1, 3, 8, 8), border=4), "too small"),
@@ -195,8 +195,8 @@ def test_masked_pictures_are_black_outside(kind: torch.dtype) -> None:
         (lambda: ssim(draw(1, 3, 16, 16), draw(1, 3, 16, 16), window="hann"), "no window 'hann'"),
         (lambda: ms_ssim(draw(1, 1, 175, 200), draw(1, 1, 175, 200)), "needs 176x176"),
         (lambda: masked(draw(1, 3, 8, 8), torch.ones(1, 3, 8, 8)), r"must be \(1, 1, 8, 8\)"),
-        (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), 255)), "other values than 0 and 1"),
-        (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), math.nan)), "other values than 0 and 1"),
+        (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), 255)), "values other than 0 and 1"),
+        (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), math.nan)), "values other than 0 and 1"),
     ],
 )
 def test_bad_pairs_get_their_sentence(call: Callable[[], Tensor], words: str) -> None:

@@ -168,10 +168,10 @@ def test_other_faults() -> None:
         over_time(torch.zeros(3))
     with pytest.raises(UserError, match=r"statistics takes clips of 2 frames or more and these have 1"):
         frechet_clip_distance(A[:, :1], B[:, :1], NETWORK)
-    with pytest.raises(UserError, match="do not compare"):
+    with pytest.raises(UserError, match="cannot be compared"):
         frechet_clip_distance(A, B[:, :2], NETWORK)
     with pytest.raises(UserError, match="at least 2"):
         frechet_clip_distance(A[:1], B, NETWORK)
     wrong = ClipNetwork("wrong", lambda part: part.flatten(0, 1).flatten(1).float(), 1)
-    with pytest.raises(UserError, match=r"wrong gave features \(6, 588\) for 2 clips"):
+    with pytest.raises(UserError, match=r"wrong returned features \(6, 588\) for 2 clips"):
         clip_moments(A, wrong)

@@ -119,8 +119,8 @@ S = shapes(3)
 @pytest.mark.parametrize(
     ("function", "arguments", "words"),
     [
-        (iou, (S, S[:2]), "in pairs"),
-        (iou, (S, S * 0.3), "b holds 0.3; cells are 0 or 1"),
+        (iou, (S, S[:2]), "pairs of grids"),
+        (iou, (S, S * 0.3), "b holds 0.3 but cells are 0 or 1"),
         (iou, (S, S * 255), "b holds 255"),
         (occupancy, (S * math.nan,), "voxels holds nan"),
         (occupancy, (S[:0],), "one or more grids"),
@@ -133,7 +133,7 @@ S = shapes(3)
         (coverage, (torch.zeros(0, 3),), "filled matrix"),
         (minimum_matching_distance, (torch.tensor([[math.nan]]),), "without NaN"),
         (nearest_neighbour_accuracy, (torch.zeros(2, 3), torch.zeros(2, 2), torch.zeros(3, 3)), "as many"),
-        (nearest_neighbour_accuracy, (torch.zeros(1, 1),) * 3, "two or more"),
+        (nearest_neighbour_accuracy, (torch.zeros(1, 1),) * 3, "at least two"),
         (nearest_neighbour_accuracy, (torch.zeros(2, 2), torch.zeros(2, 2) / 0, torch.zeros(2, 2)), "NaN"),
     ],
 )

@@ -53,7 +53,7 @@ def test_other_names_are_refused_with_those_that_there_are(name: str) -> None:
 
 
 def test_fid_is_inceptions_alone() -> None:
-    with pytest.raises(UserError, match=r"fid-mnist \(fd-mnist is what a network other than"):
+    with pytest.raises(UserError, match=r"fid-mnist \(with a network other than Inception it is fd-mnist"):
         protocol("fid-mnist")
 
 

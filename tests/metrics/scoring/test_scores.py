@@ -23,14 +23,14 @@ from zoo.features.choose import feature_network
 from zoo.features.inception import Inception
 from zoo.features.network import FeatureNetwork, Features, as_rgb
 from zoo.metrics.formulas.frechet import Moments, frechet_distance
-from zoo.metrics.formulas.inception_score import inception_score
+from zoo.metrics.formulas.inception_score import ClassScore
 from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
 from zoo.metrics.formulas.prdc import prdc
 from zoo.metrics.scoring import scores
 from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.report import Row
-from zoo.metrics.scoring.scores import Statistics, collect, kept, measure, warnings
-from zoo.metrics.scoring.subjects import FolderPictures, NoisePictures, Numbered
+from zoo.metrics.scoring.scores import Statistics, cached_statistics, collect, measure, warnings
+from zoo.metrics.scoring.subjects import FolderPictures, Indexed, NoisePictures
 
 FOUR = ("fd-fake", "kid-fake", "is-fake", "prdc-fake")
 
@@ -69,7 +69,7 @@ class Held:
     def facts(self) -> dict[str, Any]:
         return {"pictures": self.name, "count": len(self)}
 
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
         for places in torch.split(torch.arange(len(self)), self.size):
             yield places, self.values[places]
 
@@ -108,7 +108,9 @@ def test_rows_equal_the_functions_on_all_features_at_once() -> None:
     r, m = at_once(Fake(), real), at_once(Fake(), made)
     assert m.logits is not None
     three, five = prdc(r.features, m.features, 3, inclusive=True), prdc(r.features, m.features, 5)
-    score, deviation = inception_score(m.logits)
+    classes = ClassScore(*m.logits.shape)
+    classes.update(m.logits, torch.arange(len(m.logits)))
+    score, deviation = classes.compute()
     wanted = {
         "fd-fake": frechet_distance(moments(r.features), moments(m.features)),
         "kid-fake": whole_kernel_distance(r.features, m.features),
@@ -174,7 +176,7 @@ def test_features_are_float32_in_a_training_of_less() -> None:
 
 
 def test_a_network_without_classes_gives_no_inception_score() -> None:
-    with pytest.raises(UserError, match="The network fake names no classes, so it gives no inception score"):
+    with pytest.raises(UserError, match="The network fake has no classes, so it gives no inception score"):
         fake_rows("is-fake", real=Held(4, 0), made=Held(4, 1), network=Fake(classifies=False))
 
 
@@ -182,7 +184,7 @@ def test_few_pictures(cache: Path) -> None:
     rows = fake_rows("is-fake", real=Held(2, 0), made=Held(3, 1))
     assert rows[0].protocol["error"] == "deviation over 3 splits"
     assert files(cache) == [], "the inception score looks at no real picture"
-    with pytest.raises(UserError, match="k is 5 but there are 5 real and 9 generated pictures"):
+    with pytest.raises(UserError, match="k is 5 but there are 5 real and 9 generated images"):
         fake_rows("prdc-fake", real=Held(5, 0), made=Held(9, 1))
 
 
@@ -201,7 +203,7 @@ def test_the_second_time_no_real_picture_is_looked_at(names: tuple[str, ...], ca
 
 def test_what_the_statistics_depend_on_has_a_file_of_its_own(cache: Path) -> None:
     def take(network: FeatureNetwork, *metrics: Any, count: int = 20, name: str = "held") -> None:
-        kept(Held(count, 0, name=name), network, frozenset(metrics))
+        cached_statistics(Held(count, 0, name=name), network, frozenset(metrics))
 
     take(Fake(), "fd")
     for number, given in enumerate(
@@ -223,11 +225,11 @@ def test_what_the_statistics_depend_on_has_a_file_of_its_own(cache: Path) -> Non
 
 
 def test_a_damaged_file_is_told_in_a_sentence(cache: Path) -> None:
-    kept(Held(20, 0), Fake(), frozenset({"fd"}))
+    cached_statistics(Held(20, 0), Fake(), frozenset({"fd"}))
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UserError, match=rf"{path} is damaged \(SafetensorError\); delete it\.$"):
-        kept(Held(20, 0), Fake(), frozenset({"fd"}))
+        cached_statistics(Held(20, 0), Fake(), frozenset({"fd"}))
 
 
 # ---------------------------------------------------------------------------------------------------- memory
@@ -238,7 +240,7 @@ def test_memory_does_not_grow_with_the_pictures_but_where_it_must() -> None:
         found = Statistics(Fake(), frozenset(metrics), count)
         for places, part in Held(count, 0).batches():
             found.update(places, part)
-        return len(pickle.dumps((found.moments, found.classes, found._rows, found._places)))
+        return len(pickle.dumps((found.moments, found.classes, found._rows, found._indices)))
 
     assert size(1000, "fd") - size(10, "fd") < 200
     # three bytes a picture: its split and whether it was seen
@@ -249,8 +251,8 @@ def test_memory_does_not_grow_with_the_pictures_but_where_it_must() -> None:
 def test_warnings() -> None:
     network = feature_network("digits")
     few, memory = warnings([protocol("fd-digits"), protocol("prdc-digits")], network, 257, 10_000)
-    assert few.startswith("257 pictures are few for 64 features (advised: 1,563)")
-    assert memory == f"Every feature is kept: {10_257 * 64 * 4 / 2**20:,.0f} MB for 10,257 pictures."
+    assert few.startswith("257 images are few for 64 features (advised: 1,563)")
+    assert memory == f"Every feature is held: {10_257 * 64 * 4 / 2**20:,.0f} MB for 10,257 images."
     assert warnings([protocol("fd-digits")], network, 1_563, 1_563) == []
     assert warnings([protocol("is-digits")], network, 10, 10) == []
 

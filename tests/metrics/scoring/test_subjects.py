@@ -25,12 +25,12 @@ from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.scores import measure
 from zoo.metrics.scoring.subjects import (
     FolderPictures,
+    Indexed,
     NoisePictures,
-    Numbered,
     Pictures,
     SetPictures,
     Translations,
-    chosen,
+    draw_indices,
 )
 
 RANKS = (1, 2, 3, 5)
@@ -51,7 +51,7 @@ class Bytes(SampleSet):
         return {"input": draw[0], "target": draw[1], "name": str(index)}
 
 
-def together(batches: Iterator[Numbered]) -> dict[int, Tensor]:
+def together(batches: Iterator[Indexed]) -> dict[int, Tensor]:
     """Pictures by their places; a place that comes twice is refused."""
     found: dict[int, Tensor] = {}
     for places, pictures in batches:
@@ -113,16 +113,16 @@ def test_more_processes_than_pictures(tmp_path: Path) -> None:
 
 
 def test_a_choice_is_drawn_by_seed() -> None:
-    assert chosen(5, None, 0) == chosen(5, 5, 1) == [0, 1, 2, 3, 4]
-    some = chosen(1000, 100, 0)
+    assert draw_indices(5, None, 0) == draw_indices(5, 5, 1) == [0, 1, 2, 3, 4]
+    some = draw_indices(1000, 100, 0)
     assert some == sorted(set(some)) and len(some) == 100 and some[0] >= 0 and some[-1] < 1000
-    assert chosen(1000, 100, 0) == some != chosen(1000, 100, 1)
+    assert draw_indices(1000, 100, 0) == some != draw_indices(1000, 100, 1)
     assert 400 < sum(some) / 100 < 600, "not the first ones"
     for count in (0, 1, -3, 1001):
         with pytest.raises(
-            UserError, match=f"^{count} pictures were asked for and there are 1000; ask for 2 to"
+            UserError, match=f"^{count} images were requested and there are 1000; request 2 to"
         ):
-            chosen(1000, count, 0)
+            draw_indices(1000, count, 0)
 
 
 def test_facts_tell_a_choice(tmp_path: Path) -> None:
@@ -176,14 +176,16 @@ def test_folders_directly_below_are_read_where_there_are_no_files(tmp_path: Path
 def test_transparency_is_refused_naming_the_file(mode: str, tmp_path: Path) -> None:
     random_files(tmp_path, 2)
     Image.new(mode, (5, 6)).save(tmp_path / "see-through.png")
-    with pytest.raises(UserError, match=r"see-through\.png has an alpha channel.*lay it over a background"):
+    with pytest.raises(
+        UserError, match=r"see-through\.png has an alpha channel.*composite it on a background"
+    ):
         together(FolderPictures(tmp_path).batches())
 
 
 def test_other_faults_of_files_name_them(tmp_path: Path) -> None:
     random_files(tmp_path, 2)
     np.save(tmp_path / "wide.npy", np.zeros((6, 5, 5), np.uint8))
-    with pytest.raises(UserError, match=r"wide\.npy has 5 channels; give grey pictures or RGB"):
+    with pytest.raises(UserError, match=r"wide\.npy has 5 channels; give grey images or RGB"):
         together(FolderPictures(tmp_path).batches())
     (tmp_path / "wide.npy").unlink()
     whole = (tmp_path / "000.png").read_bytes()
@@ -196,13 +198,13 @@ def test_other_faults_of_files_name_them(tmp_path: Path) -> None:
 def test_folders_that_hold_too_little(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
         FolderPictures(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds 0 pictures and a score needs at least two"):
+    with pytest.raises(UserError, match="holds 0 images and a score needs at least two"):
         FolderPictures(tmp_path)
     random_files(tmp_path, 1)
-    with pytest.raises(UserError, match="holds 1 pictures and a score needs at least two"):
+    with pytest.raises(UserError, match="holds 1 images and a score needs at least two"):
         FolderPictures(tmp_path)
     random_files(tmp_path, 3)
-    with pytest.raises(UserError, match="4 pictures were asked for and there are 3"):
+    with pytest.raises(UserError, match="4 images were requested and there are 3"):
         FolderPictures(tmp_path, 4)
 
 
@@ -229,7 +231,7 @@ def test_a_split_gives_the_files_bytes() -> None:
     found = together(SetPictures(samples, "target", {}).batches())
     assert all(torch.equal(found[i], samples.load(i)["target"]) for i in range(70))
     some = together(SetPictures(samples, "input", {}, 9, 3).batches())
-    assert [samples.load(i)["input"].tolist() for i in chosen(70, 9, 3)] == [
+    assert [samples.load(i)["input"].tolist() for i in draw_indices(70, 9, 3)] == [
         some[i].tolist() for i in range(9)
     ]
     assert sorted(some) == list(range(9))
@@ -272,7 +274,7 @@ def test_noise_has_a_seed_for_each_batch() -> None:
 
     together(NoisePictures(sample, {}, 600, 5).batches())
     assert asked == [(256, 5), (256, 6), (88, 7)]
-    with pytest.raises(UserError, match="1 pictures were asked for and a score needs at least two"):
+    with pytest.raises(UserError, match="1 images were requested and a score needs at least two"):
         NoisePictures(sample, {}, 1)
 
 
@@ -282,16 +284,16 @@ def test_a_generator_whose_pictures_begin_at_zero_is_refused_at_the_end() -> Non
 
     batches = NoisePictures(sample, {}, 300).batches()
     assert [len(next(batches)[0]) for _ in range(2)] == [256, 44]
-    with pytest.raises(UserError, match=r"Nothing in 300 generated pictures .*they look like \[0,1\]"):
+    with pytest.raises(UserError, match=r"No value in 300 generated images .*they look like \[0,1\]"):
         next(batches)
     made = Translations(lambda batch: (batch["input"] + 1) / 2, Bytes(9), {}).batches()
     assert [len(next(made)[0]) for _ in range(2)] == [8, 1]
-    with pytest.raises(UserError, match=r"Nothing in 9 generated pictures .*they look like \[0,1\]"):
+    with pytest.raises(UserError, match=r"No value in 9 generated images .*they look like \[0,1\]"):
         next(made)
 
 
 def test_values_out_of_range_are_refused_at_once() -> None:
-    with pytest.raises(UserError, match="reach from"):
+    with pytest.raises(UserError, match="range from"):
         next(NoisePictures(lambda number, seed: noise(number, seed) * 3, {}, 4).batches())
 
 
@@ -313,5 +315,5 @@ def test_translations_are_random_by_their_own_seed_alone() -> None:
 def test_translations_translate_the_chosen_samples_in_their_order() -> None:
     samples = Bytes(20)
     found = together(Translations(lambda batch: -batch["input"], samples, {}, 11, 2).batches())
-    wanted = [255 - samples.load(i)["input"].int() for i in chosen(20, 11, 2)]
+    wanted = [255 - samples.load(i)["input"].int() for i in draw_indices(20, 11, 2)]
     assert all(torch.equal(found[i].int(), wanted[i]) for i in range(11)) and len(found) == 11

@@ -1,9 +1,9 @@
-"""How much samples differ that one condition allows: 0 says that the generator ignores its noise.
+"""Diversity of the samples of one condition: 0 means that the generator ignores its noise.
 
-After Zhu 2017 (BicycleGAN): the mean distance between two samples at the same condition, taken
-over many conditions, usually an LPIPS distance. The papers draw some pairs at random; here all pairs of a
-condition's samples count, which estimates the same mean with less chance. Noise is diverse too: say beside it
-how real or how alike to the target the samples are.
+After Zhu 2017 (BicycleGAN): the mean distance between two samples of the same condition, averaged over many
+conditions, usually by LPIPS. The papers draw some pairs at random; here all pairs of a condition's samples
+count, which estimates the same mean with less variance. Noise is diverse too: report with it how realistic
+the samples are, or how close to the target.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class Diversity(NamedTuple):
-    """Mean distance of two samples at one condition.
+    """Mean distance between two samples of one condition.
 
     Args:
-        mean: Over pairs, then over conditions.
-        error: One standard error over conditions; None where there is one condition only.
-        conditions: How many there were.
-        pairs: How many there were in all.
+        mean: Mean over pairs, then over conditions.
+        error: One standard error over conditions; None if there is only one condition.
+        conditions: Number of conditions.
+        pairs: Number of pairs over all conditions.
     """
 
     mean: float
@@ -37,27 +37,27 @@ class Diversity(NamedTuple):
 
 
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances (P) in float64 of features or pictures (P, ...)."""
+    """Euclidean distances (P) in float64 of features or images (P, ...)."""
     return (a.double() - b.double()).flatten(1).square().sum(1).sqrt()
 
 
 def rms(a: Tensor, b: Tensor) -> Tensor:
-    """Root-mean-square differences (P) in float64 of pictures (P, ...), in their unit: bytes, 0 to 255."""
+    """Root-mean-square differences (P) in float64 of images (P, ...), in their unit: 0 to 255 for uint8."""
     return (a.double() - b.double()).flatten(1).square().mean(1).sqrt()
 
 
 def diversity(samples: Iterable[Tensor], distance: Distance = euclidean, chunk: int = 64) -> Diversity:
-    """Mean distance of all pairs of samples at one condition, with its standard error over conditions.
+    """Mean distance over all pairs of samples of one condition, with its standard error over conditions.
 
     Args:
-        samples: For each condition its samples (K, ...), K at least 2: pictures or features. A tensor
-            (conditions, K, ...) will do, or a generator that makes one condition's samples at a time.
-        distance: Distances (P) of pairs (P, ...) and (P, ...), symmetric: ``euclidean`` for features, ``rms``
-            for pictures, or a perceptual network.
-        chunk: Pairs given to ``distance`` at once.
+        samples: Samples (K, ...) of each condition, K at least 2: images or features. Also a tensor
+            (conditions, K, ...), or a generator that yields one condition's samples at a time.
+        distance: Symmetric distances (P) of pairs (P, ...) and (P, ...): ``euclidean`` for features, ``rms``
+            for images, or a perceptual network.
+        chunk: Pairs per call of ``distance``.
 
     Raises:
-        UserError: No condition, one with a single sample, or distances that are not P finite numbers.
+        UserError: No condition, a condition with a single sample, or distances that are not P finite numbers.
     """
     means: list[float] = []
     pairs = 0
@@ -65,7 +65,7 @@ def diversity(samples: Iterable[Tensor], distance: Distance = euclidean, chunk: 
         if group.ndim < 2 or len(group) < 2:
             raise UserError(
                 f"Condition {len(means)} has samples of shape {tuple(group.shape)}; diversity compares "
-                "samples (K, ...) at one condition and needs at least 2 of them."
+                "samples (K, ...) of one condition and needs at least 2 of them."
             )
         every = torch.combinations(torch.arange(len(group), device=group.device))
         found = [
@@ -84,7 +84,7 @@ def diversity(samples: Iterable[Tensor], distance: Distance = euclidean, chunk: 
 def _checked(distances: Tensor, part: Tensor) -> Tensor:
     if distances.shape != part.shape[:1] or not torch.isfinite(distances).all():
         raise UserError(
-            f"The distance gave {tuple(distances.shape)} for {len(part)} pairs, or numbers that are not "
-            "finite; it must give one finite number a pair."
+            f"The distance returned {tuple(distances.shape)} for {len(part)} pairs, or numbers that are not "
+            "finite; it must return one finite number per pair."
         )
     return distances.double()

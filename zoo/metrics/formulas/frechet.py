@@ -1,7 +1,7 @@
-"""Frechet distance between two sets of features, each seen as one Gaussian (Heusel et al. 2017, section 1).
+"""Frechet distance between two sets of features, each modelled as a Gaussian (Heusel et al. 2017, section 1).
 
 With means m, n and covariances S, T it is ``|m - n|^2 + tr S + tr T - 2 tr sqrt(S T)`` (Dowson and Landau
-1982). Everything is float64: in float32 the root of a rank-deficient product is wrong by a percent.
+1982). All computations are in float64: in float32 the root of a rank-deficient product is off by a percent.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ PAPERS_COUNT, PAPERS_DIMENSION = 50_000, 2_048
 
 
 def checked(features: Tensor, name: str, dimension: int | None = None) -> Tensor:
-    """Features, once they are known to be (N, ``dimension``) and finite.
+    """The features, detached, after checking that they are (N, ``dimension``) and finite.
 
     Args:
         features: (N, d) of any real dtype.
-        name: What the features are, for the sentence.
-        dimension: The wanted d; any if not given.
+        name: Name of the features in error messages.
+        dimension: Required d; any if not given.
 
     Raises:
-        UserError: Another shape, or values that are not finite.
+        UserError: Wrong shape, or values that are not finite.
     """
     if features.ndim != 2 or (dimension is not None and features.shape[1] != dimension):
         wanted = "d" if dimension is None else dimension
         raise UserError(
-            f"{name} have shape {tuple(features.shape)}, not (N, {wanted}); give one row of numbers a "
-            f"picture, both sets from the same network."
+            f"{name} have shape {tuple(features.shape)}, not (N, {wanted}); give one row of numbers per "
+            f"image, both sets from the same network."
         )
-    # in pieces, because the test makes copies
+    # in chunks, because the check makes copies
     bad = torch.cat([~torch.isfinite(part).all(1) for part in torch.split(features, 10_000)])
     if bad.any():
         raise UserError(
             f"{name} have NaN or infinity in {int(bad.sum())} of {len(bad)} rows, the first at row "
-            f"{int(bad.nonzero()[0])}; mend the pictures or the network that they come from."
+            f"{int(bad.nonzero()[0])}; fix the images or the network that they come from."
         )
     return features.detach()
 
 
 class Moments:
-    """Count, mean and covariance of features that come in batches, in memory that does not grow with them.
+    """Count, mean and covariance of features that arrive in batches, in constant memory.
 
-    Rows are kept as they are while there are at most ``dimension`` of them, because the distance of so few is
-    found faster and more exactly from the rows; beyond they are folded into mean and scatter by the pairwise
-    update of Chan, Golub and LeVeque (1983), which is safe where means are large beside deviations.
+    Up to ``dimension`` rows are stored as they are, because the distance of so few is computed faster and
+    more exactly from the rows. More rows are folded into mean and scatter by the pairwise update of Chan,
+    Golub and LeVeque (1983), which is stable if means are large compared with deviations.
 
     Args:
         dimension: Length of a feature.
-        device: Where the statistics are kept.
+        device: Device of the statistics.
     """
 
     def __init__(self, dimension: int, device: torch.device | str = "cpu") -> None:
@@ -66,12 +66,12 @@ class Moments:
 
     @property
     def count(self) -> int:
-        """Rows seen."""
+        """Number of rows seen."""
         return self._count
 
     @property
     def mean(self) -> Tensor:
-        """Mean (d) in float64; of no rows, zero."""
+        """Mean (d) in float64; zero if no rows were seen."""
         if self._mean is not None:
             return self._mean
         rows = self._all_rows()
@@ -93,7 +93,7 @@ class Moments:
 
     @property
     def root(self) -> Tensor | None:
-        """A (n, d) with ``A^T A`` the covariance, while the rows are kept; else None."""
+        """A (n, d) such that ``A^T A`` is the covariance, while the rows are stored; else None."""
         if self._scatter is not None:
             return None
         self._require_two()
@@ -101,20 +101,20 @@ class Moments:
         return (rows - rows.mean(0)) / math.sqrt(self._count - 1)
 
     def update(self, features: Tensor) -> None:
-        """Take features (N, d) in.
+        """Add features (N, d).
 
         Raises:
-            UserError: Another dimension, or values that are not finite; nothing is taken in.
+            UserError: Wrong dimension, or values that are not finite; nothing is added.
         """
         for part in torch.split(checked(features, "Features", self.dimension), 1_024):
             if len(part):
                 self._add(part.to(self.device).to(torch.float64, copy=True))
 
     def merge(self, other: Moments) -> None:
-        """Take in all that ``other`` has seen, as if its rows had come here; ``other`` stays as it is.
+        """Add everything that ``other`` has seen, as if its rows had been added here; ``other`` is unchanged.
 
         Raises:
-            UserError: Another dimension.
+            UserError: Different dimensions.
         """
         if other.dimension != self.dimension:
             raise UserError(
@@ -137,7 +137,7 @@ class Moments:
             self._scatter.addr_(bridge, bridge)
 
     def state(self) -> dict[str, Tensor]:
-        """All that is known, as tensors that safetensors can write."""
+        """The complete state as tensors for safetensors."""
         state = {"count": torch.tensor(self._count), "mean": self.mean.clone()}
         if self._scatter is None:
             return state | {"rows": self._all_rows().clone()}
@@ -145,7 +145,7 @@ class Moments:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Moments:
-        """The moments that ``state`` was taken of.
+        """Restore moments from :meth:`state`.
 
         Raises:
             UserError: The tensors are not such a state.
@@ -154,7 +154,7 @@ class Moments:
         if kept is None or set(state) != {"count", "mean", kept}:
             raise UserError(
                 f"Statistics of features hold count, mean and rows or scatter, not "
-                f"{', '.join(sorted(state)) or 'nothing'}; delete the file and have it computed again."
+                f"{', '.join(sorted(state)) or 'nothing'}; delete the file to compute it again."
             )
         count, d = int(state["count"]), state["mean"].numel()
         wanted = {"mean": (d,), kept: (count, d) if kept == "rows" else (d, d)}
@@ -162,8 +162,8 @@ class Moments:
             (kept == "rows") != (count <= d)
         ):
             raise UserError(
-                f"Statistics of {count} rows of {d} features are damaged: shapes do not fit or values are "
-                f"not finite; delete the file and have it computed again."
+                f"Statistics of {count} rows of {d} features are damaged: shapes do not match or values "
+                f"are not finite; delete the file to compute it again."
             )
         new = cls(d, device)
         tensors = {name: state[name].to(device, torch.float64, copy=True) for name in wanted}
@@ -190,7 +190,7 @@ class Moments:
             self._scatter = deviations.T @ deviations
 
     def _shift(self, count: int, mean: Tensor) -> Tensor:
-        """Move count and mean to include ``count`` rows of ``mean``; the row that the scatter gains by it."""
+        """Update count and mean by ``count`` rows of mean ``mean``; return the row to add to the scatter."""
         assert self._mean is not None
         total = self._count + count
         delta = mean - self._mean
@@ -208,7 +208,7 @@ class Moments:
     def _require_two(self) -> None:
         if self._count < 2:
             raise UserError(
-                f"A covariance needs at least 2 pictures and there are {self._count}; give more pictures."
+                f"A covariance needs at least 2 images and there are {self._count}; give more images."
             )
 
 
@@ -216,10 +216,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     """Frechet distance between two Gaussians, never below 0.
 
     With roots A of S and B of T (``A^T A = S``), ``tr sqrt(S T)`` is the sum of the singular values of
-    ``A B^T``. Rows that are kept are such a root, and a small one; a full covariance has its Cholesky factor.
-    Two full covariances take a third of the time by the eigenvalues of ``A T A^T``, which are those of S T.
-
-    Computed on the CPU, wherever the moments are.
+    ``A B^T``. Stored rows are such a root, and a small one; the root of a full covariance is its Cholesky
+    factor. For two full covariances the eigenvalues of ``A T A^T``, which are those of S T, take a third of
+    the time. Computed on the CPU, wherever the moments are.
 
     Raises:
         UserError: Fewer than two rows in one of them, or different dimensions.
@@ -227,8 +226,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     """
     if a.dimension != b.dimension:
         raise UserError(
-            f"A distance between {a.dimension} and {b.dimension} features does not exist; use one network "
-            f"for both sets."
+            f"Features of dimensions {a.dimension} and {b.dimension} have no distance; use one network for "
+            f"both sets."
         )
     roots = [None if m.root is None else m.root.cpu() for m in (a, b)]
     if all(root is None for root in roots):
@@ -241,18 +240,18 @@ def frechet_distance(a: Moments, b: Moments) -> float:
         scale = float(p.square().sum() + q.square().sum())
         middle = float(scipy.linalg.svdvals((p @ q.T).numpy(), check_finite=False).sum())
     value = float((a.mean.cpu() - b.mean.cpu()).square().sum()) + scale - 2 * middle
-    # rounding of a singular covariance enters by its root; the comparison is also false for NaN
+    # the root of a singular covariance amplifies rounding; the comparison is also false for NaN
     if not value >= -a.dimension * math.sqrt(torch.finfo(torch.float64).eps) * scale:
         raise ArithmeticError(f"the Frechet distance came out as {value} where variances sum to {scale}")
     return max(value, 0.0)
 
 
 def small_count_warning(count: int, dimension: int) -> str | None:
-    """Why ``count`` rows are too few for a Frechet distance of ``dimension`` features; None if they suffice.
+    """Warning that ``count`` rows are too few for a Frechet distance of ``dimension`` features, or None.
 
     The distance of finite sets is too large, by an amount that grows with dimension / count and depends on
-    the model (Chong and Forsyth 2020). Papers take 50,000 for the 2,048 features of Inception; other
-    dimensions are asked for the same ratio.
+    the model (Chong and Forsyth 2020). Papers use 50,000 images for the 2,048 features of Inception; the same
+    ratio is advised for other dimensions.
     """
     advised = math.ceil(PAPERS_COUNT * dimension / PAPERS_DIMENSION)
     if count >= advised:
@@ -261,25 +260,25 @@ def small_count_warning(count: int, dimension: int) -> str | None:
     if count <= dimension:
         reason = f"so the covariance has rank {max(count - 1, 0):,} at most and the distance is far too large"
     return (
-        f"{count:,} pictures are few for {dimension:,} features (advised: {advised:,}), {reason}; compare "
-        f"only with numbers from equally many."
+        f"{count:,} images are few for {dimension:,} features (advised: {advised:,}), {reason}; compare only "
+        f"with scores of as many images."
     )
 
 
 def _sum_of_roots(eigenvalues: Tensor) -> float:
-    return float(eigenvalues.clamp_min(0).sqrt().sum())  # below 0 by rounding only
+    return float(eigenvalues.clamp_min(0).sqrt().sum())  # negative by rounding only
 
 
 def _trace_of_root(s: Tensor, t: Tensor) -> float:
-    """Trace of the root of ``s t``, two positive semi-definite matrices."""
-    # a feature that never changes in one set adds nothing, and would leave no Cholesky factor
+    """Trace of the root of ``s t`` for two positive semi-definite matrices."""
+    # a feature that is constant in one set adds nothing, and would make the Cholesky factorisation fail
     live = (s.diagonal() > 0) & (t.diagonal() > 0)
     if not live.any():
         return 0.0
     if not live.all():
         s, t = s[live][:, live], t[live][:, live]
-    # half the products of two general ones, and eigenvalues by torch's library, which is faster than scipy's;
-    # .T: in LAPACK's order without a copy
+    # dsygst needs half the operations of two general products; torch's eigenvalues are faster than scipy's;
+    # .T gives LAPACK's order without a copy
     factor, failed = lapack.dpotrf(t.numpy().T, lower=1)
     if failed:  # t is singular
         root = _root(t)
@@ -289,7 +288,7 @@ def _trace_of_root(s: Tensor, t: Tensor) -> float:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """A with ``A^T A`` the covariance."""
+    """A such that ``A^T A`` is the covariance."""
     root: Tensor
     root, failed = torch.linalg.cholesky_ex(covariance, upper=True)
     if failed:  # singular

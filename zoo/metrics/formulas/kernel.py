@@ -1,8 +1,7 @@
 """Kernel distance between two sets of features: squared maximum mean discrepancy with a polynomial kernel.
 
 With the features of Inception it is the kernel inception distance, KID (Binkowski et al. 2018, section 3).
-The kernel is ``(x . y / d + 1) ** 3``; the estimate is unbiased, so it may fall below 0 for sets that are
-alike.
+The kernel is ``(x . y / d + 1) ** 3``; the estimate is unbiased, so it may be negative for similar sets.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ def kernel_distance(
     """Mean and population standard deviation of the kernel distance over random subsets.
 
     Subsets are those of torch-fidelity with the generated set as its first input: NumPy's ``RandomState``
-    chooses, without repetition, first from the generated and then from the real set.
+    draws without replacement, first from the generated and then from the real set.
 
     Args:
         real: (N, d).
         fake: (M, d).
         subsets: Number of subsets.
-        size: Pictures a subset takes of each set.
-        seed: Of the choice.
-        degree: Of the kernel.
-        chunk: Rows and columns of the kernel matrix that are held at a time.
+        size: Images per subset and set.
+        seed: Seed of the subsets.
+        degree: Degree of the kernel.
+        chunk: Rows and columns of the kernel matrix held at a time.
 
     Raises:
-        UserError: A set has fewer than ``size`` rows (torch-fidelity refuses it too), the sets do not fit, or
-            values are not finite.
+        UserError: A set has fewer than ``size`` rows (torch-fidelity refuses it too), the sets differ in
+            width, or values are not finite.
     """
     real, fake = _pair(real, fake)
     if subsets < 1 or not 2 <= size <= min(len(real), len(fake)):
         raise UserError(
-            f"The kernel distance takes subsets of {size} from {len(real)} real and {len(fake)} generated "
-            f"pictures, {subsets} times; set size between 2 and the smaller number, and subsets to 1 or more."
+            f"The kernel distance cannot draw {subsets} subsets of {size} from {len(real)} real and "
+            f"{len(fake)} generated images; set size between 2 and the smaller number, subsets to at least 1."
         )
     random = np.random.RandomState(seed)
     found = []
@@ -58,21 +57,21 @@ def kernel_distance(
 
 
 def whole_kernel_distance(real: Tensor, fake: Tensor, degree: int = 3, chunk: int = 2_000) -> float:
-    """Kernel distance between all of ``real`` (N, d) and all of ``fake`` (M, d), without any draw.
+    """Kernel distance between all rows of two sets, without subsets.
 
     Args:
         real: (N, d).
         fake: (M, d).
-        degree: Of the kernel.
-        chunk: Rows and columns of the kernel matrix that are held at a time.
+        degree: Degree of the kernel.
+        chunk: Rows and columns of the kernel matrix held at a time.
 
     Raises:
-        UserError: A set of fewer than two rows, sets that do not fit, or values that are not finite.
+        UserError: A set of fewer than two rows, sets of different width, or values that are not finite.
     """
     real, fake = _pair(real, fake)
     if min(len(real), len(fake)) < 2:
         raise UserError(
-            f"The kernel distance needs at least 2 pictures of each set and there are {len(real)} real and "
+            f"The kernel distance needs at least 2 images per set and there are {len(real)} real and "
             f"{len(fake)} generated; give more."
         )
     return _discrepancy(real, fake, degree, chunk)
@@ -94,7 +93,7 @@ def _discrepancy(x: Tensor, y: Tensor, degree: int, chunk: int) -> float:
 
 
 def _sum_within(x: Tensor, degree: int, chunk: int) -> Tensor:
-    """Sum of the kernel over ordered pairs of different rows."""
+    """Sum of the kernel over ordered pairs of distinct rows."""
     total = x.new_zeros((), dtype=torch.float64)
     parts = torch.split(x, chunk)
     for i, part in enumerate(parts):

@@ -1,9 +1,9 @@
-"""The one gate by which pictures enter metrics: bytes, as they would lie in a file.
+"""Conversion of images to uint8, the only form that metrics accept.
 
-Metrics of the same pictures must not depend on the form in which they come, and a wrong guess of their range
-goes unseen (a set in [0, 1] taken for [-1, 1] is only pale). So the range is always said, never guessed, and
-what contradicts it is refused. Rounding is that of :func:`zoo.files.pictures.write_picture`: a score of tensors is the
-score of the PNG files written from them.
+Scores must not depend on how images are represented, and a wrong guess of their range goes unnoticed (a set
+in [0, 1] taken for [-1, 1] is only pale). The range is therefore always given, never guessed, and values that
+contradict it are refused. Rounding is that of :func:`zoo.files.pictures.write_picture`: the score of tensors
+equals the score of the PNG files written from them.
 """
 
 from __future__ import annotations
@@ -18,85 +18,83 @@ from zoo.files.pictures import to_levels
 
 Values = Literal["[-1,1]", "[0,1]", "bytes"]
 
-TOLERANCE = 1e-3  # an eighth of a byte's step in [-1, 1]: rounding of arithmetic, no overshoot
+TOLERANCE = 1e-3  # an eighth of a grey level in [-1, 1]: allows rounding errors, not overshoot
 
 
 def to_bytes(images: Tensor, values: Values) -> Tensor:
-    """Pictures as bytes, or a sentence that says what is wrong with them.
+    """Convert images to uint8.
 
     Args:
-        images: (N, 1 or 3, H, W); floats of any precision, or uint8 where ``values`` says ``bytes``.
-        values: The range that the pictures are meant to have.
+        images: (N, 1 or 3, H, W); floats of any precision, or uint8 if ``values`` is ``bytes``.
+        values: Range of the values.
 
     Returns:
         (N, C, H, W) uint8 on the same device.
 
     Raises:
-        UserError: Another rank, type or number of channels, no pictures, or values that are not finite or
+        UserError: Wrong rank, dtype or number of channels, no images, or values that are not finite or
             outside the range.
     """
     if values not in ("[-1,1]", "[0,1]", "bytes"):
-        raise UserError(f"Pictures cannot have values {values!r}; say [-1,1], [0,1] or bytes.")
+        raise UserError(f"Images cannot have values {values!r}; give [-1,1], [0,1] or bytes.")
     if images.ndim != 4 or not images.numel():
         raise UserError(
-            f"Metrics take pictures (N, C, H, W), at least one, not {tuple(images.shape)}; reshape them, and "
-            "give the frames of films and the views of voxels as single pictures."
+            f"Metrics take images (N, C, H, W), at least one, not {tuple(images.shape)}; reshape them, and "
+            "give frames of clips and views of voxels as single images."
         )
     channels = images.shape[1]
     if channels == 4:
         raise UserError(
-            "Metrics take pictures of 1 or 3 channels and these have 4; if the fourth is transparency, lay "
-            "them over white with zoo.drawing.sheets.to_rgb and measure the result."
+            "Metrics take images of 1 or 3 channels and these have 4; if the fourth is alpha, composite them "
+            "on white with zoo.drawing.sheets.to_rgb and score the result."
         )
     if channels not in (1, 3):
         raise UserError(
-            f"Metrics take pictures of 1 (grey) or 3 channels (RGB) before height and width, not {channels} "
-            f"as in {tuple(images.shape)}; move the channels there, and colour label maps with "
+            f"Metrics take images (N, C, H, W) with 1 (grey) or 3 channels (RGB), not {channels} as in "
+            f"{tuple(images.shape)}; move the channels to the second dimension, and colour label maps with "
             "zoo.drawing.sheets.label_colours."
         )
     if values == "bytes":
         if images.dtype != torch.uint8:
             raise UserError(
-                f"Pictures said to be bytes must be uint8, not {_kind(images)}; say [-1,1] or [0,1] for "
-                "floats."
+                f"Images given as bytes must be uint8, not {_kind(images)}; give [-1,1] or [0,1] for floats."
             )
         return images
     if not images.is_floating_point():
         raise UserError(
-            f"Pictures said to be in {values} must be floats, not {_kind(images)}; say bytes for uint8 of 0 "
-            "to 255."
+            f"Images given as {values} must be floats, not {_kind(images)}; give bytes for uint8 of 0 to 255."
         )
     if not torch.isfinite(images).all():
         raise UserError(
-            f"{int((~torch.isfinite(images)).flatten(1).any(1).sum())} of {len(images)} pictures hold a "
-            "value that is not finite; look for the step at which the training diverged."
+            f"{int((~torch.isfinite(images)).flatten(1).any(1).sum())} of {len(images)} images hold a "
+            "value that is not finite; check at which step the training diverged."
         )
     least = -1 if values == "[-1,1]" else 0
     low, high = float(images.min()), float(images.max())
     if low < least - TOLERANCE or high > 1 + TOLERANCE:
         raise UserError(
-            f"Pictures said to be in {values} reach from {low:.4g} to {high:.4g}; say the range they have, "
-            "or clamp them where the network's output is not bounded."
+            f"Images given as {values} range from {low:.4g} to {high:.4g}; give the range that they have, or "
+            "clamp them if the network's output is not bounded."
         )
     floats = images.float()
     return to_levels(floats if least == -1 else floats * 2 - 1).byte()
 
 
 class PixelGate:
-    """Turns batches of one set into bytes, and at its end judges whether the range said can be true.
+    """Convert batches of one set to uint8, and check at the end whether the given range is plausible.
 
     Args:
-        values: The range that the pictures are meant to have, as for :func:`to_bytes`.
-        name: What the pictures are, for the sentence: ``generated pictures``, a folder's name.
+        values: Range of the values, as for :func:`to_bytes`.
+        name: Name of the images in error messages: ``generated images``, a folder's name.
     """
 
-    def __init__(self, values: Values, name: str = "pictures") -> None:
+    def __init__(self, values: Values, name: str = "images") -> None:
         self.values, self.name = values, name
         self.count, self._lowest, self._highest = 0, 255, 0
         self._flat = True
 
     def __call__(self, images: Tensor) -> Tensor:
-        """A batch as bytes; raises as :func:`to_bytes`."""
+        """Convert a batch; raises as :func:`to_bytes`."""
         found = to_bytes(images, self.values)
         self.count += len(found)
         self._lowest, self._highest = (
@@ -108,36 +106,35 @@ class PixelGate:
         return found
 
     def finish(self) -> None:
-        """Judge the whole set; one picture, or pictures of one value each, are not enough to tell.
+        """Check the whole set; a single image, or images of one value each, are not enough to decide.
 
         Raises:
-            UserError: Nothing lies below mid-grey in a set said to be in [-1,1], or above 1 in a set of
-            bytes.
+            UserError: No value below mid-grey in a set given as [-1,1], or above 1 in a set of bytes.
         """
         if self.count < 2 or self._flat:
             return
         if self.values == "[-1,1]" and self._lowest >= 127:
             raise UserError(
-                f"Nothing in {self.count} {self.name} said to be in [-1,1] lies clearly below 0: they look "
-                "like [0,1]; say so, or give them as bytes if they really are that bright."
+                f"No value in {self.count} {self.name} given as [-1,1] is clearly below 0: they look like "
+                "[0,1]; give that range, or give them as bytes if they really are that bright."
             )
         if self.values == "bytes" and self._highest <= 1:
             raise UserError(
-                f"None of {self.count} {self.name} has a byte above 1: they look like [0,1] cut to whole "
-                "numbers, or like masks; multiply by 255 before they become bytes."
+                f"None of {self.count} {self.name} has a byte above 1: they look like [0,1] truncated to "
+                "integers, or like masks; multiply by 255 before converting to uint8."
             )
 
 
 def require_bytes(images: Tensor) -> None:
-    """Refuse what did not come through the gate.
+    """Require the form that :func:`to_bytes` returns.
 
     Raises:
-        UserError: The pictures are not uint8 (N, 1 or 3, H, W).
+        UserError: The images are not uint8 (N, 1 or 3, H, W).
     """
     if images.dtype != torch.uint8:
         raise UserError(
-            f"This metric takes pictures as uint8, not {_kind(images)}; bring them through "
-            "zoo.metrics.formulas.pixels.to_bytes, which wants their range said."
+            f"This metric takes images in uint8, not {_kind(images)}; convert them with "
+            "zoo.metrics.formulas.pixels.to_bytes, giving their range."
         )
     to_bytes(images, "bytes")
 

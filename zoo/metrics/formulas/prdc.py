@@ -1,8 +1,9 @@
-"""Precision, recall, density and coverage: fidelity and variety of a generated set, told apart.
+"""Precision, recall, density and coverage: fidelity and variety of a generated set, measured separately.
 
-Each picture has a ball that reaches to its k-th nearest neighbour in its own set. Precision and recall ask
-which pictures lie in some ball of the other set (Kynkaanniemi et al. 2019), density in how many real balls a
-generated picture lies, and coverage which real balls hold a generated picture (Naeem et al. 2020).
+Each image has a ball that reaches to its k-th nearest neighbour in its own set. Precision and recall are the
+shares of images inside some ball of the other set (Kynkaanniemi et al. 2019). Density is the number of real
+balls around a generated image, coverage the share of real balls that hold a generated image (Naeem et al.
+2020).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.metrics.formulas.frechet import checked
 
-# squared distances below this share of the squared lengths are rounding: the rows are equal
+# squared distances below this share of the squared lengths are rounding errors: the rows are equal
 SAME = 1e-13
-# squared distances that differ by less than this share are equal: on which side rounding puts them is chance
+# squared distances that differ by less than this share count as equal: their order depends on rounding
 TIE = 1e-10
 
 
@@ -31,36 +32,36 @@ class PRDC(NamedTuple):
 
 
 def memory_needed(n_real: int, n_fake: int, dimension: int) -> int:
-    """Bytes that the features of two sets take as float32, all of which must be kept."""
+    """Bytes of the features of two sets as float32; all of them must be held."""
     return 4 * (n_real + n_fake) * dimension
 
 
 def prdc(real: Tensor, fake: Tensor, k: int, inclusive: bool = False, chunk: int = 1_000) -> PRDC:
     """Precision, recall, density and coverage by Euclidean distances in float64.
 
-    Beside the features it holds ``chunk`` times the larger set's number of distances.
+    Besides the features it holds ``chunk`` times as many distances as the larger set has rows.
 
     Args:
         real: (N, d).
         fake: (M, d).
-        k: Which neighbour a ball reaches to: 3 in Kynkaanniemi et al., 5 in Naeem et al.
-        inclusive: Whether a ball has its surface, as in Kynkaanniemi et al. and torch-fidelity; by default
-            it has not, as in Naeem et al.
+        k: Neighbour that a ball reaches to: 3 in Kynkaanniemi et al., 5 in Naeem et al.
+        inclusive: Include the surface of a ball, as in Kynkaanniemi et al. and torch-fidelity; the default
+            excludes it, as in Naeem et al.
         chunk: Rows whose distances are held at a time.
 
     Raises:
-        UserError: ``k`` is below 1 or not below the number of rows of each set, the sets do not fit, or
+        UserError: ``k`` is below 1 or not below the number of rows of each set, the sets differ in width, or
             values are not finite.
     """
     real = checked(real, "Real features")
     fake = checked(fake, "Generated features", real.shape[1])
     if not 1 <= k < min(len(real), len(fake)):
         raise UserError(
-            f"k is {k} but there are {len(real)} real and {len(fake)} generated pictures; set k between 1 "
-            f"and one less than the smaller number."
+            f"k is {k} but there are {len(real)} real and {len(fake)} generated images; set k between 1 and "
+            f"one less than the smaller number."
         )
     surface = 1 + TIE if inclusive else 1 - TIE
-    inside = torch.le if inclusive else torch.lt  # they differ where a radius is 0
+    inside = torch.le if inclusive else torch.lt  # they differ if a radius is 0
     around_real = _squared_radii(real, k, chunk) * surface
     around_fake = _squared_radii(fake, k, chunk) * surface
 
@@ -87,14 +88,14 @@ def _squared_radii(x: Tensor, k: int, chunk: int) -> Tensor:
     for start, part in zip(range(0, len(x), chunk), torch.split(x, chunk), strict=True):
         distance = _squared_distances(part, x, chunk)
         own = torch.arange(len(part), device=x.device)
-        distance[own, start + own] = torch.inf  # a picture is no neighbour of its own
+        distance[own, start + own] = torch.inf  # an image is not its own neighbour
         radii.append(distance.kthvalue(k, 1).values)
     return torch.cat(radii)
 
 
 def _squared_distances(x: Tensor, y: Tensor, chunk: int) -> Tensor:
     """Squared distances (N, M) between few rows and many; exactly 0 between equal rows."""
-    # distances do not change, and lose less to rounding where lengths are short
+    # centring keeps distances and reduces rounding errors
     centre = y.mean(0, dtype=torch.float64)
     x = x.double() - centre
     out = x.new_empty(len(x), len(y))

@@ -1,18 +1,18 @@
-"""How alike two pictures are, pixel by pixel: PSNR, SSIM, MS-SSIM, and SSIM of masked figures.
+"""Similarity of two images, pixel by pixel: PSNR, SSIM, MS-SSIM, and SSIM of masked figures.
 
 All take pairs of images as bytes (:func:`zoo.metrics.formulas.pixels.to_bytes`) and return one float64
 number per pair. Papers compute different things under one name, so each choice is an argument and belongs in
 the protocol:
 
 - ``luma``: on the BT.601 luma as super-resolution papers do (about 1.5 dB more than on RGB), or on all
-channels.
-- ``border``: pixels cut from every side first; super-resolution papers cut as many as the scale.
-- ``window`` of SSIM: Wang's Gaussian, or the plain 7x7 mean that scikit-image takes when nothing is said and
-  that PG2's published scores therefore rest on.
+  channels.
+- ``border``: pixels cropped from every side first; super-resolution papers crop as many as the scale.
+- ``window`` of SSIM: Wang's Gaussian, or the uniform 7x7 window that is scikit-image's default and that PG2's
+  published scores therefore use.
 
-Own code, because torchmetrics 1.9 averages SSIM over padded positions too (its map, cropped, is ours) and
-mixes both kinds in MS-SSIM, has no sample covariance, no luma and no crop, and computes PSNR's logarithms in
-float32 (5e-7 dB off).
+This is our own code because torchmetrics 1.9 averages SSIM over padded positions too (its map, cropped, is
+ours) and mixes both kinds in MS-SSIM, has no sample covariance, no luma and no crop, and computes PSNR's
+logarithms in float32 (5e-7 dB off).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def luma(images: Tensor) -> Tensor:
     """Luma Y of BT.601 in studio swing, as Matlab's ``rgb2ycbcr`` but not rounded.
 
     Args:
-        images: (N, C, H, W) uint8; a grey picture stands for three equal channels, so its black is 16 too.
+        images: (N, C, H, W) uint8; grey images count as three equal channels, so their black is 16 too.
 
     Returns:
         (N, 1, H, W) in float64, 16 (black) to 235 (white).
@@ -55,34 +55,34 @@ def psnr(a: Tensor, b: Tensor, luma: bool = True, border: int = 0) -> Tensor:
     Args:
         a: (N, C, H, W) uint8.
         b: As ``a``.
-        luma: On Y, whose peak is taken as 255 all the same; otherwise on all channels together.
-        border: Pixels cut from every side first.
+        luma: Use Y, still with a peak of 255; otherwise all channels together.
+        border: Pixels cropped from every side first.
 
     Returns:
-        (N) decibel in float64; infinite where two pictures are equal.
+        (N) decibel in float64; infinite if two images are equal.
     """
     _require_pairs(a, b, border, least=1)
     return _in_parts(_psnr, a, b, luma, border)
 
 
 def ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0, window: Window = "gaussian") -> Tensor:
-    """Structural similarity (Wang 2004): mean over all positions at which the window lies within the picture.
+    """Structural similarity (Wang 2004): mean over all positions where the window lies within the image.
 
     The constants are (0.01 * 255)^2 and (0.03 * 255)^2. The mean is over positions, then over channels.
 
     Args:
         a: (N, C, H, W) uint8.
         b: As ``a``.
-        luma: On Y; otherwise on each channel.
-        border: Pixels cut from every side first.
+        luma: Use Y; otherwise each channel.
+        border: Pixels cropped from every side first.
         window: ``gaussian`` is Wang's, 11x11 of sigma 1.5 with population covariance; ``uniform`` is 7x7 with
-            sample covariance, what scikit-image takes when nothing is said.
+            sample covariance, the default of scikit-image.
 
     Returns:
         (N) in float64, at most 1.
     """
     if window not in SIDE:
-        raise UserError(f"SSIM knows no window {window!r}; say gaussian or uniform.")
+        raise UserError(f"SSIM has no window {window!r}; choose gaussian or uniform.")
     _require_pairs(a, b, border, least=SIDE[window])
 
     def score(x: Tensor, y: Tensor) -> Tensor:
@@ -94,15 +94,15 @@ def ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0, window: Windo
 def ms_ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0) -> Tensor:
     """Multi-scale structural similarity (Wang 2003): five scales, each the 2x2 means of the one before.
 
-    Contrast and structure of the first four scales and the whole SSIM of the last are multiplied with the
-    paper's powers. A negative term counts as 0, since a negative number has no such power. A scale's odd last
-    row or column is left out.
+    Contrast and structure of the first four scales and the full SSIM of the last are raised to the paper's
+    powers and multiplied. Negative terms count as 0, since a negative number has no such power. An odd last
+    row or column of a scale is left out.
 
     Args:
         a: (N, C, H, W) uint8 of at least 176x176 pixels: the last scale still needs 11.
         b: As ``a``.
-        luma: On Y; otherwise on each channel, then averaged.
-        border: Pixels cut from every side first.
+        luma: Use Y; otherwise each channel, then averaged.
+        border: Pixels cropped from every side first.
 
     Returns:
         (N) in float64, 0 to 1.
@@ -112,34 +112,34 @@ def ms_ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0) -> Tensor:
 
 
 def masked(images: Tensor, masks: Tensor) -> Tensor:
-    """Pictures (N, C, H, W) as bytes, black where ``masks`` (N, 1, H, W) are 0 and as they were where 1.
+    """Images (N, C, H, W) in uint8, black where ``masks`` (N, 1, H, W) are 0 and unchanged where they are 1.
 
-    The Inception score of these is mask-IS (Ma 2017, PG2).
+    The Inception score of the result is mask-IS (Ma 2017, PG2).
 
     Raises:
-        UserError: The masks have another shape or other values than 0 and 1.
+        UserError: The masks have the wrong shape, or values other than 0 and 1.
     """
     require_bytes(images)
     wanted = (len(images), 1, *images.shape[2:])
     if masks.shape != wanted:
-        raise UserError(f"Masks of these pictures must be {wanted}, not {tuple(masks.shape)}; reshape them.")
+        raise UserError(f"Masks of these images must be {wanted}, not {tuple(masks.shape)}; reshape them.")
     if not ((masks == 0) | (masks == 1)).all():
-        raise UserError("Masks hold other values than 0 and 1; compare them with a threshold first.")
+        raise UserError("Masks hold values other than 0 and 1; compare them with a threshold first.")
     return images * masks.to(images)
 
 
 def mask_ssim(
     a: Tensor, b: Tensor, masks: Tensor, luma: bool = False, border: int = 0, window: Window = "uniform"
 ) -> Tensor:
-    """SSIM of two pictures of which both are black outside the figure: mask-SSIM (Ma 2017, PG2).
+    """SSIM of two images that are both made black outside the figure: mask-SSIM (Ma 2017, PG2).
 
-    The mean is over the whole picture, in which black agrees with black: the smaller the figure, the higher
-    the number. What is said when nothing is said gives the paper's: on RGB, with scikit-image's window.
+    The mean is over the whole image, where black agrees with black: the smaller the figure, the higher the
+    number. The defaults are the paper's: on RGB, with scikit-image's window.
 
     Args:
         a: (N, C, H, W) uint8.
         b: As ``a``.
-        masks: (N, 1, H, W) of 0 and 1: the figure in the true picture.
+        masks: (N, 1, H, W) of 0 and 1: the figure in the true image.
         luma: As for :func:`ssim`.
         border: As for :func:`ssim`.
         window: As for :func:`ssim`.
@@ -166,7 +166,7 @@ def _ms_ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _structure(x: Tensor, y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """Mean SSIM, and mean of its contrast and structure term alone, of each channel: (N, C) both."""
+    """Mean SSIM, and mean of its contrast and structure term alone, per channel: both (N, C)."""
     side = SIDE[window]
     line = x.new_ones(side)
     if window == "gaussian":
@@ -187,7 +187,7 @@ def _structure(x: Tensor, y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
 def _in_parts(
     score: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, on_luma: bool, border: int
 ) -> Tensor:
-    """The score of pairs in float64, a few at a time: SSIM holds ten numbers a pixel."""
+    """Scores of pairs in float64, a few pairs at a time: SSIM holds ten numbers per pixel."""
     planes = luma if on_luma else Tensor.double
     inner = slice(border, -border or None)
     size = max(1, PIXELS_AT_ONCE // a[0].numel())
@@ -200,14 +200,14 @@ def _require_pairs(a: Tensor, b: Tensor, border: int, least: int) -> None:
     require_bytes(b)
     if a.shape != b.shape:
         raise UserError(
-            f"Pictures compared pixel by pixel must be of one shape, not {tuple(a.shape)} and "
-            f"{tuple(b.shape)}; crop or resize one of them first, and say so beside the number."
+            f"Images compared pixel by pixel must have one shape, not {tuple(a.shape)} and {tuple(b.shape)}; "
+            f"crop or resize one of them first, and state it with the score."
         )
     if border < 0:
-        raise UserError(f"border is {border}; pixels to cut from each side are 0 or more.")
+        raise UserError(f"border is {border}; give the pixels to crop from each side, 0 or more.")
     height, width = a.shape[2] - 2 * border, a.shape[3] - 2 * border
     if min(height, width) < least:
         raise UserError(
-            f"Pictures of {a.shape[2]}x{a.shape[3]} pixels with a border of {border} cut are too small for "
-            f"this metric, which needs {least}x{least}; take larger pictures or another metric."
+            f"Images of {a.shape[2]}x{a.shape[3]} pixels with a border of {border} cropped are too small for "
+            f"this metric, which needs {least}x{least}; use larger images or another metric."
         )

@@ -1,7 +1,7 @@
-"""Scores of voxel grids: each by itself, pairs, and a set of generated shapes beside a set of real ones.
+"""Scores of voxel grids: of single shapes, of pairs, and of a generated set against a real one.
 
-Shapes are (N, D, H, W) or (N, 1, D, H, W) of 0 and 1: a generator's probabilities must be cut first, and the
-cut is part of the protocol (3D-GAN shows its shapes from 0.1 on, reconstructions are usually cut at 0.5).
+Shapes are (N, D, H, W) or (N, 1, D, H, W) of 0 and 1: a generator's probabilities must be thresholded first,
+and the threshold is part of the protocol (3D-GAN uses 0.1, reconstructions usually 0.5).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from zoo.errors import UserError
 
 
 class Components(NamedTuple):
-    """How whole shapes are.
+    """Connected components of shapes.
 
     Args:
-        number: (N) connected pieces.
+        number: (N) number of connected pieces.
         largest: (N) share of the filled cells in the largest piece; 0 for an empty grid.
     """
 
@@ -32,22 +32,22 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     a, b = _flat(a, "a"), _flat(b, "b").to(a.device)
     if a.shape != b.shape:
         raise UserError(
-            f"IoU compares grids in pairs; got {len(a)} of {a.shape[1]} and {len(b)} of {b.shape[1]} cells."
+            f"IoU needs pairs of grids, not {len(a)} of {a.shape[1]} and {len(b)} of {b.shape[1]} cells."
         )
     return _over((a & b).sum(1), (a | b).sum(1))
 
 
 def occupancy(voxels: Tensor) -> Tensor:
-    """Share (N) of the cells that are filled; to be read beside the real shapes' (a full cube has 1)."""
+    """Share (N) of the cells that are filled; compare with that of real shapes (a full cube has 1)."""
     return _flat(voxels, "voxels").double().mean(1)
 
 
 def components(voxels: Tensor, corners: bool = False) -> Components:
-    """Connected pieces of each shape, by ``scipy.ndimage.label``; a whole thing is one piece.
+    """Connected pieces of each shape, by ``scipy.ndimage.label``; an intact object is one piece.
 
     Args:
         voxels: The shapes.
-        corners: Cells are connected by edges and corners too (26 neighbours), not by faces only (6).
+        corners: Connect cells by edges and corners too (26 neighbours), not by faces only (6).
     """
     from scipy.ndimage import generate_binary_structure, label
 
@@ -70,7 +70,7 @@ def iou_distances(a: Tensor, b: Tensor, chunk: int = 64) -> Tensor:
     Args:
         a: N shapes.
         b: M shapes of the same size.
-        chunk: Shapes of each set that are held as numbers at a time.
+        chunk: Shapes of each set that are converted to float64 at a time.
     """
     a, b = _sets(a, b)
     filled = a.sum(1)[:, None] + b.sum(1)
@@ -81,15 +81,15 @@ def iou_distances(a: Tensor, b: Tensor, chunk: int = 64) -> Tensor:
 def chamfer_distances(a: Tensor, b: Tensor, chunk: int = 64) -> Tensor:
     """Chamfer distance (N, M) in float64 between the filled cells of each shape of ``a`` and each of ``b``.
 
-    The mean squared distance from a filled cell to the nearest one of the other shape, both ways added
-    (Achlioptas et al. 2018, section 2, with means for sums, and cells for points), where the longest side of
-    the grid is 1. Solid grids weigh their inside: give shells for a distance of surfaces. An empty grid is
-    infinitely far from all but another.
+    The mean squared distance from a filled cell to the nearest one of the other shape, summed over both
+    directions (Achlioptas et al. 2018, section 2, with means instead of sums, and cells instead of points);
+    the longest side of the grid is 1. Solid grids count their interior: give shells for a distance of
+    surfaces. An empty grid is infinitely far from all but another empty one.
 
     Args:
         a: N shapes.
         b: M shapes of the same size.
-        chunk: Shapes of each set that are held as numbers at a time.
+        chunk: Shapes of each set that are converted to float64 at a time.
     """
     sides = _grids(a, "a").shape[1:], _grids(b, "b").shape[1:]
     a, b = _sets(a, b)
@@ -99,10 +99,11 @@ def chamfer_distances(a: Tensor, b: Tensor, chunk: int = 64) -> Tensor:
 
 
 def minimum_matching_distance(distances: Tensor) -> float:
-    """Mean distance of a real shape to its nearest generated one (Achlioptas et al. 2018); lower is better.
+    """Mean distance from a real shape to its nearest generated one (Achlioptas et al. 2018); lower is better.
 
     Args:
-        distances: (generated, real), as of ``chamfer_distances``. Both counts are part of the protocol.
+        distances: (generated, real), for example of ``chamfer_distances``. Both counts are part of the
+            protocol.
     """
     return float(_matrix(distances).amin(0).mean())
 
@@ -110,8 +111,8 @@ def minimum_matching_distance(distances: Tensor) -> float:
 def coverage(distances: Tensor) -> float:
     """Share of the real shapes that are the nearest one of some generated shape (Achlioptas et al. 2018).
 
-    Higher is better; noise may cover as well, so read it beside ``minimum_matching_distance``. A shape that
-    is infinitely far from all covers none. Two equally large sets of one kind score about a half, not 1.
+    Higher is better. Noise may cover as well, so report ``minimum_matching_distance`` with it. A shape that
+    is infinitely far from all covers none. Two equally large sets of one distribution score about 0.5, not 1.
 
     Args:
         distances: (generated, real). Both counts are part of the protocol.
@@ -123,8 +124,8 @@ def coverage(distances: Tensor) -> float:
 def nearest_neighbour_accuracy(across: Tensor, generated: Tensor, real: Tensor) -> float:
     """Share of all shapes whose nearest other shape is of their own set (Lopez-Paz and Oquab 2017).
 
-    0.5 is best: the sets cannot be told apart. 1 means that they differ, below 0.5 that samples sit on real
-    shapes. Where several shapes are nearest, each counts in part.
+    0.5 is best: the sets cannot be distinguished. 1 means that they differ, below 0.5 that samples coincide
+    with real shapes. If several shapes are nearest, each counts in part.
 
     Args:
         across: (N, N) distances from generated to real shapes.
@@ -134,7 +135,7 @@ def nearest_neighbour_accuracy(across: Tensor, generated: Tensor, real: Tensor) 
     n = len(_matrix(across))
     if not across.shape == generated.shape == real.shape == (n, n) or n < 2:
         raise UserError(
-            f"Nearest-neighbour accuracy needs as many generated as real shapes, two or more; got matrices "
+            f"Nearest-neighbour accuracy needs as many generated as real shapes, at least two, not matrices "
             f"{tuple(across.shape)}, {tuple(generated.shape)} and {tuple(real.shape)}."
         )
     both = torch.cat([torch.cat([generated, across], 1), torch.cat([across.T, real], 1)]).double()
@@ -148,7 +149,7 @@ def nearest_neighbour_accuracy(across: Tensor, generated: Tensor, real: Tensor) 
 
 
 def _grids(voxels: Tensor, name: str) -> Tensor:
-    """Shapes as (N, D, H, W) of bool."""
+    """Shapes as (N, D, H, W) in bool."""
     grids = voxels[:, 0] if voxels.ndim == 5 and voxels.shape[1] == 1 else voxels
     if grids.ndim != 4 or grids.numel() == 0:
         raise UserError(
@@ -157,7 +158,7 @@ def _grids(voxels: Tensor, name: str) -> Tensor:
     strange = (grids != 0) & (grids != 1)
     if strange.any():
         value = grids[strange][0].item()
-        raise UserError(f"{name} holds {value:g}; cells are 0 or 1; cut probabilities first ({name} > 0.5).")
+        raise UserError(f"{name} holds {value:g} but cells are 0 or 1; threshold it first ({name} > 0.5).")
     return grids == 1
 
 
@@ -169,8 +170,8 @@ def _sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     one, other = _grids(a, "a"), _grids(b, "b")
     if one.shape[1:] != other.shape[1:]:
         raise UserError(
-            f"Grids of {tuple(one.shape[1:])} and {tuple(other.shape[1:])} cells do not compare; "
-            f"give one size."
+            f"Grids of {tuple(one.shape[1:])} and {tuple(other.shape[1:])} cells cannot be compared; give "
+            f"one size."
         )
     return one.flatten(1), other.flatten(1).to(one.device)
 
@@ -180,15 +181,16 @@ def _over(part: Tensor, whole: Tensor) -> Tensor:
 
 
 def _products(a: Tensor, b: Tensor, chunk: int) -> Tensor:
-    """Inner products (N, M) in float64 of rows, made numbers ``chunk`` at a time."""
+    """Inner products (N, M) of rows, converted to float64 ``chunk`` rows at a time."""
     rows = torch.split(a, chunk)
     return torch.cat([torch.cat([p.double() @ q.double().T for q in torch.split(b, chunk)], 1) for p in rows])
 
 
 def _one_way(a: Tensor, b: Tensor, sides: torch.Size, chunk: int) -> Tensor:
-    """Mean squared distance (N, M) from a filled cell of each ``a`` to the nearest of ``b``; junk if empty.
+    """Mean squared distance (N, M) from a filled cell of each ``a`` to the nearest of ``b``.
 
-    One distance transform of each ``b`` serves all ``a``: the sum over an ``a`` is an inner product.
+    Undefined for empty grids. One distance transform per ``b`` serves all ``a``: the sum over an ``a`` is an
+    inner product.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -1,9 +1,9 @@
-"""Protocols: names that fix all a score depends on besides the pictures.
+"""Protocols: names that fix everything a score depends on besides the images.
 
 A protocol is written ``METRIC-NETWORK``: ``fd`` (Frechet distance), ``kid``, ``is`` or ``prdc``, and a name
 of :func:`zoo.features.choose.feature_network`, as in ``fd-mnist`` or ``kid-effnet-lite0``. Presets name those
-that papers use. Only the official Inception weights earn the names FID, KID and IS; the same computation with
-other weights is named after their hash.
+that papers use. Only the official Inception weights give the names FID, KID and IS; scores with other weights
+carry their hash.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ NEAREST = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}  # k of Kyn
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to score pictures.
+    """A way to score images.
 
     Args:
-        name: As it was asked for: ``fid-tf``, ``kid-mnist``.
-        metric: What is computed.
-        network: Whose features it is computed from.
-        resize: For Inception: ``tf1`` or ``clean``.
+        name: Requested name: ``fid-tf``, ``kid-mnist``.
+        metric: Metric to compute.
+        network: Name of the feature network.
+        resize: Resize filter of Inception: ``tf1`` or ``clean``.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Protocol:
     resize: Resize | None = None
 
     def title(self, network: FeatureNetwork) -> str:
-        """The name of its score: ``fid-tf``; with weights that are not official ``fd-`` and their name."""
+        """Name of the score: ``fid-tf``; with unofficial weights the metric and the network's own name."""
         if network.name == self.network:
             return self.name
         return f"{self.metric}-{network.name}" + ("-clean" if self.resize == "clean" else "")
 
     def settings(self) -> dict[str, Any]:
-        """What is fixed besides the network."""
+        """Settings that are fixed besides the network."""
         return {"protocol": f"{self.name}/1", "metric": WORDS[self.metric]}
 
 
@@ -78,7 +78,7 @@ def protocol(name: str) -> Protocol:
         return PRESETS[name]
     metric, _, network = name.partition("-")
     if metric == "fid" or not network or metric not in get_args(Metric):
-        meant = f" (fd-{network} is what a network other than Inception gives)" if metric == "fid" else ""
+        meant = f" (with a network other than Inception it is fd-{network})" if metric == "fid" else ""
         raise UserError(
             f"There is no protocol {name}{meant}; give {', '.join(PRESETS)}, or METRIC-NETWORK with one of "
             f"{', '.join(get_args(Metric))}, such as fd-mnist or kid-effnet-lite0."

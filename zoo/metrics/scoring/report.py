@@ -1,6 +1,6 @@
-"""Numbers with their protocol: how an evaluator prints them and where they are kept.
+"""Scores with their protocols: tables, and ``eval.json``.
 
-``eval.json`` in the run folder is the one source of a run's numbers. It holds a list of rows; numbers of
+``eval.json`` in the run folder is the only record of a run's scores. It holds a list of rows; scores of
 different protocols never share a column.
 """
 
@@ -21,16 +21,16 @@ from zoo.guards import GuardedModule
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number.
+    """One score.
 
     Args:
-        metric: What was measured, with the feature network in the name where one took part (``fd-digits``).
-        value: The number.
-        subject: What it was measured on: ``generated``, ``real`` or ``noise``.
-        protocol: All that the number depends on: counts, split, network and its hash, resize, seed.
-        error: One standard error, where there is one; or the spread that the protocol names as ``error``.
-        paper: The paper's number for the same quantity, where there is one.
-        differs: What differs from the paper's protocol, in words.
+        metric: Name of the score, with the feature network if there is one (``fd-digits``).
+        value: The score.
+        subject: Images that were scored: ``generated``, ``real`` or ``noise``.
+        protocol: Everything that the score depends on: counts, split, network and its hash, resize, seed.
+        error: One standard error, if known; or the deviation that the protocol names as ``error``.
+        paper: The paper's number for the same quantity, if there is one.
+        differs: Difference from the paper's protocol, in words.
     """
 
     metric: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def record(folder: Path, rows: Sequence[Row], step: int) -> None:
-    """Add rows to ``folder/eval.json``; one of the same metric, subject, protocol and step is replaced."""
+    """Add rows to ``folder/eval.json``; rows of the same metric, subject, protocol and step are replaced."""
     path = folder / "eval.json"
     old = json.loads(path.read_text()) if path.is_file() else []
     new = [{"step": step, **asdict(row)} for row in rows]
@@ -52,12 +52,12 @@ def record(folder: Path, rows: Sequence[Row], step: int) -> None:
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
-    """Where this run keeps what it leaves. All ranks must ask: Lightning agrees on it among them."""
+    """The folder of this run. Must be called on all ranks, because Lightning broadcasts ``log_dir``."""
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = None) -> None:
-    """Record and print an evaluation's rows, and one plain sentence; called on all ranks, done by one."""
+    """Write and print rows and a sentence. Must be called on all ranks; only rank zero writes."""
     folder = run_folder(trainer)
     if trainer.is_global_zero:
         module = trainer.lightning_module
@@ -67,10 +67,10 @@ def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = Non
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as aligned text: metric, subject, ours, the paper's, what differs.
+    """Rows as aligned text: metric, subject, our score, the paper's, what differs.
 
     Raises:
-        UserError: One metric of one subject stands there by two protocols.
+        UserError: One metric of one subject was measured by two protocols.
     """
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
@@ -82,10 +82,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
-    """Several subjects as aligned text, a line each, and a column for each metric.
+    """Several subjects as aligned text, one line per subject and one column per metric.
 
     Raises:
-        UserError: Two numbers of one column were measured by different protocols; says how they differ.
+        UserError: Two scores of one column were measured by different protocols; names the difference.
     """
     metrics = list(dict.fromkeys(row.metric for rows in subjects.values() for row in rows))
     cells = [("", *metrics)]
@@ -101,32 +101,32 @@ def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
 
 
 def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
-    """A protocol without what names the scored pictures themselves, which differ by intention."""
+    """The protocol without the identity of the scored images, which differs on purpose."""
     made = protocol.get("made")
     return protocol | ({"made": {"count": made["count"]}} if made else {})
 
 
 def require_one_protocol(metric: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Refuse to put two numbers together that were measured differently.
+    """Refuse to compare two scores that were measured differently.
 
     Raises:
-        UserError: They were; names the first difference.
+        UserError: The protocols differ; names the first difference.
     """
     for key in [*one, *other]:
         if one.get(key) != other.get(key):
             raise UserError(
-                f"{metric} was measured by two protocols, so its numbers cannot stand together: {key} is "
-                f"{one.get(key)!r} here and {other.get(key)!r} there; measure both alike."
+                f"{metric} was measured by two protocols, so its scores cannot be compared: {key} is "
+                f"{one.get(key)!r} in one and {other.get(key)!r} in the other; use one protocol for both."
             )
 
 
 def number(row: Row) -> str:
-    """Value and error as text."""
+    """Score and error as text."""
     return f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """A table as text, its head underlined."""
+    """A table as text, with its header underlined."""
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -1,8 +1,8 @@
-"""Scores of a set of pictures against another by protocol: features are collected once, then compared.
+"""Scores of one set of images against another, by protocol: features are collected once, then compared.
 
-Frechet distances and inception scores keep moments and sums only, whatever the number of pictures; kernel
-distances and precision, recall, density, coverage keep every feature. Statistics of real pictures are kept in
-files under what they depend on: the pictures, the network, and what was collected.
+Frechet distances and inception scores store moments and sums only, whatever the number of images; kernel
+distances and precision, recall, density, coverage store every feature. Statistics of real images are cached
+in files named after a hash of all that they depend on: the images, the network, and what was collected.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
@@ -30,19 +29,19 @@ from zoo.metrics.scoring.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAR
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.subjects import Pictures
 
-FORMAT = 1  # of the kept statistics
-AT_ONCE = 32  # pictures that a network sees together
+FORMAT = 1  # of the cached statistics
+AT_ONCE = 32  # images per forward pass of a network
 ROWS: frozenset[Metric] = frozenset({"kid", "prdc"})  # need every feature
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 class Statistics:
-    """What the metrics need to know of one set's features.
+    """Statistics of one set's features, as the metrics need them.
 
     Args:
-        network: Whose features.
-        metrics: For which metrics.
-        count: Pictures in all.
+        network: Feature network.
+        metrics: Metrics to collect for.
+        count: Number of images.
     """
 
     def __init__(self, network: FeatureNetwork, metrics: frozenset[Metric], count: int) -> None:
@@ -50,18 +49,18 @@ class Statistics:
         self.moments = Moments(network.dimension) if "fd" in metrics else None
         self.classes: ClassScore | None = None
         self._rows: list[Tensor] = []
-        self._places: list[Tensor] = []
+        self._indices: list[Tensor] = []
 
     @property
     def rows(self) -> Tensor:
-        """Every feature (count, dimension) in the order of the pictures."""
-        order = torch.cat(self._places).argsort()
+        """All features (count, dimension) in the order of the images."""
+        order = torch.cat(self._indices).argsort()
         return torch.cat(self._rows)[order]
 
-    def update(self, places: Tensor, pictures: Tensor) -> None:
-        """Take pictures (N, C, H, W) in bytes in, with their places (N) among all."""
-        for where, part in zip(torch.split(places, AT_ONCE), torch.split(pictures, AT_ONCE), strict=True):
-            # in float32 whatever the precision of a training that asks
+    def update(self, indices: Tensor, images: Tensor) -> None:
+        """Add images (N, C, H, W) in uint8 with their indices (N) in the set."""
+        for where, part in zip(torch.split(indices, AT_ONCE), torch.split(images, AT_ONCE), strict=True):
+            # float32, whatever the precision of the training
             with torch.inference_mode(), torch.autocast(part.device.type, enabled=False):
                 features, logits = self.network(part)
             if self.moments is not None:
@@ -69,8 +68,8 @@ class Statistics:
             if "is" in self.metrics:
                 if logits is None:
                     raise UserError(
-                        f"The network {self.network.name} names no classes, so it gives no inception score; "
-                        "take inception, or a classifier of these pictures."
+                        f"The network {self.network.name} has no classes, so it gives no inception score; "
+                        "use inception, or a classifier of these images."
                     )
                 if self.classes is None:
                     splits = min(IS_SPLITS, self.count)
@@ -78,28 +77,28 @@ class Statistics:
                 self.classes.update(logits.cpu(), where)
             if self.metrics & ROWS:
                 self._rows.append(features.float().cpu())
-                self._places.append(where)
+                self._indices.append(where)
 
     def gather(self) -> Statistics:
-        """Of all processes together, the same on each; itself where there is one."""
+        """Statistics of all ranks together, the same on each; ``self`` if there is only one."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self
         shares: list[Any] = [None] * torch.distributed.get_world_size()
         moments = self.moments.state() if self.moments is not None else None
-        torch.distributed.all_gather_object(shares, (moments, self.classes, self._rows, self._places))
+        torch.distributed.all_gather_object(shares, (moments, self.classes, self._rows, self._indices))
         whole = Statistics(self.network, self.metrics, self.count)
-        for moments, classes, rows, places in shares:
+        for moments, classes, rows, indices in shares:
             if whole.moments is not None:
                 whole.moments.merge(Moments.from_state(moments))
             if classes is not None:
                 whole.classes = whole.classes or ClassScore(self.count, classes.classes, classes.splits)
                 whole.classes.merge(classes)
             whole._rows += rows
-            whole._places += places
+            whole._indices += indices
         return whole
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and features as tensors for a file; class sums are not kept."""
+        """Moments and features as tensors for a file; class sums are not stored."""
         state = {} if self.moments is None else {f"moments.{k}": v for k, v in self.moments.state().items()}
         return state | ({"rows": self.rows} if self._rows else {})
 
@@ -107,13 +106,13 @@ class Statistics:
     def from_state(
         cls, network: FeatureNetwork, metrics: frozenset[Metric], count: int, state: dict[str, Tensor]
     ) -> Statistics:
-        """The statistics that ``state`` was taken of."""
+        """Restore statistics from :meth:`state`."""
         made = cls(network, metrics, count)
         if made.moments is not None:
             moments = {k.removeprefix("moments."): v for k, v in state.items() if k.startswith("moments.")}
             made.moments = Moments.from_state(moments)
         if "rows" in state:
-            made._rows, made._places = [state["rows"]], [torch.arange(count)]
+            made._rows, made._indices = [state["rows"]], [torch.arange(count)]
         return made
 
 
@@ -123,13 +122,13 @@ def collect(
     metrics: frozenset[Metric],
     progress: Progress | None = None,
 ) -> Statistics:
-    """Features of all pictures, each process taking its share, as the metrics need them.
+    """Collect the statistics of a set; each rank computes its share of the features.
 
     Args:
         pictures: The set.
-        network: On the device where it shall run.
-        metrics: For which metrics.
-        progress: Wraps the batches, told how many pictures there are.
+        network: Feature network, on the device where it runs.
+        metrics: Metrics to collect for.
+        progress: Wrapper of the batches, called with the batches and the number of images.
     """
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
@@ -137,20 +136,20 @@ def collect(
     device = next(network.parameters()).device
     found = Statistics(network, metrics, len(pictures))
     batches = pictures.batches(rank, ranks)
-    for places, part in batches if progress is None else progress(batches, len(pictures)):
-        found.update(places, part.to(device))
+    for indices, part in batches if progress is None else progress(batches, len(pictures)):
+        found.update(indices, part.to(device))
     return found.gather()
 
 
-def kept(
+def cached_statistics(
     pictures: Pictures,
     network: FeatureNetwork,
     metrics: frozenset[Metric],
     progress: Progress | None = None,
 ) -> Statistics:
-    """As :func:`collect`, from the file where the same was kept before, if there is one."""
+    """As :func:`collect`, but loaded from the cache if the same was collected before."""
     wanted = metrics - {"is"}
-    # processes of several machines need not find the same files, and must not wait for each other's
+    # ranks on several machines may not share a cache, and must not wait for one another
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not wanted or "is" in metrics or distributed:
         return collect(pictures, network, metrics, progress)
@@ -168,26 +167,18 @@ def kept(
     return found
 
 
-@dataclass(frozen=True)
-class Sides:
-    """A generated set and the real one, collected with one network."""
-
-    real: Statistics
-    made: Statistics
-
-
-def score(protocol: Protocol, sides: Sides, facts: dict[str, Any]) -> list[Row]:
+def score(protocol: Protocol, real: Statistics, made: Statistics, facts: dict[str, Any]) -> list[Row]:
     """The rows of one protocol.
 
     Args:
-        protocol: What to compute.
-        sides: Features of both sets.
-        facts: What both sets are, for the rows' protocol.
+        protocol: Protocol to compute.
+        real: Statistics of the real set.
+        made: Statistics of the generated set, collected with the same network.
+        facts: Facts about both sets, stored in the rows' protocol.
 
     Raises:
-        UserError: Too few pictures.
+        UserError: Too few images.
     """
-    real, made = sides.real, sides.made
     title = protocol.title(made.network)
     stated = protocol.settings() | made.network.identity() | facts
     if protocol.metric == "fd":
@@ -196,7 +187,7 @@ def score(protocol: Protocol, sides: Sides, facts: dict[str, Any]) -> list[Row]:
     if protocol.metric == "is":
         assert made.classes is not None
         value, deviation = made.classes.compute()
-        stated.pop("real")  # which has no part in it
+        stated.pop("real")  # real images do not enter the score
         stated["error"] = f"deviation over {made.classes.splits} splits"
         return [Row(title, value, error=deviation, protocol=stated)]
     if protocol.metric == "kid":
@@ -206,7 +197,7 @@ def score(protocol: Protocol, sides: Sides, facts: dict[str, Any]) -> list[Row]:
         stated |= {"subsets": f"{KID_SUBSETS} of {KID_SIZE}", "error": "deviation over the subsets"}
         value, deviation = kernel_distance(real.rows, made.rows, KID_SUBSETS, KID_SIZE)
         return [Row(title, value, error=deviation, protocol=stated)]
-    # each pair of shares as its paper has it: the older one counts a ball's surface, the newer does not
+    # precision and recall include a ball's surface, density and coverage do not, as in their papers
     shares = {k: prdc(real.rows, made.rows, k, inclusive=k == 3)._asdict() for k in set(NEAREST.values())}
     network = title.partition("-")[2]
     return [
@@ -216,14 +207,14 @@ def score(protocol: Protocol, sides: Sides, facts: dict[str, Any]) -> list[Row]:
 
 
 def warnings(protocols: Iterable[Protocol], network: FeatureNetwork, real: int, made: int) -> list[str]:
-    """What a user should know before scores with ``network`` are computed: counts too small, memory."""
+    """Warnings before scores with ``network`` are computed: small counts, memory."""
     metrics = {protocol.metric for protocol in protocols}
     found = []
     if "fd" in metrics and (few := small_count_warning(min(real, made), network.dimension)):
         found.append(few)
     if metrics & ROWS:
         needed = memory_needed(real, made, network.dimension) / 2**20
-        found.append(f"Every feature is kept: {needed:,.0f} MB for {real + made:,} pictures.")
+        found.append(f"Every feature is held: {needed:,.0f} MB for {real + made:,} images.")
     return found
 
 
@@ -235,15 +226,15 @@ def measure(
     progress: Progress | None = None,
     warn: bool = True,
 ) -> list[Row]:
-    """Scores of ``made`` against ``real`` by all protocols; each set goes once through each network.
+    """Scores of ``made`` against ``real`` by all protocols; each set passes once through each network.
 
     Args:
-        protocols: What to compute.
-        networks: By the protocols' network and resize.
-        real: The set that is aimed at; its statistics are kept in the cache.
-        made: The set to score.
-        progress: Wraps batches in a progress bar where one is wanted.
-        warn: Say on standard error where pictures are few and how much memory is needed.
+        protocols: Protocols to compute.
+        networks: Feature networks by the protocols' network and resize.
+        real: Real images; their statistics are cached.
+        made: Images to score.
+        progress: Wrapper of the batches that shows a progress bar.
+        warn: Warn on standard error if images are few, and state the memory needed.
     """
     rows = []
     facts = {"real": real.facts(), "made": made.facts()}
@@ -254,8 +245,8 @@ def measure(
         metrics = frozenset(p.metric for p in mine)
         against = metrics - {"is"}
         of_made = collect(made, network, metrics, progress)
-        of_real = kept(real, network, against, progress) if against else of_made
+        of_real = cached_statistics(real, network, against, progress) if against else of_made
         for protocol in mine:
-            rows += score(protocol, Sides(of_real, of_made), facts)
+            rows += score(protocol, of_real, of_made, facts)
     order = [p.name for p in protocols]
     return sorted(rows, key=lambda row: order.index(row.protocol["protocol"].rpartition("/")[0]))

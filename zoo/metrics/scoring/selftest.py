@@ -1,4 +1,4 @@
-"""How far distances may be off, shown on real pictures alone and on Gaussians of known distance."""
+"""Accuracy of distances, measured on real images alone and on Gaussians of known distance."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.seeds import mix
 HALVINGS = 5  # random halves of the data
 GAUSSIAN = (16, 0.5, 1.5)  # dimensions, shift and width of the known pair
 COUNTS = (100, 1_000, 10_000)
-LEAST = 32  # pictures: they are halved five times
+LEAST = 32  # images: they are halved five times
 Distance = Callable[[Tensor, Tensor], float]
 
 
@@ -33,32 +33,32 @@ def selftest(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure what a score says where the answer is known.
+    """Measure a score where the true value is known.
 
     Args:
-        protocol: A Frechet or a kernel distance.
-        network: Its network.
-        pictures: Real ones.
-        seed: Of the halves.
-        progress: Wraps batches in a progress bar where one is wanted.
+        protocol: Protocol of a Frechet or a kernel distance.
+        network: Its feature network.
+        pictures: Real images.
+        seed: Seed of the halves.
+        progress: Wrapper of the batches that shows a progress bar.
 
     Returns:
-        ``known`` Gaussians (count, distance, truth), distances of random ``halves`` of the data, of the data
-        to ``variants`` of itself, and of two halves by ``numbers`` of pictures (count, distance).
+        ``known`` Gaussians (count, distance, truth); distances between random ``halves`` of the data, between
+        the data and ``variants`` of it, and between two halves by ``numbers`` of images (count, distance).
 
     Raises:
-        UserError: The protocol is no distance, or there are too few pictures.
+        UserError: The protocol is not a distance, or there are too few images.
     """
     if protocol.metric not in ("fd", "kid"):
         raise UserError(
-            f"The self-test knows distances, not {protocol.name}; give one such as fd-digits or kid-mnist."
+            f"The self-test takes distances, not {protocol.name}; give one such as fd-digits or kid-mnist."
         )
     if len(pictures) < LEAST:
         raise UserError(
-            f"The self-test needs at least {LEAST} pictures and there are {len(pictures)}; give more."
+            f"The self-test needs at least {LEAST} images and there are {len(pictures)}; give more."
         )
     distance = frechet if protocol.metric == "fd" else whole_kernel_distance
-    # the kernel distance is what keeps every feature
+    # collecting for the kernel distance stores every feature
     rows = collect(pictures, network, frozenset({"kid"}), progress).rows
     changed = {
         label: distance(rows, _features(network, pictures, change)) for label, change in VARIANTS.items()
@@ -87,7 +87,7 @@ def known_gaussians() -> list[dict[str, float]]:
 
 
 def dependence(rows: Tensor, distance: Distance, seed: int) -> list[dict[str, float]]:
-    """The distance of two halves of the data when only so many pictures of each are taken."""
+    """Distances between two halves of the data, by the number of images used of each."""
     a, b = _halves(rows, seed)
     counts = [len(a) // 2**k for k in range(4, -1, -1) if len(a) // 2**k >= 2]
     return [{"count": n, "distance": distance(a[:n], b[:n])} for n in counts]

@@ -1,7 +1,6 @@
-"""Sets of pictures to score, in bytes: a folder, a split of a data set, what a generator makes.
+"""Sets of images to score, in uint8: a folder, a split of a data set, the output of a generator.
 
-Each gives every picture once, whatever the number of processes, and says in ``facts`` what it is, so that a
-score can state it.
+Each yields every image exactly once across ranks; ``facts()`` is stored with the score.
 """
 
 from __future__ import annotations
@@ -24,25 +23,24 @@ from zoo.files.writing import sha256
 from zoo.metrics.formulas.pixels import PixelGate, to_bytes
 from zoo.seeds import mix
 
-AT_ONCE = 256  # samples of noise computed together; `zoo sample` makes the same ones
-Numbered = tuple[Tensor, Tensor]  # places (N) among all, from 0, and pictures (N, C, H, W) in bytes
+AT_ONCE = 256  # samples of noise per batch; `zoo sample` uses the same batches
+Indexed = tuple[Tensor, Tensor]  # indices (N) in the set, from 0, and images (N, C, H, W) in uint8
 
 
 class Pictures(Protocol):
-    """A set of pictures."""
+    """A set of images."""
 
-    def __len__(self) -> int:
-        """How many there are."""
+    def __len__(self) -> int: ...
 
     def facts(self) -> dict[str, Any]:
-        """What they are, in plain values."""
+        """Description of the set, in plain values."""
 
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
-        """This process's share; the shares of all processes together hold each picture once."""
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
+        """This rank's share; the shares of all ranks together hold each image once."""
 
 
-def chosen(length: int, count: int | None, seed: int) -> list[int]:
-    """``count`` places of ``length``, in order, drawn by seed; all where no count is given.
+def draw_indices(length: int, count: int | None, seed: int) -> list[int]:
+    """``count`` of ``length`` indices, drawn by seed and sorted; all if no count is given.
 
     Raises:
         UserError: There are fewer.
@@ -50,44 +48,64 @@ def chosen(length: int, count: int | None, seed: int) -> list[int]:
     if count is None or count == length:
         return list(range(length))
     if not 2 <= count <= length:
-        raise UserError(f"{count} pictures were asked for and there are {length}; ask for 2 to {length}.")
+        raise UserError(f"{count} images were requested and there are {length}; request 2 to {length}.")
     random = torch.Generator().manual_seed(mix("chosen", seed, length))
     return sorted(torch.randperm(length, generator=random)[:count].tolist())
 
 
-class FolderPictures:
-    """The picture files of a folder, or of the folders directly below it; 16-bit values are rounded to 8.
+class _Drawn:
+    """Items of a set, drawn by seed.
 
     Args:
-        folder: The folder.
-        count: So many of them, drawn by ``seed``; all when not given.
-        seed: Of that choice.
+        about: Facts about the set.
+        length: Number of items in the set.
+        count: Number of items to draw; None takes all.
+        seed: Seed of the draw.
+    """
+
+    def __init__(self, about: dict[str, Any], length: int, count: int | None, seed: int) -> None:
+        self.about, self.length, self.seed = about, length, seed
+        self.indices = draw_indices(length, count, seed)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts about the set, the number of items, and the draw if there was one."""
+        return self._facts()
+
+    def _facts(self, **more: Any) -> dict[str, Any]:
+        drawn = {"drawn_from": self.length, "drawn_by_seed": self.seed} if len(self) < self.length else {}
+        return self.about | {"count": len(self)} | more | drawn
+
+
+class FolderPictures(_Drawn):
+    """The image files of a folder, or of its direct subfolders; 16-bit values are rounded to 8.
+
+    Args:
+        folder: Folder of the files.
+        count: Number of files, drawn by ``seed``; all by default.
+        seed: Seed of the draw.
 
     Raises:
-        UserError: There is no such folder, or it holds fewer than two pictures.
+        UserError: There is no such folder, or it holds fewer than two images.
     """
 
     def __init__(self, folder: Path, count: int | None = None, seed: int = 0) -> None:
         if not folder.is_dir():
-            raise UserError(f"There is no folder {folder}; give one that holds pictures.")
+            raise UserError(f"There is no folder {folder}; give one that holds images.")
         files = pictures_in(folder)
         files = files or [
             f for below in sorted(folder.iterdir()) if below.is_dir() for f in pictures_in(below)
         ]
         if len(files) < 2:
-            raise UserError(f"{folder} holds {len(files)} pictures and a score needs at least two; fill it.")
-        self.folder, self.seed = folder, seed
-        self.files = [files[i] for i in chosen(len(files), count, seed)]
-        self.of = len(files)
-
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.files)
+            raise UserError(f"{folder} holds {len(files)} images and a score needs at least two; add some.")
+        super().__init__({"pictures": f"folder {folder.resolve().name}"}, len(files), count, seed)
+        self.files = [files[i] for i in self.indices]
 
     def facts(self) -> dict[str, Any]:
-        """The folder's name, and a hash of what its files hold."""
-        name = f"folder {self.folder.resolve().name}"
-        return _drawn({"pictures": name, "count": len(self), "sha256": self._digest}, self.of, self.seed)
+        """The folder's name, and a hash of the contents of its files."""
+        return self._facts(sha256=self._digest)
 
     @cached_property
     def _digest(self) -> str:
@@ -96,64 +114,63 @@ class FolderPictures:
             whole.update(bytes.fromhex(sha256(path)))
         return whole.hexdigest()
 
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
-        """Pictures of one size together, as far as they follow each other.
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
+        """Consecutive images of one size form a batch.
 
         Raises:
-            UserError: A file cannot be read or is no picture of one or three channels; names it.
+            UserError: A file cannot be read or is not an image of one or three channels; names the file.
         """
-        mine = range(rank, len(self.files), ranks)
         group: list[Tensor] = []
-        places: list[int] = []
-        for place in mine:
-            picture = self._read(self.files[place])
-            if group and (group[0].shape != picture.shape or len(group) == AT_ONCE):
-                yield torch.tensor(places), to_bytes(torch.stack(group), "[-1,1]")
-                group, places = [], []
-            group.append(picture)
-            places.append(place)
+        indices: list[int] = []
+        for index in range(rank, len(self.files), ranks):
+            image = self._read(self.files[index])
+            if group and (group[0].shape != image.shape or len(group) == AT_ONCE):
+                yield torch.tensor(indices), to_bytes(torch.stack(group), "[-1,1]")
+                group, indices = [], []
+            group.append(image)
+            indices.append(index)
         if group:
-            yield torch.tensor(places), to_bytes(torch.stack(group), "[-1,1]")
+            yield torch.tensor(indices), to_bytes(torch.stack(group), "[-1,1]")
 
     @staticmethod
     def _read(path: Path) -> Tensor:
-        picture = to_tensor(read_array(path))
-        if len(picture) in (2, 4):
+        image = to_tensor(read_array(path))
+        if len(image) in (2, 4):
             raise UserError(
-                f"{path} has an alpha channel, and what shows through it would change the score; lay it over "
-                "a background first."
+                f"{path} has an alpha channel, and the background would change the score; composite it on a "
+                "background first."
             )
-        if len(picture) not in (1, 3):
-            raise UserError(f"{path} has {len(picture)} channels; give grey pictures or RGB.")
-        return picture
+        if len(image) not in (1, 3):
+            raise UserError(f"{path} has {len(image)} channels; give grey images or RGB.")
+        return image
 
 
-class SetPictures:
-    """Pictures of one split of a data set, not augmented.
+class SetPictures(_Drawn):
+    """Images of one split of a data set, without augmentation.
 
     Args:
         samples: The split.
-        key: Which of a sample's pictures: ``image``, ``target``.
-        about: What to say of them: name, split, fingerprint.
-        count: So many of them, drawn by ``seed``; all when not given.
-        seed: Of that choice.
+        key: Key of the image in a sample: ``image``, ``target``.
+        about: Facts about the split: name, split, fingerprint.
+        count: Number of images, drawn by ``seed``; all by default.
+        seed: Seed of the draw.
     """
 
     def __init__(
         self, samples: SampleSet, key: str, about: dict[str, Any], count: int | None = None, seed: int = 0
     ) -> None:
-        self.samples, self.key, self.about, self.seed = samples, key, about, seed
-        self.places = chosen(len(samples), count, seed)
+        super().__init__(about, len(samples), count, seed)
+        self.samples, self.key = samples, key
 
     @classmethod
     def of(cls, data: DataModule, split: Split, count: int | None = None, seed: int = 0) -> SetPictures:
-        """The pictures of a split that a model of this data aims at.
+        """The real images of a split, by the data's contract.
 
         Raises:
-            UserError: The contract has none, or the data no such split.
+            UserError: The contract has no images, or the data no such split.
         """
         if not CONTRACTS[data.contract].is_picture:
-            raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score pictures.")
+            raise UserError(f"{type(data).__name__} holds {data.contract}; these protocols score images.")
         samples = data.split(split)
         if samples is None:
             raise UserError(f"{type(data).__name__} has no {split} split; choose another.")
@@ -163,70 +180,61 @@ class SetPictures:
             "pictures": facts.get("name"),
             "split": split,
             "fingerprint": facts.get("fingerprint"),
-            # lists of classes and colours are in the fingerprint's data
+            # the fingerprint covers lists of classes and colours
             "preprocessing": {k: v for k, v in prepared if not (isinstance(v, list) and len(v) > 4)},
         }
         return cls(samples, CONTRACTS[data.contract].real, about, count, seed)
 
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.places)
-
-    def facts(self) -> dict[str, Any]:
-        """Name, split and fingerprint of the data."""
-        return _drawn(self.about | {"count": len(self)}, len(self.samples), self.seed)
-
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
-        """In the order of the split."""
-        for numbers, batch in _split_batches(self.samples, self.places, rank, ranks):
-            yield numbers, to_bytes(batch[self.key], "[-1,1]")
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
+        """Images in the order of the split."""
+        for indices, batch in _split_batches(self.samples, self.indices, rank, ranks):
+            yield indices, to_bytes(batch[self.key], "[-1,1]")
 
 
 class NoisePictures:
-    """What a generator makes of noise.
+    """Samples of a generator that takes noise.
 
     Args:
-        sample: ``sample(number, seed=...)`` gives (number, C, H, W) in [-1, 1].
-        about: What to say of the generator.
-        count: How many pictures.
-        seed: Of the noise.
+        sample: ``sample(number, seed=...)`` returns (number, C, H, W) in [-1, 1].
+        about: Facts about the generator.
+        count: Number of images.
+        seed: Seed of the noise.
     """
 
     def __init__(
         self, sample: Callable[..., Tensor], about: dict[str, Any], count: int, seed: int = 0
     ) -> None:
         if count < 2:
-            raise UserError(f"{count} pictures were asked for and a score needs at least two; ask for more.")
+            raise UserError(f"{count} images were requested and a score needs at least two; request more.")
         self.sample, self.about, self.count, self.seed = sample, about, count, seed
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return self.count
 
     def facts(self) -> dict[str, Any]:
         """The generator, and the seed of its noise."""
         return self.about | {"count": self.count, "seed": self.seed}
 
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
-        """Each batch has a seed of its own, so no process needs another's noise."""
-        gate = PixelGate("[-1,1]", "generated pictures")
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
+        """Each batch has its own seed, so no rank needs another rank's noise."""
+        gate = PixelGate("[-1,1]", "generated images")
         for start in list(range(0, self.count, AT_ONCE))[rank::ranks]:
             number = min(AT_ONCE, self.count - start)
-            pictures = self.sample(number, seed=self.seed + start // AT_ONCE)
-            yield torch.arange(start, start + number), gate(pictures.float())
+            images = self.sample(number, seed=self.seed + start // AT_ONCE)
+            yield torch.arange(start, start + number), gate(images.float())
         gate.finish()
 
 
-class Translations:
-    """What a generator makes of the samples of a split.
+class Translations(_Drawn):
+    """Outputs of a generator for the samples of a split.
 
     Args:
-        generate: Gives (B, C, H, W) in [-1, 1] for a batch of the split.
-        samples: The split, not augmented.
-        about: What to say of the generator.
-        count: Of so many samples, drawn by ``seed``; of all when not given.
-        seed: Of that choice, and of what is random in the generator.
-        device: Where batches go.
+        generate: Function from a batch of the split to (B, C, H, W) in [-1, 1].
+        samples: The split, without augmentation.
+        about: Facts about the generator.
+        count: Number of samples, drawn by ``seed``; all by default.
+        seed: Seed of the draw, and of random draws in the generator.
+        device: Device of the batches.
     """
 
     def __init__(
@@ -238,38 +246,29 @@ class Translations:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.generate, self.samples, self.about = generate, samples, about
-        self.seed, self.device = seed, torch.device(device)
-        self.places = chosen(len(samples), count, seed)
-
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.places)
+        super().__init__(about, len(samples), count, seed)
+        self.generate, self.samples, self.device = generate, samples, torch.device(device)
 
     def facts(self) -> dict[str, Any]:
-        """The generator, and the seed of what is random in it."""
-        return _drawn(self.about | {"count": len(self), "seed": self.seed}, len(self.samples), self.seed)
+        """The generator, and the seed of its random draws."""
+        return self._facts(seed=self.seed)
 
-    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Numbered]:
-        """In the order of the split, in batches of 8."""
-        gate = PixelGate("[-1,1]", "generated pictures")
-        for numbers, batch in _split_batches(self.samples, self.places, rank, ranks, 8):
+    def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
+        """Outputs in the order of the split, in batches of 8."""
+        gate = PixelGate("[-1,1]", "generated images")
+        for indices, batch in _split_batches(self.samples, self.indices, rank, ranks, 8):
             moved = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-                torch.manual_seed(mix("translation", self.seed, int(numbers[0])))
+                torch.manual_seed(mix("translation", self.seed, int(indices[0])))
                 made = self.generate(moved)
-            yield numbers, gate(made.float())
+            yield indices, gate(made.float())
         gate.finish()
 
 
 def _split_batches(
-    samples: SampleSet, places: list[int], rank: int, ranks: int, size: int = 64
+    samples: SampleSet, drawn: list[int], rank: int, ranks: int, size: int = 64
 ) -> Iterator[tuple[Tensor, Batch]]:
-    """Whole batches dealt out to the processes, so that batches are the same for any number of them."""
-    for start in list(range(0, len(places), size))[rank::ranks]:
-        part = places[start : start + size]
+    """Whole batches dealt out to the ranks, so that the batches are the same for any number of ranks."""
+    for start in list(range(0, len(drawn), size))[rank::ranks]:
+        part = drawn[start : start + size]
         yield torch.arange(start, start + len(part)), collate(samples.__getitems__(list(part)))
-
-
-def _drawn(facts: dict[str, Any], of: int, seed: int) -> dict[str, Any]:
-    return facts if facts["count"] == of else facts | {"drawn_from": of, "drawn_by_seed": seed}
