@@ -150,6 +150,10 @@ class GAN(AdversarialModule):
             constant rate.
         lr: Learning rate of both players; by default 0.1 for ``sgd`` and 0.0002 for ``adam``.
         options: Clipping, accumulation, compilation; see :class:`zoo.adversarial.GameOptions`.
+
+    Examples:
+        >>> GAN(shape=(1, 8, 8), hidden=16).sample(4, seed=1).shape
+        torch.Size([4, 1, 8, 8])
     """
 
     schedule_interval = "step"

@@ -210,6 +210,10 @@ class Pix2Pix(AdversarialModule):
         epochs_decay: Epochs of linear decay to zero, 0 for the paper's constant rate (PyTorch code: 100).
         inference: ``paper``: dropout, and batch norm with the statistics of each image, a batch of one
             (section 3.3); ``running``: no dropout, and the running statistics of training.
+
+    Examples:
+        >>> Pix2Pix(levels=4, width=8, in_channels=1).sample(torch.zeros(2, 1, 30, 50)).shape
+        torch.Size([2, 3, 30, 50])
     """
 
     takes: ClassVar[Literal["noise", "picture"]] = "picture"

@@ -366,6 +366,11 @@ class Pix2PixHD(AdversarialModule):
         betas: Adam's betas.
         epochs_constant: Epochs at the full learning rate.
         epochs_decay: Epochs of linear decay to zero after them; 0 for none.
+
+    Examples:
+        >>> labels = F.one_hot(torch.zeros(1, 40, 60, dtype=torch.long), 5).movedim(-1, 1)  # (1, 5, 40, 60)
+        >>> Pix2PixHD(in_channels=5, width=8, blocks=1, discriminator_width=8).sample(labels).shape
+        torch.Size([1, 3, 40, 60])
     """
 
     takes: ClassVar[Literal["noise", "picture"]] = "picture"

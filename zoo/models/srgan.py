@@ -214,6 +214,10 @@ class SRGAN(AdversarialModule):
         decay_at: For ``steps``, the steps after which the learning rate is cut, one in the paper; for
             ``cosine``, the step at which it reaches zero.
         decay_factor: Factor of each cut of ``steps``.
+
+    Examples:
+        >>> SRGAN(width=8, blocks=2, adversarial=False).sample(torch.zeros(1, 3, 20, 30)).shape
+        torch.Size([1, 3, 80, 120])
     """
 
     takes: ClassVar[Literal["noise", "picture"]] = "picture"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.references.matching import Match, State, renamed
 
-# arguments with which BasicSR trains MSRGAN
+# differs: the arguments with which BasicSR trains MSRGAN
 BASICSR: dict[str, Any] = {
     "variant": "basicsr",
     "size": 128,
