@@ -1,8 +1,8 @@
 """Time a recipe's training step, and what the zoo's loop costs over a bare PyTorch loop of the same modules.
 
-Both loops run in one process on the same prepared batches, in alternating blocks of steps, so that whatever
-else the machine does falls on both. A step, that is a turn with all its moves, is timed from the start of one
-batch to the start of the next: it holds all that Lightning, the guards and the loggers do.
+Both loops run in one process on the same prepared batches, in alternating blocks of steps, so that background
+load affects both equally. A step, with the updates of both players, is timed from the start of one batch to
+the start of the next: it includes all that Lightning, the guards and the loggers do.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]
 Turn = Callable[[Batch], object]
-PREPARED = 8  # batches that both loops go round and round
-BLOCK = 10  # steps after which the loops take turns, fewer in short measurements
+PREPARED = 8  # batches that both loops cycle through
+BLOCK = 10  # steps per block, fewer in short measurements
 NAMES = {"zoo": "the zoo's loop", "loop": "bare PyTorch loop", "reference": "reference order of work"}
 
 
@@ -45,15 +45,15 @@ class Times:
     """Seconds of one loop's steps, and of its whole blocks.
 
     Args:
-        steps: From each step's start to the next one's.
-        blocks: Mean step of each block: the block's whole time over its steps.
+        steps: Times from each step's start to the next one's.
+        blocks: Mean step of each block: the block's time over its steps.
     """
 
     steps: list[float] = field(default_factory=list)
     blocks: list[float] = field(default_factory=list)
 
     def add(self, block: list[float]) -> None:
-        """Take one block's steps."""
+        """Record one block's steps."""
         self.steps += block
         self.blocks.append(statistics.fmean(block))
 
@@ -64,17 +64,17 @@ class Line:
 
     Args:
         loop: ``zoo``, ``loop`` or ``reference``.
-        batch: Samples a step.
-        size: The size asked for, or None for the recipe's.
-        precision: Lightning's name of it.
-        median: Of a step.
-        low: The fastest step.
-        high: The slowest step.
-        mean: Of a step over whole blocks, logged steps and all.
-        images: A second, at the median.
-        peak: Peak memory of a process (of a GPU where there is one) that runs this loop alone; may be None.
+        batch: Samples per step.
+        size: Size that was asked for; None for the recipe's.
+        precision: Lightning's name of the precision.
+        median: Median step.
+        low: Fastest step.
+        high: Slowest step.
+        mean: Mean step over whole blocks, logged steps included.
+        images: Images per second at the median.
+        peak: Peak memory of a process (GPU memory on a GPU) that runs this loop alone; may be None.
         model: Parameters and buffers.
-        wait: Share of a step that is spent waiting for data from the recipe's loader.
+        wait: Share of a step that waits for data from the recipe's loader.
     """
 
     loop: str
@@ -117,8 +117,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure each combination of batch, size and precision, and print a table and one sentence for each."""
-    for name in ("lightning.pytorch", "lightning.fabric"):  # what a Trainer says of itself is no result
+    """Measure each combination of batch, size and precision; print a table and one sentence each."""
+    for name in ("lightning.pytorch", "lightning.fabric"):  # a Trainer's own messages are no result
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     lines: list[Line] = []
@@ -153,12 +153,12 @@ def measure(
     """Measure one recipe with its overrides.
 
     Args:
-        arguments: As for ``zoo fit``.
+        arguments: Arguments of ``zoo fit``.
         steps: Timed steps of each loop.
         warmup: Steps of each loop before them.
         against: ``loop``, ``reference`` or ``none``.
-        size: Only told in the lines.
-        memory: Whether to measure peak memory, in a process of its own for each loop.
+        size: Size to report in the lines.
+        memory: Whether to measure peak memory, in one more process per loop.
     """
     setup = Setup(arguments)
     other = None if against == "none" else PlainLoop(setup, reference=against == "reference")
@@ -190,10 +190,10 @@ class Setup:
     """A recipe's model on its device, and batches prepared for it.
 
     Args:
-        arguments: As for ``zoo fit``.
+        arguments: Arguments of ``zoo fit``.
 
     Raises:
-        UserError: The recipe does not train two players, or asks for a precision that is not compared here.
+        UserError: The recipe does not train two players, or its precision is not compared here.
     """
 
     def __init__(self, arguments: list[str]) -> None:
@@ -204,7 +204,7 @@ class Setup:
 
         if not isinstance(built.model, AdversarialModule):
             raise UserError(
-                f"{type(built.model).__name__} has no two players; zoo bench compares only turns of a game."
+                f"{type(built.model).__name__} has no two players; zoo bench compares only steps of a game."
             )
         self.precision = str(built.trainer.precision)
         if self.precision not in ("32-true", "bf16-mixed"):
@@ -250,7 +250,7 @@ class Setup:
         return clock.zoo, clock.other
 
     def wait(self, turn: Turn, steps: int) -> float:
-        """Share of ``steps`` turns that passes in waiting for the recipe's own loader."""
+        """Share of the time of ``steps`` steps that waits for the recipe's own loader."""
 
         def batches() -> Iterator[Batch]:
             while True:
@@ -267,7 +267,7 @@ class Setup:
         return waited / (waited + worked)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """What a step in mixed precision runs in."""
+        """The autocast context of a step in mixed precision."""
         import torch
 
         return (
@@ -291,27 +291,27 @@ class Setup:
 
 @dataclass(frozen=True)
 class Rounds:
-    """A loader that goes round prepared batches; it prepares nothing itself."""
+    """A loader that cycles through prepared batches."""
 
     batches: list[Batch]
     length: int
 
     def __len__(self) -> int:
-        """Batches that it gives."""
+        """Number of batches."""
         return self.length
 
     def __iter__(self) -> Iterator[Batch]:
-        """Give the batches."""
+        """Yield the batches."""
         return islice(cycle(self.batches), self.length)
 
 
 class PlainLoop:
-    """A turn of a copy of the model in plain PyTorch: the paper's own ``training_step`` without the base.
+    """A step of a copy of the model in plain PyTorch: the paper's own ``training_step`` without the base.
 
     Args:
         setup: Model and precision.
-        reference: Step as the reference codes do, with optimizers that are neither fused nor foreach, and
-            channels before rows and columns.
+        reference: Whether to step as the reference codes do: optimizers neither fused nor foreach, channels
+            first in memory.
     """
 
     def __init__(self, setup: Setup, reference: bool = False) -> None:
@@ -331,7 +331,7 @@ class PlainLoop:
         self.schedulers = schedulers if self.model.schedule_interval != "epoch" else []
 
     def __call__(self, batch: Batch) -> None:
-        """Play one turn."""
+        """Run one step."""
         with self.autocast():
             self.model.training_step(batch, 0)
         for scheduler in self.schedulers:
@@ -339,12 +339,12 @@ class PlainLoop:
 
 
 class PlainTurn:
-    """What ``AdversarialModule.update`` does, as a script would write it, mixed into a paper's class."""
+    """Mixed into a paper's class: ``AdversarialModule.update`` as a script would write it."""
 
     is_logged_step = False
 
     def update(self, player: str, *micro_batches: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Move one player: freeze the opponent, evaluate, descend."""
+        """Update one player: freeze the opponent, evaluate, descend."""
         import torch
 
         optimizer = self.__dict__["plain_optimizers"][player]
@@ -364,22 +364,22 @@ class PlainTurn:
         return {f"{player[0]}_{name}": term.detach() for name, term in terms.items()}
 
     def log(self, name: str, value: Any) -> None:
-        """Nothing: a bare loop does not log."""
+        """Do nothing: a bare loop does not log."""
 
     def log_dict(self, values: dict[str, Any]) -> None:
-        """Nothing: a bare loop does not log."""
+        """Do nothing: a bare loop does not log."""
 
 
 class Clock:
     """Times the zoo's steps, and runs the other loop's blocks between its own.
 
     Args:
-        block: Steps of a block.
+        block: Steps per block.
         steps: Timed steps of each loop.
         warmup: Steps of each loop before them.
-        turn: The other loop's step; None for none.
-        batches: What the other loop goes round.
-        now: The time in seconds.
+        turn: Step of the other loop; None for none.
+        batches: Batches of the other loop.
+        now: Clock, in seconds.
     """
 
     def __init__(
@@ -399,7 +399,7 @@ class Clock:
         self._block: list[float] = []
 
     def batch_start(self) -> None:
-        """Finish the step before this batch; at the end of a block let the other loop run its own."""
+        """Finish the step before this batch; at the end of a block run a block of the other loop."""
         now = self.now()
         if self._started is not None:
             self._count += 1
@@ -424,7 +424,7 @@ class Clock:
 
 
 def as_callback(clock: Clock) -> Callback:
-    """A callback that tells the clock of each batch."""
+    """A callback that reports each batch to the clock."""
     from lightning.pytorch.callbacks import LambdaCallback
 
     def start(trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int) -> None:
@@ -437,7 +437,7 @@ def as_callback(clock: Clock) -> Callback:
 
 
 def _peak_elsewhere(arguments: list[str], loop: str) -> float:
-    """Peak memory in MB of a process that runs this loop alone for a few steps."""
+    """Peak memory in MB of a process that runs only this loop, for a few steps."""
     code = "import sys; from zoo.commands.bench import peak; print(peak(sys.argv[1], sys.argv[2:]))"
     done = subprocess.run([sys.executable, "-c", code, loop, *arguments], capture_output=True, text=True)
     if done.returncode:
@@ -447,14 +447,14 @@ def _peak_elsewhere(arguments: list[str], loop: str) -> float:
 
 
 def peak(loop: str, arguments: list[str]) -> float:
-    """Run ``loop`` in this process for a few steps; the most memory it held, in MB."""
+    """Run ``loop`` in this process for a few steps; its peak memory in MB."""
     setup = Setup(arguments)
     setup.batches = setup.batches[:1]
     if loop == "zoo":
         setup.alternate(None, steps=4, warmup=1)
     else:
         turn = PlainLoop(setup, reference=loop == "reference")
-        del setup.model  # the turn has a copy of its own
+        del setup.model  # the loop has its own copy
         for _ in range(5):
             turn(setup.batches[0])
     if setup.device.type == "cuda":
@@ -462,7 +462,7 @@ def peak(loop: str, arguments: list[str]) -> float:
 
         return torch.cuda.max_memory_allocated() / 1e6
     status = Path("/proc/self/status")
-    if status.is_file():  # ru_maxrss would tell the parent's peak too
+    if status.is_file():  # ru_maxrss would include the parent's peak
         return float(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
     import resource
 
@@ -476,40 +476,18 @@ def table(lines: list[Line]) -> str:
     """The lines as aligned text."""
     from zoo.commands._text import aligned
 
-    head = (
-        "loop",
-        "batch",
-        "size",
-        "precision",
-        "ms a step",
-        "(min to max)",
-        "mean",
-        "images/s",
-        "peak MB",
-        "model MB",
-    )
-    rows = [(*head, "data wait")]
+    head = "loop,batch,size,precision,ms per step,(min to max),mean,images/s,peak MB,model MB,data wait"
+    rows = [tuple(head.split(","))]
     for line in lines:
-        rows.append(
-            (
-                NAMES[line.loop],
-                str(line.batch),
-                str(line.size or ""),
-                line.precision,
-                f"{line.median:.2f}",
-                f"({line.low:.2f} to {line.high:.2f})",
-                f"{line.mean:.2f}",
-                f"{line.images:.0f}",
-                "" if line.peak is None else f"{line.peak:.0f}",
-                f"{line.model:.1f}",
-                f"{line.wait:.1%}",
-            )
-        )
+        first = (NAMES[line.loop], str(line.batch), str(line.size or ""), line.precision)
+        times = (f"{line.median:.2f}", f"({line.low:.2f} to {line.high:.2f})", f"{line.mean:.2f}")
+        peak = "" if line.peak is None else f"{line.peak:.0f}"
+        rows.append((*first, *times, f"{line.images:.0f}", peak, f"{line.model:.1f}", f"{line.wait:.1%}"))
     return aligned(rows)
 
 
 def sentences(recipe: str, lines: list[Line]) -> list[str]:
-    """One plain sentence for each pair of loops, or for each loop that stands alone."""
+    """One sentence per pair of loops, or per loop without another."""
     told = []
     for ours in (line for line in lines if line.loop == "zoo"):
         where = f"{recipe} at batch {ours.batch}, {ours.precision}"
@@ -520,7 +498,7 @@ def sentences(recipe: str, lines: list[Line]) -> list[str]:
             continue
         told.append(
             f"{where}: {NAMES['zoo']} costs {cost(ours.median, other.median):+.1%} over the "
-            f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms a step, medians; "
+            f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians; "
             f"over whole blocks {cost(ours.mean, other.mean):+.1%})."
         )
     return told

@@ -1,8 +1,8 @@
 """Export a training checkpoint as safetensors with a description, to keep, move and use.
 
 The folder holds model.safetensors (the generator) and model.json (class, hyper-parameters, preprocessing,
-licences, recipe, command, commit, seed, results, and a fixed sample that can be made again and compared). It
-opens with `zoo sample` and `zoo.load`, and never runs code.
+licences, recipe, command, commit, seed, results, and a fixed sample that can be reproduced and compared).
+`zoo sample` and `zoo.load` open it without running code from it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file of a run")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
     parser.add_argument(
-        "--to", choices=["safetensors"], default="safetensors", help="the form of the weights"
+        "--to", choices=["safetensors"], default="safetensors", help="file format of the weights"
     )
     parser.add_argument(
-        "--dtype", choices=["float32", "float16"], default="float32", help="how weights are stored"
+        "--dtype", choices=["float32", "float16"], default="float32", help="dtype of the stored weights"
     )
     parser.add_argument(
-        "--players", choices=["generator", "both"], default="generator", help="whose weights to keep"
+        "--players", choices=["generator", "both"], default="generator", help="players whose weights to keep"
     )
-    parser.add_argument("--name", help="what to call the weights (default: the folder's name)")
-    parser.add_argument("--licence", help="licence of the weights (default: drawn from the data's)")
+    parser.add_argument("--name", help="name of the weights (default: the folder's)")
+    parser.add_argument("--licence", help="licence of the weights (default: follows the data's)")
     parser.add_argument(
-        "--results", type=Path, help="an eval.json to take all rows of (default: the run's, this step)"
+        "--results", type=Path, help="eval.json whose rows to keep (default: the run's rows of this step)"
     )
-    parser.add_argument("--force", action="store_true", help="replace weights that lie there")
+    parser.add_argument("--force", action="store_true", help="replace weights in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folder and say what it holds."""
+    """Write the folder and print what it holds."""
     if not args.checkpoint.exists():
         raise UserError(f"There is no checkpoint {args.checkpoint}.")
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)

@@ -1,7 +1,7 @@
 """Data sets: list, get, check a folder before training on it, show what it looks like, pack it for speed.
 
-``check`` names every file that training would stumble over and prints a block for a recipe; ``show`` draws a
-sheet of training samples; ``pack`` decodes and resizes once. None changes anything in a folder.
+``check`` names every faulty file and prints a data block for a recipe; ``show`` draws a sheet of training
+samples; ``pack`` decodes and resizes once. None of them changes a folder of data.
 """
 
 from __future__ import annotations

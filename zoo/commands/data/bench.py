@@ -1,8 +1,8 @@
 """Time the loading of a recipe's, a folder's or a class's training samples, and measure its memory.
 
-Each line is one loader; all take turns in one process, so that whatever else the machine does falls on all.
-Nothing is kept in memory. ``--torchvision`` adds the usual way: ``ImageFolder``, PIL and the classic
-transforms (resize to 1.12 times the size, random crop, flip).
+Each line is one loader; they take turns in one process, so background load affects all equally. Nothing is
+cached in memory. ``--torchvision`` adds the common baseline: ``ImageFolder``, PIL and the classic transforms
+(resize to 1.12 times the size, random crop, flip).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zoo.data.base import DataModule
 
 
-SECONDS = 2.0  # that a round takes at least
+SECONDS = 2.0  # minimum duration of a round
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,18 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "a folder, a recipe, or a class as `zoo list data` names it"
     parser.add_argument("source", metavar="DIR|RECIPE|CLASS", help=what)
     parser.add_argument("--root", help="the folder to use in place of the recipe's data.root")
-    parser.add_argument("--samples", type=int, default=600, help="timed samples a round, at least (600)")
+    parser.add_argument("--samples", type=int, default=600, help="timed samples per round, at least (600)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts (3)")
     parser.add_argument("--workers", type=int, nargs="+", default=[0], help="numbers of workers")
     parser.add_argument("--size", type=int, help="data.size, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="samples a batch (32)")
+    parser.add_argument("--batch", type=int, default=32, help="samples per batch (32)")
     parser.add_argument("--packed", action="store_true", help="time packed loading too; writes the pack")
     parser.add_argument("--torchvision", action="store_true", help="time torchvision's ImageFolder too")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Time, and print a line for each loader."""
+    """Time the loaders and print one line each."""
     import resource
     import statistics
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _loaders(args: argparse.Namespace, workers: int) -> dict[str, Callable[[], DataLoader[Any]]]:
-    """A maker for each loader that is asked for."""
+    """A function that makes the loader, by name, for each that is asked for."""
     made = {"zoo, no cache": lambda: _loader(_data(args, workers))}
     if args.packed:
         from zoo.data import packs
@@ -98,7 +98,7 @@ def _data(args: argparse.Namespace, workers: int, packed: bool = False) -> DataM
     }
     if args.size:
         options["size"] = args.size
-    if args.torchvision:  # the same work for both
+    if args.torchvision:  # both do the same work
         size = args.size or 64
         options |= {"size": size, "load_size": int(size * 1.12), "random_crop": True, "mirror": True}
     return _names.data_or_folder(args.source, args.root).make(**options)
@@ -111,7 +111,7 @@ def _loader(data: DataModule) -> DataLoader[Any]:
 
 
 def _classic(args: argparse.Namespace, workers: int) -> DataLoader[Any]:
-    """The way of most tutorials, as a yardstick."""
+    """The loader of most tutorials, as a baseline."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
@@ -138,7 +138,7 @@ def _classic(args: argparse.Namespace, workers: int) -> DataLoader[Any]:
 
 
 def _feed(make: Callable[[], DataLoader[Any]]) -> Iterator[int]:
-    """The number of samples of each batch, epoch after epoch."""
+    """The number of samples of each batch, over endless epochs."""
     loader = make()
     while True:
         for batch in loader:
@@ -146,7 +146,7 @@ def _feed(make: Callable[[], DataLoader[Any]]) -> Iterator[int]:
 
 
 def _rate(feed: Iterator[int], samples: int) -> float:
-    """Samples a second, over so many samples and so long that what workers had ready counts little."""
+    """Samples per second, measured long enough that prefetched batches matter little."""
     import time
 
     next(feed)  # workers have started

@@ -18,19 +18,19 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from zoo.data.checks import Facts, Findings
 
-NAMED = 50  # files that a note names before it counts the rest
+NAMED = 50  # notes to print; the rest is counted
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
     parser.add_argument("folder", metavar="DIR", help="the folder")
     readable = [name for name, contract in CONTRACTS.items() if contract.readers]
-    parser.add_argument("--contract", choices=readable, help="what it holds (default: by its looks)")
+    parser.add_argument("--contract", choices=readable, help="batch contract (default: recognised)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print what was found; exit status 1 where training would stumble."""
+    """Check, and print what was found; exit status 1 if training would fail."""
     root = Path(args.folder)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}; give a folder of samples.")
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe(root: Path, found: Findings) -> str:
-    """A data block that fits what was found; empty where nothing was."""
+    """A recipe's data block for what was found; empty if nothing was."""
     import yaml
 
     if not any(found.samples.values()):
@@ -94,7 +94,7 @@ def _print(root: Path, found: Findings, recipe: str) -> None:
         values = f"values {facts['lowest']} to {facts['highest']}"
         print(f"  {side:10} {shown}{more}; {channels} channels, {bits} bit, {values}")
     if found.errors:
-        print(f"\nErrors ({len(found.errors)}), to be mended before training:")
+        print(f"\nErrors ({len(found.errors)}), to be fixed before training:")
         for fault in found.errors:
             print(f"  {fault.text}")
     if found.notes:

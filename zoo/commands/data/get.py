@@ -18,11 +18,13 @@ from zoo.errors import UserError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this action's arguments."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="sets, as `zoo data list` names them")
-    parser.add_argument("--to", metavar="DIR", help="where NAME is made (default: $ZOO_DATA, else data)")
+    parser.add_argument(
+        "--to", metavar="DIR", help="folder to create NAME in (default: $ZOO_DATA, else data)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Get each set; exit status 1 where one must be fetched by hand."""
+    """Get each set; exit status 1 if one must be fetched by hand."""
     found = [_source(name) for name in args.names]
     below = Path(args.to or os.environ.get("ZOO_DATA") or "data")
     status = 0
@@ -61,7 +63,7 @@ def _explain(source: Source, folder: Path) -> None:
 
 
 def _get(source: Source, folder: Path) -> None:
-    """Fetch all files, unpack them beside the folder, and give it its name when all is there."""
+    """Download all files, unpack them beside the folder, and rename the result when it is complete."""
     from zoo.files.downloads import alone, download, readable, require_space
 
     if folder.exists():
@@ -102,7 +104,7 @@ def _get(source: Source, folder: Path) -> None:
 
 
 def _place(file: RemoteFile, path: Path, staged: Path) -> None:
-    """Put what a file brings where the set wants it."""
+    """Put the contents of a file where the set expects them."""
     from zoo.files.archives import extract
 
     staged.mkdir(exist_ok=True)
@@ -128,7 +130,7 @@ def _place(file: RemoteFile, path: Path, staged: Path) -> None:
 
 
 def _show_use(source: Source, folder: Path) -> None:
-    """Say the lines of a recipe."""
+    """Print the lines of a recipe."""
     if not source.reader:
         print("  No reader of the zoo takes it as it is; docs/data says how to lay out what you make of it.")
         return

@@ -1,4 +1,4 @@
-"""Score checkpoints or folders of pictures against real pictures, by protocols that every number carries.
+"""Score checkpoints or folders of pictures against real pictures; every score is stored with its protocol.
 
 SUBJECT is a checkpoint, weights of `zoo list checkpoints`, a recipe (its newest checkpoint), or a folder of
 pictures; several give one table. Protocols: fid-tf, fid-clean, kid, is, prdc, fd-dinov2, or METRIC-NETWORK as
@@ -25,26 +25,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--protocol", nargs="+", metavar="P", help="how to score (default: fid-tf)")
     parser.add_argument(
-        "--split", choices=("train", "val", "test"), help="of the data (train for models of noise, else test)"
+        "--split",
+        choices=("train", "val", "test"),
+        help="split (train for models of noise, else test)",
     )
     parser.add_argument(
         "--samples", type=int, help="pictures to make (default: as many as real ones, at most 10,000)"
     )
     parser.add_argument("--real-samples", type=int, help="real pictures, drawn by seed (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--root", help="the folder to use in place of the data's own root")
     parser.add_argument("--weights", help="a file of weights for the feature network")
-    parser.add_argument("--device", help="where networks run (default: cuda where there is one)")
-    parser.add_argument("-o", "--out", type=Path, help="a folder whose eval.json gets the numbers")
+    parser.add_argument("--device", help="device of the networks (default: cuda if there is one)")
+    parser.add_argument("-o", "--out", type=Path, help="folder whose eval.json records the scores")
     parser.add_argument("--selftest", action="store_true", help="show how far the numbers may be off")
-    parser.add_argument("--bench", action="store_true", help="time the metrics beside torch-fidelity")
+    parser.add_argument("--bench", action="store_true", help="compare their speed with torch-fidelity's")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, test the scores, or time them."""
     if args.selftest and args.bench:
-        raise UserError("--selftest and --bench are two things; give one.")
+        raise UserError("--selftest and --bench exclude each other; give one.")
     if args.selftest or args.bench:
         if args.subjects:
             raise UserError("--selftest and --bench take no SUBJECT; choose real pictures with --against.")
