@@ -46,7 +46,7 @@ class Source:
     def __init__(self, module: str, path: Path) -> None:
         self.module, self.path = module, path
         self.text = path.read_text(encoding="utf-8") + "\n"
-        self.blocks = {match[1]: match for match in CLASS.finditer(self.text)}
+        self.classes = {match[1]: Definition(self, match) for match in CLASS.finditer(self.text)}
 
     @functools.cached_property
     def head(self) -> ast.Module:
@@ -78,22 +78,22 @@ class Source:
 
     def find(self, name: str) -> Definition | None:
         """The class that a name here (``GAN``, ``gan.GAN``) stands for, imports followed."""
-        if name in self.blocks:
-            return Definition(self, name)
+        if name in self.classes:
+            return self.classes[name]
         head, _, rest = name.partition(".")
         return find_class(f"{self.imported[head]}.{rest}".rstrip(".")) if head in self.imported else None
 
 
-class Definition(NamedTuple):
+class Definition:
     """A class statement in a module's source."""
 
-    source: Source
-    name: str
+    def __init__(self, source: Source, match: re.Match[str]) -> None:
+        self.source, self.match, self.name = source, match, match[1]
 
-    @property
+    @functools.cached_property
     def node(self) -> ast.ClassDef:
         """Its syntax tree."""
-        body = self.source.parse(self.source.blocks[self.name][0]).body
+        body = self.source.parse(self.match[0]).body
         return next(n for n in body if isinstance(n, ast.ClassDef) and n.name == self.name)
 
     @property
@@ -102,17 +102,17 @@ class Definition(NamedTuple):
         made = (n for n in self.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
         return next(made, None)
 
-    @property
+    @functools.cached_property
     def bases(self) -> list[str]:
         """Names of its base classes as they stand there, without keywords and type arguments."""
-        (node,) = ast.parse(f"class _({self.source.blocks[self.name][2] or ''}): ...").body
+        (node,) = ast.parse(f"class _({self.match[2] or ''}): ...").body
         assert isinstance(node, ast.ClassDef)
         return [ast.unparse(b.value if isinstance(b, ast.Subscript) else b) for b in node.bases]
 
     @property
     def is_decorated(self) -> bool:
         """Whether a decorator may have given it a constructor."""
-        before = self.source.text[: self.source.blocks[self.name].start()].rstrip("\n").rpartition("\n")[2]
+        before = self.source.text[: self.match.start()].rstrip("\n").rpartition("\n")[2]
         return before.startswith(("@", ")"))
 
     def derives(self) -> bool:
@@ -170,7 +170,7 @@ def _parameters(of: Definition) -> list[str] | None:
         if not of.bases:  # takes any keyword, and the source does not say which are used
             return None
     bases = [of.source.find(base) for base in of.bases if base not in vars(builtins)]
-    return _joined(names, [base and _parameters(base) for base in bases])
+    return _joined(names, [_parameters(base) if base else None for base in bases])
 
 
 def _fields(of: Definition | None) -> list[str] | None:
@@ -207,7 +207,7 @@ def require_class(class_path: str) -> None:
             hint = nearest(class_path, (*classes("models"), *classes("data")), "check the path.", 0.7)
             raise UserError(f"{class_path} cannot be imported: there is no module {module}; {hint}")
     elif not re.search(rf"\b({name}|__getattr__|globals)\b|import \*", source.text):
-        hint = nearest(name, (*source.blocks, *source.imported), "check the name.")
+        hint = nearest(name, (*source.classes, *source.imported), "check the name.")
         raise UserError(f"{class_path} does not exist: {module} has no class {name}; {hint}")
 
 
@@ -285,7 +285,7 @@ def classes(folder: str) -> dict[str, Definition]:
         source = find_source(f"zoo.{folder}.{info.name}")
         if source is None or info.name.startswith("_"):
             continue
-        for name in (*source.blocks, *(source.imported if info.ispkg else ())):
+        for name in (*source.classes, *(source.imported if info.ispkg else ())):
             if name[0] != "_" and not name.endswith("Module"):
                 definition = source.find(name)
                 if definition and definition not in found.values() and definition.derives():
@@ -313,30 +313,39 @@ def _entry(path: str, found: Definition) -> Entry:
 
 def research_only(of: Definition) -> bool | None:
     """What the source says of ``research_only`` (attribute, constant, default); None if it depends."""
+    own, overrides = _constant(of.node, "research_only"), False
+    if own is not None:
+        return bool(own)
     for child in ast.walk(of.node):
-        if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "research_only":
-            return ast.unparse(child.value) == "True"
         if isinstance(child, ast.Dict):
             for key, value in zip(child.keys, child.values, strict=True):
                 if key and ast.unparse(key) == "'research_only'" and isinstance(value, ast.Constant):
                     return bool(value.value)
         if isinstance(child, ast.FunctionDef):
             for argument in arguments(child):
-                if argument.name == "research_only" and argument.default in ("True", "False"):
-                    return argument.default == "True"
-    return None
+                if argument.name == "research_only":
+                    return {"True": True, "False": False}.get(argument.default)
+            overrides |= child.name == "describe" and "super().describe()" not in ast.unparse(child)
+    if overrides:
+        return None
+    above = (found for base in of.bases if (found := of.source.find(base)))
+    return next((said for found in above if (said := research_only(found)) is not None), None)
 
 
 def contract(of: Definition) -> str:
     """The batch contract of a data module: its own or a base's class attribute."""
-    for line in of.node.body:
+    above = (found for base in of.bases if base != "DataModule" and (found := of.source.find(base)))
+    return _constant(of.node, "contract") or next((said for found in above if (said := contract(found))), "")
+
+
+def _constant(node: ast.ClassDef, name: str) -> Any:
+    """The constant that a class attribute is set to; None if it is not set, or not to a constant."""
+    for line in node.body:
         targets = [line.target] if isinstance(line, ast.AnnAssign) else getattr(line, "targets", [])
-        if any(ast.unparse(target) == "contract" for target in targets):
-            value = getattr(line, "value", None)
-            if isinstance(value, ast.Constant):
-                return str(value.value)
-    above = (of.source.find(base) for base in of.bases if base != "DataModule")
-    return next((said for base in above if base and (said := contract(base))), "")
+        value = getattr(line, "value", None)
+        if isinstance(value, ast.Constant) and any(ast.unparse(target) == name for target in targets):
+            return value.value
+    return None
 
 
 def describe(class_path: str) -> Entry:

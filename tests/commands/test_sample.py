@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+import zoo.use
 from zoo.checkpoints import Pretrained, describe, write
 from zoo.cli import main
 from zoo.data.pairs.world import ScenePairs
@@ -437,3 +438,38 @@ def test_others_cannot_be_edited(translator: Pretrained, capsys: pytest.CaptureF
     write_picture("in.png", picture())
     said = refused(capsys, translator.origin, "in.png", "-o", "out.png", "--relabel", "a=b")
     assert "paints no label maps with instances" in said
+
+
+# ----------------------------------------------------------------------------------------------- another kind
+
+HAIKU = """
+def configure(parser):
+    parser.add_argument("--lines", type=int, default=3)
+
+
+def check(model, args):
+    if args.lines != 3 and model.takes != "haiku":
+        raise SystemExit("only for a haiku")
+
+
+def run(model, args):
+    args.out.write_text("furuike ya\\n" * args.lines)
+    return f"{args.lines} lines"
+"""
+
+
+def test_a_kind_of_input_is_one_file(
+    noise: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kinds").mkdir()
+    (tmp_path / "kinds" / "haiku.py").write_text(HAIKU)
+    monkeypatch.setattr("zoo.use.__path__", [*zoo.use.__path__, str(tmp_path / "kinds")])
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "takes", "haiku")
+        assert main(["sample", noise.origin, "-o", "poem.txt", "--lines", "2"]) == 0
+    assert "Wrote 2 lines to poem.txt." in capsys.readouterr().out
+    assert Path("poem.txt").read_text().count("\n") == 2
+    with pytest.raises(SystemExit, match="only for a haiku"):
+        main(["sample", noise.origin, "-o", "a.png", "--lines", "2"])
+    monkeypatch.setattr(GAN, "takes", "sonnet")
+    assert "takes sonnet, which this command cannot read" in refused(capsys, noise.origin, "-o", "poem.md")

@@ -29,9 +29,7 @@ FILES = {
     "taken.png": "",
     "taken/model.json": "",
 }
-CASES: dict[
-    str, tuple[int, str]
-] = {  # typed (NAME: bundled weights): exit status, answer
+CASES: dict[str, tuple[int, str]] = {  # typed (NAME: bundled weights): exit status, answer
     "fti": (2, "did you mean fit"),
     "list modles": (2, "did you mean models"),
     "list --comercial": (2, "did you mean --commercial"),
