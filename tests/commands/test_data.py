@@ -135,7 +135,7 @@ def test_every_faulty_image_is_named(tmp_path, capsys):
     notes = named(found, "notes")
     assert set(notes) == {"wide.png", "again.png", "white.png", "film.mp4"}
     assert "18 x 16 pixels where most are 16 x 16" in notes["wide.png"]
-    assert "one value 255" in notes["white.png"]
+    assert "the value 255 everywhere" in notes["white.png"]
     assert "03.png" in notes["again.png"]
 
 

@@ -616,7 +616,7 @@ def test_mistakes_about_drawn_clips_are_named(options: dict[str, Any], key: str)
 def test_drawn_clips_take_no_memory() -> None:
     train = ClipWorld("digits", size=32, train_length=1000).split("train")
     train[(0, 1)]
-    assert not train._kept
+    assert not train._cached
 
 
 def write_idx(root: Path, part: str, pictures: np.ndarray) -> None:

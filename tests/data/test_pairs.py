@@ -191,7 +191,7 @@ def test_the_cache_stops_at_its_limit(tmp_path, monkeypatch):
     assert samples is not None
     for i in (0, 1, 2, 0, 1, 2):
         assert samples[0, i]
-    assert sorted(samples._kept) == [0, 1]
+    assert sorted(samples._cached) == [0, 1]
 
 
 def test_grey_becomes_rgb_where_asked_and_nothing_else_is_guessed(tmp_path):

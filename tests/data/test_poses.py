@@ -223,7 +223,7 @@ def test_the_cache_keeps_pictures_and_stays_in_its_bounds(tmp_path: Path) -> Non
     (tmp_path / "other").mkdir()
     bare = module(folder(tmp_path / "other"), cache=False).split("train")
     bare.load(0)
-    assert not bare._kept
+    assert not bare._cached
 
 
 def test_a_pack_holds_the_same_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

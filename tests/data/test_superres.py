@@ -192,7 +192,7 @@ def test_given_twins_are_taken_in_every_layout(tmp_path: Path, high: str, low: s
     assert torch.equal(loaded["low"], torch.from_numpy(given).permute(2, 0, 1))
     assert SuperResolutionFolder.recognises(tmp_path)
     assert all(find_twins(tmp_path, other, 2) is None for other in {"train", "val", "test"} - {split})
-    expected = [] if split != "val" else ["nothing readable to train on"]
+    expected = [] if split != "val" else ["no readable training samples"]
     found = SuperResolutionFolder.check(tmp_path)
     assert found.samples[split] == 1 and found.arguments["scale"] == 2
     assert len(found.errors) == len(expected) and all(

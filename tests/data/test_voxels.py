@@ -409,7 +409,7 @@ def test_an_empty_folder_and_pictures_are_not_recognised(tmp_path: Path) -> None
     save(tmp_path / "train" / "a.npy", np.ones((16, 16, 3)))
     assert not VoxelFolder.recognises(tmp_path)
     found = VoxelFolder.check(tmp_path / "train" / "none")
-    assert found.errors and "nothing readable" in found.errors[0].text
+    assert found.errors and "no readable training samples" in found.errors[0].text
 
 
 # ------------------------------------------------------------------------------------------------------ turns

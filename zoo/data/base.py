@@ -1,8 +1,7 @@
 """Order, augmentation and resume for every data set: a sample is a function of (seed, epoch, index).
 
-So it depends neither on the number of workers nor on how often a run was stopped. What costs time and holds
-no chance (:meth:`SampleSet.load`) is kept apart from augmentation (:meth:`SampleSet.finish`), so that it can
-be kept in memory or in a pack.
+It depends neither on the number of workers nor on how often a run was interrupted. :meth:`SampleSet.load` is
+slow and deterministic, so it can be cached in memory or in a pack; :meth:`SampleSet.finish` augments.
 """
 
 from __future__ import annotations
@@ -34,23 +33,23 @@ Sample = dict[str, Any]
 Split = Literal["train", "val", "test"]
 Key = int | tuple[int, int]
 
-BYTES = (torch.uint8, torch.uint16)  # of pictures as they lie in files
-CACHE_BYTES = 2 * 2**30  # all workers of a loader together keep no more of a split
+BYTES = (torch.uint8, torch.uint16)  # dtypes of pictures as stored in files
+CACHE_BYTES = 2 * 2**30  # per split, shared by all workers of a loader
 
 
 class SampleSet(Dataset[Batch]):
-    """A set of samples that all obey one batch contract.
+    """Samples of one split, in the form of one batch contract.
 
-    A subclass writes ``__len__``, ``load`` and, where something is left to do, ``finish``; one that holds all
-    in memory may write ``__getitems__`` too.
+    A subclass writes ``__len__``, ``load`` and, if samples need more work, ``finish``. A set that is held in
+    memory may also write ``__getitems__``.
     """
 
-    finish_is_slow: ClassVar[bool] = False  # worth a worker even where `load` is only a look into a pack
+    finish_is_slow: ClassVar[bool] = False  # if so, workers help even when samples come from a pack
 
-    seed: int = 0  # this and what follows is set by the data module before use
+    seed: int = 0  # this and the following are set by the data module before use
     pack: Pack | None = None
     cache_bytes: int = 0
-    _kept: dict[int, Sample] | None = None
+    _cached: dict[int, Sample] | None = None
     _bytes = 0
 
     def __len__(self) -> int:
@@ -58,52 +57,53 @@ class SampleSet(Dataset[Batch]):
         raise NotImplementedError
 
     def load(self, index: int) -> Sample:
-        """All of sample ``index`` that costs time and holds no chance: decoded, resized, drawn.
+        """The slow, deterministic part of sample ``index``: decode, resize or draw.
 
-        Tensors of any type (pictures as uint8 or uint16) and strings; this is what a pack stores.
+        Returns:
+            Tensors of any dtype (pictures as uint8 or uint16) and strings; this is what a pack stores.
         """
         raise NotImplementedError
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The sample by its contract, from what :meth:`load` gave, which stays as it is.
+        """Augment a loaded sample and bring it to the contract's keys; ``loaded`` is not modified.
 
-        Pictures may stay in bytes (uint8 or uint16): so they leave a worker in a quarter of the time, and a
-        whole batch becomes floats at once.
+        Pictures may stay uint8 or uint16: they leave a worker four times as fast, and a whole batch is
+        converted to float at once.
 
         Args:
-            loaded: Of one sample.
-            random: Decides augmentation; None where none is wanted (evaluation).
+            loaded: Result of :meth:`load`.
+            random: Generator of the augmentation; None in evaluation, where nothing is augmented.
         """
         return loaded
 
     def files(self) -> list[Path]:
-        """Every file that the samples are read from; none where they are drawn."""
+        """Every file that the samples are read from; empty for drawn samples."""
         return []
 
     def sample(self, index: int, random: torch.Generator | None) -> Sample:
-        """Sample ``index`` as :meth:`finish` leaves it; ``random`` is None where nothing is augmented."""
+        """Sample ``index``, loaded and finished; ``random`` is None in evaluation."""
         return self.finish(self._loaded(index), random)
 
     def _loaded(self, index: int) -> Sample:
         if self.pack is not None:
             return self.pack[index]
-        if self._kept is None:
-            self._kept = {}
-        if index in self._kept:
-            return self._kept[index]
+        if self._cached is None:
+            self._cached = {}
+        if index in self._cached:
+            return self._cached[index]
         loaded = self.load(index)
         size = sum(value.nbytes for value in loaded.values() if isinstance(value, Tensor))
         if self._bytes + size <= self.cache_bytes:
-            self._kept[index] = loaded
+            self._cached[index] = loaded
             self._bytes += size
         return loaded
 
     def __getitem__(self, key: Key) -> Batch:
-        """The sample of a plain index (evaluation) or of (epoch, index) (training), pictures in [-1, 1]."""
+        """One sample, pictures in [-1, 1]; the key is an index (evaluation) or (epoch, index) (training)."""
         return to_values(self._of_key(key))
 
     def __getitems__(self, keys: list[Key]) -> list[Batch] | Batch:
-        """Samples for :func:`collate` to make one batch of; a set in memory may give the batch at once."""
+        """The samples of one batch for :func:`collate`; a set in memory may return the batch itself."""
         return [self._of_key(key) for key in keys]
 
     def _of_key(self, key: Key) -> Sample:
@@ -120,7 +120,7 @@ def to_floats(values: Tensor) -> Tensor:
 
 
 def to_values(batch: Batch) -> Batch:
-    """A batch or a sample whose pictures in bytes have become floats in [-1, 1]; nothing else is in bytes."""
+    """Convert the uint8 and uint16 tensors of a batch or sample, which are pictures, to float in [-1, 1]."""
     return {
         key: to_floats(value) if isinstance(value, Tensor) and value.dtype in BYTES else value
         for key, value in batch.items()
@@ -128,19 +128,19 @@ def to_values(batch: Batch) -> Batch:
 
 
 def collate(samples: list[Batch] | Batch) -> Batch:
-    """The batch of some samples in its contract's values.
+    """Stack samples to a batch, pictures in [-1, 1].
 
     Raises:
-        UserError: Sizes differ; gives both shapes.
+        UserError: Sizes differ; names both shapes.
     """
     return to_values(stack(samples))
 
 
 def stack(samples: list[Batch] | Batch) -> Batch:
-    """Stack samples, pictures in bytes where they are; names what differs when they do not fit together.
+    """Stack samples to a batch; pictures keep their dtype.
 
     Raises:
-        UserError: Sizes differ; gives both shapes.
+        UserError: Sizes differ; names both shapes.
     """
     if isinstance(samples, dict):
         return samples
@@ -148,7 +148,7 @@ def stack(samples: list[Batch] | Batch) -> Batch:
         for other in samples[1:]:
             if not isinstance(first, Tensor):
                 break
-            if first.dtype != other[key].dtype:  # 8 and 16 bit, which meet in floats
+            if first.dtype != other[key].dtype:  # 8 and 16 bit in one batch
                 return stack([to_values(sample) for sample in samples])
             if first.shape != other[key].shape:
                 raise UserError(
@@ -161,20 +161,19 @@ def stack(samples: list[Batch] | Batch) -> Batch:
 
 
 class OrderedSampler(DistributedSampler[Any]):
-    """Keys (epoch, index) in an order that is a function of (seed, epoch), from an offset in the first epoch.
+    """Keys (epoch, index), shuffled as a function of (seed, epoch); the first epoch starts at an offset.
 
-    It is a DistributedSampler so that Lightning keeps it as it is and calls ``set_epoch``; unlike its
-    parent it is born with the right epoch (Lightning makes workers' iterators before it calls
-    ``set_epoch``).
+    It derives from DistributedSampler so that Lightning keeps it and calls ``set_epoch``. Unlike its parent
+    it is created with the right epoch: Lightning makes the workers' iterators before it calls ``set_epoch``.
     """
 
     def __init__(self, length: int, seed: int, epoch: int, offset: int, rank: int, ranks: int) -> None:
         self.length, self.seed, self.epoch, self.offset = length, seed, epoch, offset
         self.rank, self.num_replicas = rank, ranks
-        self.born = epoch  # the offset holds for this epoch only
+        self.first_epoch = epoch  # the offset applies to this epoch only
 
     def set_epoch(self, epoch: int) -> None:
-        """Order and augment as in ``epoch``."""
+        """Use the order and augmentation of ``epoch``."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -185,12 +184,12 @@ class OrderedSampler(DistributedSampler[Any]):
         """Yield this rank's keys."""
         random = torch.Generator().manual_seed(mix("order", self.seed, self.epoch))
         order = torch.randperm(self.length, generator=random).tolist()[: len(self) * self.num_replicas]
-        offset = self.offset if self.epoch == self.born else 0
+        offset = self.offset if self.epoch == self.first_epoch else 0
         return iter([(self.epoch, index) for index in order[self.rank :: self.num_replicas][offset:]])
 
 
 class EvalSampler(DistributedSampler[Any]):
-    """Every index once, in order, dealt out to the ranks; no sample is repeated to make shares even."""
+    """Yields every index once across ranks, in order; no sample is repeated to make shares even."""
 
     def __init__(self, length: int, rank: int, ranks: int) -> None:
         self.indices = range(rank, length, ranks)
@@ -208,9 +207,9 @@ class EvalSampler(DistributedSampler[Any]):
 
 
 class Loader(DataLoader[Batch]):
-    """A loader whose workers hand over pictures in bytes, and whose batches hold them in [-1, 1]."""
+    """A DataLoader whose workers return pictures as bytes; its batches hold them in [-1, 1]."""
 
-    leave_bytes = False  # for a trainer with a GPU: its data module makes floats of them there
+    leave_bytes = False  # with a GPU the data module converts them there
 
     def __iter__(self) -> Any:
         """Yield batches."""
@@ -219,7 +218,7 @@ class Loader(DataLoader[Batch]):
 
 
 class LoaderOptions(TypedDict, total=False):
-    """What every data module takes; the meaning and the defaults stand at :class:`DataModule`."""
+    """Options of every data module; see :class:`DataModule` for their meaning and defaults."""
 
     batch_size: int
     eval_batch_size: int | None
@@ -230,21 +229,21 @@ class LoaderOptions(TypedDict, total=False):
 
 
 class DataModule(pl.LightningDataModule):
-    """Loaders over one contract's splits, with an order that a resumed run continues exactly.
+    """Loaders for the splits of one data set, whose order a resumed run continues exactly.
 
     A subclass writes :meth:`dataset` and, because checkpoints store what they were trained on, sets ``name``,
     ``licence`` and ``research_only`` and writes :meth:`preprocessing` and :meth:`fingerprint`.
 
     Args:
-        batch_size: Samples a training batch, on each process; ``default_batch_size`` when not given.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given (or what the
-            class says is usual).
-        num_workers: Processes that prepare batches beside training; 0 prepares in the training process, as
-            is done anyway with a pack whose samples need no more work.
-        seed: Of order and augmentation; the run's seed when not given.
+        batch_size: Samples per training batch and process; ``default_batch_size`` of the class if not given.
+        eval_batch_size: Samples per batch in validation and test; ``default_eval_batch_size`` of the class,
+            else ``batch_size``, if not given.
+        num_workers: Processes that prepare batches; 0 prepares them in the training process, as does a pack
+            whose samples need no further work.
+        seed: Seed of order and augmentation; the run's seed if not given.
         packed: Read samples from the pack that ``zoo data pack`` wrote; a missing or stale one is refused.
-        cache: Keep what was loaded in memory, at most 2 GiB a split; not given, files are kept and drawn
-            worlds are not.
+        cache: Keep loaded samples in memory, at most 2 GiB per split; if not given, samples from files are
+            cached and drawn ones are not.
     """
 
     contract: ClassVar[str]
@@ -275,7 +274,7 @@ class DataModule(pl.LightningDataModule):
         self._sets: dict[str, SampleSet] = {}
 
     def dataset(self, split: Split) -> SampleSet | None:
-        """Build one split; None where the data has none."""
+        """Build one split; None if the data have no such split."""
         raise NotImplementedError
 
     def preprocessing(self) -> dict[str, Any]:
@@ -302,15 +301,15 @@ class DataModule(pl.LightningDataModule):
         }
 
     def description(self) -> dict[str, Any]:
-        """:meth:`describe`, and the hash of the training pack where one is used."""
+        """:meth:`describe`, and the hash of the training pack if one is used."""
         train = self._sets.get("train")
         return self.describe() | ({"pack": train.pack.key} if train and train.pack else {})
 
     def split(self, name: Split) -> SampleSet | None:
-        """The split's samples, built once.
+        """The samples of a split, built once; None if the data have no such split.
 
         Raises:
-            UserError: ``packed`` is asked for, and there is no pack of these files and settings.
+            UserError: ``packed`` is set and there is no pack of these files and settings.
         """
         if name not in self._sets:
             built = self.dataset(name)
@@ -325,40 +324,40 @@ class DataModule(pl.LightningDataModule):
         return self._sets[name]
 
     def pack_key(self, name: Split) -> PackKey:
-        """What a pack of this split is made from: sources and settings; another key means another pack."""
+        """Key of this split's pack, a hash of source files and settings."""
         built = self._sets.get(name) or self.dataset(name)
         if built is None:
             raise UserError(f"{type(self).__name__} has no {name} split to pack; leave it out.")
         return PackKey.of(_packed_as(type(self)), name, len(built), self.describe(), built.files())
 
     def sheet(self, samples: list[Sample]) -> Tensor:
-        """A contact sheet (3, H, W) in [-1, 1] of finished samples: what ``zoo data show`` draws.
+        """A contact sheet (3, H, W) in [-1, 1] of finished samples, for ``zoo data show``.
 
         Raises:
             UserError: The samples hold no picture.
         """
         if {"input", "target"} <= set(samples[0]):
-            return _beside([{key: sample[key] for key in ("input", "target")} for sample in samples])
+            return _in_blocks([{key: sample[key] for key in ("input", "target")} for sample in samples])
         if "image" in samples[0]:
             return mosaic(torch.stack([sample["image"] for sample in samples]), least=48)
         raise UserError(f"Cannot draw samples that hold {', '.join(samples[0])}; they have no picture.")
 
     def film(self, samples: list[Sample]) -> Tensor:
-        """A moving picture (T, 3, H, W) in [-1, 1] of finished samples, for a GIF.
+        """Frames (T, 3, H, W) in [-1, 1] of finished samples, for a GIF.
 
         Raises:
-            UserError: Nothing in them moves.
+            UserError: The samples have no frames.
         """
         raise UserError(f"Nothing moves in {type(self).__name__}; write a .png.")
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether a folder looks like this class's format, judged quickly by names."""
+        """Whether a folder looks like this class's format, judged by names only."""
         return False
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every file of a folder in this class's format; ``zoo data check`` prints what was found."""
+        """Check every file of a folder in this class's format, for ``zoo data check``."""
         raise UserError(f"{cls.__name__} reads no folder that could be checked.")
 
     @property
@@ -376,7 +375,7 @@ class DataModule(pl.LightningDataModule):
             built.seed = self.seed
 
     def setup(self, stage: str) -> None:
-        """Refuse a training set that gives no batch.
+        """Refuse a training set that is smaller than a batch.
 
         Raises:
             UserError: Fewer training samples than one batch needs.
@@ -392,7 +391,7 @@ class DataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of the training split, from where the trainer stands."""
+        """Batches of the training split, from the trainer's current position."""
         train = self.split("train")
         assert train is not None
         ranks, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
@@ -401,7 +400,7 @@ class DataModule(pl.LightningDataModule):
         return self._loader(train, self.batch_size, sampler=sampler, drop_last=True)
 
     def _position(self, batches: int) -> tuple[int, int]:
-        """The epoch and the batches of it that the trainer has behind it, for an epoch of ``batches``."""
+        """The trainer's epoch and the batches of it that are done, for epochs of ``batches`` batches."""
         if not self.trainer:
             return 0, 0
         limit = self.trainer.limit_train_batches
@@ -415,7 +414,7 @@ class DataModule(pl.LightningDataModule):
         return epoch.processed, batch.processed
 
     def val_dataloader(self) -> Any:
-        """Batches of the validation split, in order, not augmented; none where there is no such split."""
+        """Batches of the validation split, in order, not augmented; empty if there is no such split."""
         return self._eval_loader("val")
 
     def test_dataloader(self) -> Any:
@@ -427,7 +426,7 @@ class DataModule(pl.LightningDataModule):
         return self._eval_loader("test")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Pictures that came to the device in bytes, as floats in [-1, 1]."""
+        """Convert pictures that were transferred as bytes to float in [-1, 1]."""
         return to_values(batch)
 
     def _eval_loader(self, name: Split) -> Any:
@@ -440,7 +439,7 @@ class DataModule(pl.LightningDataModule):
         )
 
     def _loader(self, samples: SampleSet, batch_size: int, **options: Any) -> DataLoader[Batch]:
-        # a worker takes longer to hand a batch over than a pack to be read
+        # a worker takes longer to return a batch than reading it from a pack
         workers = 0 if samples.pack is not None and not samples.finish_is_slow else self.num_workers
         loader = Loader(
             samples,
@@ -450,7 +449,7 @@ class DataModule(pl.LightningDataModule):
             worker_init_fn=_ignore_sigint,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            # worker seeds must not eat the global stream
+            # worker seeds must not advance the global generator
             generator=torch.Generator().manual_seed(self._seed),
             **options,
         )
@@ -475,8 +474,8 @@ def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _beside(samples: list[dict[str, Tensor]]) -> Tensor:
-    """Blocks of rows of samples, each with its pictures side by side, on a sheet that is about square."""
+def _in_blocks(samples: list[dict[str, Tensor]]) -> Tensor:
+    """Blocks of rows, one sample per row with its pictures side by side, on an almost square sheet."""
     number = len(samples)
     near_square = range(math.ceil(math.sqrt(number)), math.ceil(math.sqrt(2 * number)) + 1)
     rows = min(near_square, key=lambda rows: -number % rows)  # the fewest empty places
@@ -490,7 +489,7 @@ def _beside(samples: list[dict[str, Tensor]]) -> Tensor:
 
 
 def _packed_as(cls: type) -> str:
-    """The class path in the keys of packs; sets that have moved keep theirs, so that their packs still open."""
+    """Class path in pack keys; classes that moved keep their earlier path, so their packs still open."""
     moved = {
         f"zoo.data.{name}s.sets": f"zoo.data.{name}_sets" for name in ("image", "caption", "clip", "domain")
     }
@@ -499,5 +498,5 @@ def _packed_as(cls: type) -> str:
 
 
 def _ignore_sigint(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the batch in work must be finished before the run saves."""
+    """Ctrl-C reaches every process of a terminal; workers must still deliver the current batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

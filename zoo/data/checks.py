@@ -1,6 +1,6 @@
-"""What checking a folder of data finds: every faulty file, what is worth a look, a recipe's data block.
+"""Results of checking a data folder: every faulty file, notes, and a recipe's data block.
 
-Each contract's folder class looks at its own format (``check``); here is what they share.
+Each contract's folder class checks its own format (``check``); this module is what they share.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 Item = TypeVar("Item")
-NUMBERS = ("labels", "instances")  # sides whose values are numbers of classes or things, not light
+NUMBERS = ("labels", "instances")  # sides whose values are class or instance numbers, not brightness
 
 
 class Fault(NamedTuple):
-    """Something wrong or notable about one file.
+    """An error or a note about one file.
 
     Args:
-        file: The file, as it was found.
-        text: What it is, a sentence that names the file.
+        file: Path of the file.
+        text: One sentence that names the file.
     """
 
     file: str
@@ -32,16 +32,16 @@ class Fault(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What one readable picture is.
+    """Properties of one readable picture.
 
     Args:
-        path: The file.
+        path: Path of the file.
         side: ``image``, or ``A`` or ``B`` of a pair.
         size: Width and height.
-        channels: Their number.
+        channels: Number of channels.
         bits: 8 or 16.
-        low: The lowest value.
-        high: The highest value.
+        low: Lowest value.
+        high: Highest value.
         digest: Hash of shape and values.
     """
 
@@ -57,18 +57,18 @@ class Facts(NamedTuple):
 
 @dataclass
 class Findings:
-    """All that a check found.
+    """Everything that a check found.
 
     Args:
-        contract: Which batch contract the folder serves.
-        layout: How the folder is laid out, in words.
-        class_path: The data module that reads it.
-        arguments: What that module should be given, for a recipe.
-        samples: Readable samples of each split.
-        facts: One for each file, or each side of it.
-        errors: What training would stumble over.
-        notes: What one should know.
-        mixed_channels: The channel counts that training brings together by itself.
+        contract: Batch contract of the folder.
+        layout: Layout of the folder, in words.
+        class_path: Class path of the data module that reads it.
+        arguments: Suggested arguments of that module, for a recipe.
+        samples: Number of readable samples per split.
+        facts: Properties per file, or per side of a file.
+        errors: Faults that would break training.
+        notes: Faults that would not.
+        mixed_channels: Channel counts that training converts to one another.
     """
 
     contract: str
@@ -83,23 +83,23 @@ class Findings:
 
     @property
     def sides(self) -> list[str]:
-        """The sides that facts were found of."""
+        """Every side that has facts, sorted."""
         return sorted({fact.side for fact in self.facts})
 
 
 def examine(
     found: Findings, split: str, items: Sequence[Item], look: Callable[[Item], list[Facts] | Fault]
 ) -> None:
-    """Look at all items side by side, in threads, and sort what was found.
+    """Check all items in parallel threads and add the results to ``found``.
 
     Args:
-        found: Takes it.
-        split: The items' split.
+        found: Collects the results.
+        split: Split of the items.
         items: Samples, as files or groups of files.
-        look: Gives the facts of a sample, or what is wrong with it.
+        look: Returns the properties of a sample, or its fault.
     """
     found.samples.setdefault(split, 0)
-    with ThreadPoolExecutor() as pool:  # decoders and hashes work outside Python's lock
+    with ThreadPoolExecutor() as pool:  # decoders and hashes release Python's lock
         for result in pool.map(look, items):
             if isinstance(result, Fault):
                 found.errors.append(result)
@@ -109,7 +109,7 @@ def examine(
 
 
 def picture_facts(path: Path, side: str, values: np.ndarray[Any, Any]) -> Facts:
-    """The facts of a picture's values (H, W, C) of uint8 or uint16."""
+    """Properties of a picture (H, W, C) of uint8 or uint16."""
     height, width, channels = values.shape
     digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()
     bits = values.dtype.itemsize * 8
@@ -117,21 +117,21 @@ def picture_facts(path: Path, side: str, values: np.ndarray[Any, Any]) -> Facts:
 
 
 def left_out(folders: Iterable[Path], suffixes: Sequence[str]) -> list[Fault]:
-    """A note for each file directly in these folders that no name ending lets in."""
+    """A note for each file directly in these folders whose suffix is not one of ``suffixes``."""
     files = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.is_file()]
     ignored = (".", "README", "LICENSE")
     others = [p for p in files if p.suffix.lower() not in suffixes and not p.name.startswith(ignored)]
-    return [Fault(str(p), f"{p} is left out: its name is not that of a sample.") for p in others]
+    return [Fault(str(p), f"{p} is ignored: its suffix is not that of a sample.") for p in others]
 
 
 def require_training(found: Findings, root: Path, expected: str) -> None:
-    """An error where nothing readable is left to train on; ``expected`` says what to do."""
+    """Add an error if no training sample is readable; ``expected`` says what to do."""
     if not found.samples.get("train"):
-        found.errors.append(Fault(str(root), f"{root} has nothing readable to train on; {expected}."))
+        found.errors.append(Fault(str(root), f"{root} has no readable training samples; {expected}."))
 
 
 def compare(found: Findings) -> None:
-    """Look for what only shows between files, each side of a pair for itself."""
+    """Compare files with one another, each side of a pair by itself, and add what is unusual."""
     for side in found.sides:
         facts = [fact for fact in found.facts if fact.side == side]
         channels = Counter(fact.channels for fact in facts)
@@ -154,15 +154,13 @@ def compare(found: Findings) -> None:
             if fact.bits != bits:
                 found.notes.append(_fault(fact, f"has {fact.bits} bit where most have {bits}"))
             if fact.low == fact.high:
-                found.notes.append(_fault(fact, f"has the one value {fact.low} all over"))
+                found.notes.append(_fault(fact, f"has the value {fact.low} everywhere"))
             elif (first := seen.setdefault(fact.digest, fact.path)) != fact.path:
-                found.notes.append(_fault(fact, f"shows the same as {first}"))
+                found.notes.append(_fault(fact, f"equals {first}"))
         deep = [fact for fact in facts if fact.bits == 16 and side not in NUMBERS]
         highest = max((fact.high for fact in deep), default=0)
         if deep and highest < 2**15:
-            text = (
-                f"and all others of 16 bit stay at or below {highest} of 65535, which is dark; scale them up"
-            )
+            text = f"and all other 16-bit files stay at or below {highest} of 65535, too dark: scale them up"
             found.notes.append(_fault(deep[0], text))
 
 
@@ -172,5 +170,5 @@ def _fault(fact: Facts, text: str) -> Fault:
 
 
 def by_size(size: tuple[int, int]) -> str:
-    """A size in pixels, for people."""
+    """A size in pixels as text."""
     return f"{size[0]} x {size[1]}"

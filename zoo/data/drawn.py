@@ -1,7 +1,7 @@
 """Base of data that are drawn by code: no files, unlimited samples, splits that never overlap.
 
-Sample ``index`` of a world is a function of (world, index). Test takes the indices from 0, validation from one
-million, training from two million, so no length of a split can reach into another.
+Sample ``index`` of a world is a function of (world, index). Test takes indices from 0, validation from one
+million, training from two million; :meth:`DrawnModule.set_lengths` refuses lengths that would overlap.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Packs: what a data set's samples cost to load, decoded and resized once and then mapped into memory.
+"""Packs: samples decoded and resized once, then memory-mapped.
 
-A pack is a folder ``<name>-<split>-<key>`` with ``index.json`` and one file of plain bytes for each field of
-a sample, read through ``numpy.memmap``; where samples differ in shape or bits, a file ``.places`` says where
-each begins and what it is. The key is a hash of the sources (names, sizes, times) and of all
-settings, so a pack of other files or settings is simply another pack. It is written under another name and
-gets its own when it is whole.
+A pack is a folder ``<name>-<split>-<key>`` with ``index.json`` and one file of plain bytes per field of a
+sample, read through ``numpy.memmap``. If samples differ in shape or bits, a file ``.places`` holds where each
+begins, its dtype and its shape. The key is a hash of the source files (names, sizes, times) and of all
+settings, so other files or settings make another pack. A pack is written under a temporary name and renamed
+when it is complete.
 
 Packs lie in ``$ZOO_CACHE/packs``, or ``~/.cache/gan-application-zoo/packs``.
 """
@@ -28,15 +28,15 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.files.writing import cache_folder, write_text
 
-FORMAT = 2  # of the files and of what data sets put into them; another number makes all packs stale
+FORMAT = 2  # version of the files and of what data sets store in them; a new number makes all packs stale
 INDEX = "index.json"
-BITS = {"uint8", "uint16"}  # kinds of pictures that may stand in one field
+BITS = {"uint8", "uint16"}  # dtypes that may be mixed in one field
 Sample = dict[str, Any]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Loads(Protocol):
-    """Anything with samples to load."""
+    """Interface of what can be packed."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -47,12 +47,12 @@ class Loads(Protocol):
 
 @dataclass(frozen=True)
 class PackKey:
-    """What a pack was made from.
+    """Identity of a pack.
 
     Args:
         stem: Name and split, for people.
-        digest: SHA-256 of class, settings and sources.
-        count: Samples.
+        digest: SHA-256 over class, settings and source files.
+        count: Number of samples.
     """
 
     stem: str
@@ -61,14 +61,14 @@ class PackKey:
 
     @staticmethod
     def of(reader: str, split: str, count: int, settings: dict[str, Any], files: Iterable[Path]) -> PackKey:
-        """The key of a split.
+        """Hash a split's sources and settings.
 
         Args:
-            reader: Import path of the data module.
-            split: Its name.
-            count: Its samples.
-            settings: The data module's description of itself.
-            files: The sources; a change of a name, a size or a time makes another key.
+            reader: Class path of the data module.
+            split: Name of the split.
+            count: Number of samples.
+            settings: Description of the data (:meth:`zoo.data.base.DataModule.describe`).
+            files: Source files; a new name, size or modification time makes another key.
         """
         sources = []
         for path in sorted(files):
@@ -80,16 +80,16 @@ class PackKey:
 
     @property
     def folder(self) -> Path:
-        """Where such a pack lies."""
+        """Folder of this pack."""
         return cache_folder() / "packs" / f"{self.stem}-{self.digest[:16]}"
 
 
 class Pack:
-    """The samples of a pack, read when asked for.
+    """Samples of a pack, read on access.
 
     Args:
-        folder: Of the pack.
-        index: Its index.
+        folder: Folder of the pack.
+        index: Content of its ``index.json``.
     """
 
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
@@ -101,10 +101,10 @@ class Pack:
 
     @staticmethod
     def open(key: PackKey) -> Pack:
-        """The whole, fresh pack of a key.
+        """Open the pack of a key.
 
         Raises:
-            UserError: There is none, or it is damaged; says how to make it.
+            UserError: There is none, or it is damaged.
         """
         path = key.folder / INDEX
         if not path.is_file():
@@ -112,7 +112,7 @@ class Pack:
             stale = " (those of other files or settings do not count)" if others else ""
             raise UserError(
                 f"There is no pack {key.folder} for these files and settings{stale}; write it with "
-                "`zoo data pack RECIPE`, or say packed: false."
+                "`zoo data pack RECIPE`, or set packed: false."
             )
         try:
             index = json.loads(path.read_text(encoding="utf-8"))
@@ -131,13 +131,13 @@ class Pack:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        """What ``load`` gave for this index, bit for bit."""
+        """The loaded sample ``index``, bit for bit."""
         if not 0 <= index < self.count:
             raise IndexError(index)
         return {name: self._value(name, field, index) for name, field in self.fields.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        """A worker maps the files itself."""
+        """Each worker maps the files itself."""
         return self.__dict__ | {"_maps": {}}
 
     def _value(self, name: str, field: dict[str, Any], index: int) -> Tensor | str:
@@ -155,7 +155,7 @@ class Pack:
         if kind == "text":
             return raw.tobytes().decode()
         values = raw.view(kind).reshape(shape)
-        # 8 and 16 bit in one field may lie at odd places, which torch does not take
+        # with 8 and 16 bit in one field, 16-bit values may be unaligned, which torch refuses
         return torch.from_numpy(values if values.flags.aligned else values.copy())
 
     def _map(self, name: str) -> Bytes:
@@ -163,7 +163,7 @@ class Pack:
             path = self.folder / name
             # an empty file cannot be mapped
             empty: Bytes = np.empty(0, np.uint8)
-            # "c": torch wants memory that it could write to, and what it wrote would never reach the file
+            # "c" is copy-on-write: torch requires writable memory, and the file must not change
             mapped = np.memmap(path, np.uint8, "c") if path.stat().st_size else empty
             self._maps[name] = mapped.view(np.ndarray)
         found: Bytes = self._maps[name]
@@ -171,12 +171,12 @@ class Pack:
 
 
 def write(samples: Loads, key: PackKey, progress: Iterable[int] | None = None) -> Path:
-    """Load every sample once and write the pack; one that is there already is kept as it is.
+    """Load every sample once and write the pack; an existing pack is kept.
 
     Args:
-        samples: What to pack.
-        key: Decides where.
-        progress: The indices in order, wrapped in a progress bar where one is wanted.
+        samples: Samples to pack.
+        key: Identity of the pack, which gives its folder.
+        progress: The indices in order, for example wrapped in a progress bar.
 
     Returns:
         The pack's folder.
@@ -223,10 +223,10 @@ def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) ->
                     field["shape"] = None
                 if set(loaded) != set(streams) or kind not in kinds:
                     raise UserError(
-                        f"Sample {index} of {key.stem} holds other fields than the first; mend the data."
+                        f"Sample {index} of {key.stem} has other fields than the first; fix the data."
                     )
                 if field["shape"] != shape:
-                    field["shape"] = None  # ragged: each sample's place, kind and shape are kept
+                    field["shape"] = None  # ragged: store each sample's place, dtype and shape
                 start = streams[name].tell()
                 streams[name].write(raw)
                 places[name].append([start, start + len(raw), kinds.index(kind), *shape])
@@ -237,7 +237,7 @@ def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) ->
         if field["shape"] is None:
             if len({len(place) for place in places[name]}) > 1:
                 raise UserError(
-                    f"The {name} of {key.stem} have different numbers of dimensions; mend the data."
+                    f"The {name} of {key.stem} have different numbers of dimensions; fix the data."
                 )
             np.asarray(places[name], np.int64).tofile(folder / f"{name}.places")
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}

@@ -286,6 +286,11 @@ def _look(record: Captioned) -> list[Facts] | Fault:
 
 
 def check_choices(**choices: str) -> None:
+    """Refuse a value that its argument does not know.
+
+    Raises:
+        UserError: Names the argument and its values.
+    """
     allowed = {"fit": Fit, "background": Background, "split_by": Literal["image", "class"], "wrong": Wrong}
     for key, value in choices.items():
         names = get_args(allowed[key])

@@ -204,7 +204,7 @@ def _mapped(path: Path) -> np.ndarray[Any, Any]:
 class SpriteClips(ClipModule):
     """Figures of the Liberated Pixel Cup in action: 1,296 characters, 9 actions of 8 frames, on black.
 
-    Batches hold ``action`` (a number of :data:`zoo.data.poses.sprites.ACTIONS`) and ``identity`` (4,) too: which
+    Batches also hold ``action`` (an index into :data:`zoo.data.poses.sprites.ACTIONS`) and ``identity`` (4,):
     body, bottom, top and hair, 0 to 5 each. Splits share no character and are those of
     :class:`zoo.data.poses.Sprites`.
 

@@ -330,17 +330,17 @@ class PosePairs(KeypointSet):
         )  # the cache keeps pictures, not pairs
 
     def _person(self, index: int) -> Sample:
-        if self._kept is None:
-            self._kept = {}
-        if index in self._kept:
-            return self._kept[index]
+        if self._cached is None:
+            self._cached = {}
+        if index in self._cached:
+            return self._cached[index]
         member = self.members[index]
         picture, keypoints = load_person(member, self.height, self.width)
         mask = pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius)
         person: Sample = {"picture": picture, "keypoints": keypoints, "mask": mask}
         size = sum(value.nbytes for value in person.values())
         if self._bytes + size <= self.cache_bytes:
-            self._kept[index] = person
+            self._cached[index] = person
             self._bytes += size
         return person
 

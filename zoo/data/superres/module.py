@@ -213,5 +213,10 @@ class SuperResolutionFolder(DataModule):
 
 
 def require_scale(scale: int) -> None:
+    """Refuse a scale that no public set uses.
+
+    Raises:
+        UserError: Names the scales.
+    """
     if scale not in SCALES:
         raise UserError(f"data.scale is {scale}; give {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}.")
