@@ -355,7 +355,7 @@ def test_what_the_self_test_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(capsys, "--selftest", "--protocol", "prdc-digits")
     assert "The self-test takes distances, not prdc-digits" in told
     assert "take no SUBJECT" in refused(capsys, "--selftest", "gan-digits")
-    assert "--selftest and --bench are two things" in refused(capsys, "--selftest", "--bench")
+    assert "--selftest and --bench exclude each other" in refused(capsys, "--selftest", "--bench")
 
 
 # ----------------------------------------------------------------------------------------------------- speed

@@ -474,7 +474,7 @@ def peak(loop: str, arguments: list[str]) -> float:
 
 def table(lines: list[Line]) -> str:
     """The lines as aligned text."""
-    from zoo.commands._text import aligned
+    from zoo.drawing.tables import aligned
 
     head = "loop,batch,size,precision,ms per step,(min to max),mean,images/s,peak MB,model MB,data wait"
     rows = [tuple(head.split(","))]

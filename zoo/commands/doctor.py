@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; exit status 1 if one of them would break training."""
-    from zoo.commands._text import aligned
+    from zoo.drawing.tables import aligned
 
     findings = examine()
     broken = [finding for finding in findings if finding.status == "broken"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 
-from zoo.commands._text import aligned
-
 KINDS = ("models", "recipes", "data", "checkpoints")
 TERMS = {True: "research only", False: "", None: "terms unknown"}  # None: the source does not say
 
@@ -21,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the zoo holds."""
     from zoo import catalogue
+    from zoo.drawing.tables import aligned
 
     collect = {
         "models": catalogue.models,

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what is known of one name."""
     from zoo.commands._names import find
-    from zoo.commands._text import aligned
+    from zoo.drawing.tables import aligned
 
     entry = find(args.name)
     if args.layers:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from zoo.drawing.tables import aligned
 from zoo.errors import UserError
-from zoo.metrics.scoring.report import Row, aligned, number, record, side_by_side, table
+from zoo.metrics.scoring.report import Row, number, record, side_by_side, table
 
 PROTOCOL: dict[str, Any] = {
     "protocol": "fd-digits/1",
@@ -81,7 +82,7 @@ def test_a_number_is_printed_with_its_error() -> None:
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert aligned([("a", "long"), ("wide", "b")]) == "a     long\n----  ----\nwide  b"
+    assert aligned([("a", "long"), ("wide", "b")], underlined=True) == "a     long\n----  ----\nwide  b"
 
 
 def test_rows_are_replaced_not_doubled(tmp_path: Path) -> None:

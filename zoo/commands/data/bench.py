@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     import resource
     import statistics
 
-    from zoo.commands._text import aligned
+    from zoo.drawing.tables import aligned
 
     lines: list[dict[str, Any]] = []
     for workers in args.workers:

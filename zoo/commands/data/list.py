@@ -9,7 +9,6 @@ import argparse
 import json
 from typing import Any
 
-from zoo.commands._text import aligned
 from zoo.data.sources import SOURCES, Source, contracts, find, terms
 
 
@@ -25,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what there is."""
     from zoo import catalogue
+    from zoo.drawing.tables import aligned
 
     public = [_entry(source) for source in SOURCES.values() if args.contract in (None, source.contract)]
     own = [entry for entry in catalogue.data() if args.contract in (None, entry["contract"])]

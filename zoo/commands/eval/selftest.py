@@ -29,8 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(report: dict[str, Any]) -> str:
-    from zoo.metrics.scoring.report import aligned
+    from zoo.drawing.tables import aligned
     from zoo.metrics.scoring.selftest import GAUSSIAN
+
+    def table(cells: Any) -> str:
+        return aligned(cells, underlined=True)
 
     floor, spread = statistics.mean(report["halves"]), statistics.stdev(report["halves"])
     count = report["numbers"][-1]["count"]
@@ -42,11 +45,11 @@ def _text(report: dict[str, Any]) -> str:
     numbers += [(f"{n['count']:,}", f"{n['distance']:.4g}") for n in report["numbers"]]
     return "\n\n".join(
         [
-            f"1. Two Gaussians of {GAUSSIAN[0]} dimensions, of known Frechet distance:\n{aligned(known)}",
+            f"1. Two Gaussians of {GAUSSIAN[0]} dimensions, of known Frechet distance:\n{table(known)}",
             f"2. Random halves of the data, {count:,} pictures each: {floor:.4g} ± {spread:.2g} "
-            f"({len(report['halves'])} halvings). No generator can be told to be better than this.",
-            f"3. The pictures against themselves, changed:\n{aligned(changed)}",
-            f"4. Two halves of the data, by the number of pictures taken of each:\n{aligned(numbers)}",
+            f"({len(report['halves'])} halvings). No generator can be shown to be better than this.",
+            f"3. The pictures against themselves, changed:\n{table(changed)}",
+            f"4. Two halves of the data, by the number of pictures taken of each:\n{table(numbers)}",
             f"With {count:,} pictures of each side, numbers of {report['score']} that differ by less than "
             f"{2 * spread:.2g} (two deviations between halvings) say nothing, and numbers of different "
             "counts cannot be compared at all.",

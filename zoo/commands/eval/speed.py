@@ -95,11 +95,11 @@ def _text(report: dict[str, Any]) -> str:
     for name in ("zoo", "torch-fidelity"):
         rate, took = report["pictures_per_s"][name], report["distance_s"][name]
         cells.append((name, f"{rate:.1f}", f"{took:.2f} s", f"{report['distances'][name]:.8g}"))
-    from zoo.metrics.scoring.report import aligned
+    from zoo.drawing.tables import aligned
 
     faster = f"{report['extraction_ratio']:.2f} and {report['distance_ratio']:.1f} times as fast"
     return (
-        f"{aligned(cells)}\n{faster}; features differ by at most {report['largest_difference']:.1e} of the "
-        f"largest ({PICTURES} random pictures of {SIDE} px, random weights; medians of batches of {AT_ONCE} "
-        f"and of {TURNS} distances that take turns)."
+        f"{aligned(cells, underlined=True)}\n{faster}; features differ by at most "
+        f"{report['largest_difference']:.1e} of the largest ({PICTURES} random pictures of {SIDE} px, "
+        f"random weights; medians of batches of {AT_ONCE} and of {TURNS} distances that take turns)."
     )

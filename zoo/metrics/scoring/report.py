@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from zoo.drawing.tables import aligned
 from zoo.errors import UserError
 from zoo.files.writing import write_text
 from zoo.guards import GuardedModule
@@ -78,7 +79,8 @@ def table(rows: Sequence[Row]) -> str:
             row.metric, seen.setdefault((row.metric, row.subject), row.protocol), row.protocol
         )
     head = ("metric", "on", "ours", "paper", "what differs")
-    return aligned([head, *((r.metric, r.subject, number(r), r.paper or "", r.differs or "") for r in rows)])
+    cells = [(r.metric, r.subject, number(r), r.paper or "", r.differs or "") for r in rows]
+    return aligned([head, *cells], underlined=True)
 
 
 def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
@@ -97,7 +99,7 @@ def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
             require_one_protocol(row.metric, seen.setdefault(row.metric, protocol), protocol)
             by_metric[row.metric] = row
         cells.append((subject, *(number(by_metric[m]) if m in by_metric else "" for m in metrics)))
-    return aligned(cells)
+    return aligned(cells, underlined=True)
 
 
 def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
@@ -123,16 +125,6 @@ def require_one_protocol(metric: str, one: dict[str, Any], other: dict[str, Any]
 def number(row: Row) -> str:
     """Score and error as text."""
     return f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """A table as text, with its header underlined."""
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def _identity(row: dict[str, Any]) -> str:
