@@ -127,7 +127,7 @@ def test_mode_counts(found: Callable[[int], int], expected: str | None, trainer:
     assert said[-1].startswith(expected) if expected else not said, said
 
 
-def test_looks_are_taken_on_logged_steps_only(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_run_on_logged_steps_only(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     health = Health()
     monkeypatch.setattr(health, "_judge_players", lambda t, m: steps.append(t.global_step))
@@ -147,8 +147,8 @@ def test_training_does_not_notice(trainer: Make) -> None:
 
 def test_a_resumed_run_goes_on_with_its_verdicts() -> None:
     health, again = Health(), Health()
-    health.history.append({"step": 1, "topic": "players", "verdict": "x"})
-    health._look("d_real", 0.5)
+    health.state.history.append({"step": 1, "topic": "players", "verdict": "x"})
+    health._observe("d_real", 0.5)
     again.load_state_dict(health.state_dict())
     assert again.state_dict() == health.state_dict()
 

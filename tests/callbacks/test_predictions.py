@@ -41,5 +41,5 @@ def test_each_sample_has_its_picture(trainer: Callable[..., pl.Trainer], tmp_pat
 
 def test_nothing_is_overwritten(trainer: Callable[..., pl.Trainer], tmp_path: Path) -> None:
     (tmp_path / "predictions").mkdir()
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         trainer(callbacks=[PictureWriter()]).predict(Copy(), pairs(), return_predictions=False)

@@ -1,4 +1,4 @@
-"""The generator's gradient under both losses of Goodfellow 2014, side by side."""
+"""The generator's gradient norm under both losses of Goodfellow 2014."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.losses import nonsaturating, saturating
 
 
 class Judge(Protocol):
-    """What the callback needs of a module beside a generator."""
+    """Interface that the callback needs of a module."""
 
     generator: nn.Module
 
@@ -28,7 +28,7 @@ class Judge(Protocol):
 def gradient_norms(module: Judge, batch: Batch) -> tuple[Tensor, Tensor]:
     """Norms of the generator's gradient under the saturating and the non-saturating loss, on the same logits.
 
-    Both players' own gradients stay as they are.
+    The ``grad`` fields of both players are unchanged.
     """
     parameters = list(module.generator.parameters())
     with torch.enable_grad():
@@ -39,17 +39,17 @@ def gradient_norms(module: Judge, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 class GradientNorms(Callback):
-    """Log ``train/g_grad_saturating`` and ``train/g_grad_nonsaturating``, whichever loss the run descends.
+    """Log ``train/g_grad_saturating`` and ``train/g_grad_nonsaturating``, whichever loss is minimised.
 
-    Both are taken on logged steps after the turn, on the same fakes and logits, so that their ratio shows how
-    sure the discriminator is: the saturating one vanishes where D(G(z)) does (section 3). Wants a module with
-    ``judge``, such as :class:`zoo.models.gan.GAN`.
+    Both are computed after logged steps, on the same fakes and logits, so that their ratio shows how certain
+    the discriminator is: the saturating one vanishes if D(G(z)) does (section 3). The module needs ``judge``,
+    as :class:`zoo.models.gan.GAN` has.
     """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Measure on logged steps; draws nothing from the run's own random stream."""
+        """Measure on logged steps; the run's random state is unchanged."""
         if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         with torch.random.fork_rng([pl_module.device] if pl_module.device.type == "cuda" else []):

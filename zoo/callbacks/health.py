@@ -1,13 +1,14 @@
-"""How the game goes, in plain words: who is winning, does the generator still learn, does it still vary.
+"""Health of an adversarial training, in plain words: who is winning, does the generator learn, does it vary.
 
-Each verdict has two thresholds with a gap between them, so that noise does not make it flicker, and the
-thresholds are far from what a sound run shows: a verdict that cries wolf is worse than none.
+Each verdict has two thresholds with a gap between them, so that noise does not toggle it. The thresholds are
+far from the values of a healthy run, because a false alarm is worse than none.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from zoo.adversarial import AdversarialModule, Batch
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
 from zoo.data.contracts import REAL_KEYS
 from zoo.files.writing import write_text
+from zoo.metrics.scoring.report import run_folder
 
-LOOKS = 10  # the median of so many decides: one odd batch is not heard, and a run's beginning is forgotten
+WINDOW = 10  # values per median: one odd batch has no effect, and the start of a run is forgotten
 WON, LOST, BALANCED = 0.02, 1.5, (0.1, 1.0)
 FLAT, ALIVE = 1e-3, 1e-2
 COLLAPSED, VARIED = 0.25, 0.4
@@ -29,79 +31,96 @@ KEPT, PATIENCE = 0.8, 2
 SAMPLES = 16
 
 
-class Health(Callback):
-    """Watch a game and say in words what goes wrong, once each time that a verdict changes.
+@dataclass
+class State:
+    """What a resumed run continues with; field names are keys in checkpoints.
 
-    Looks are taken on logged steps only, so other steps cost nothing. The verdicts and the reasons for their
+    Args:
+        history: Verdicts so far.
+        looks: Last values of each quantity.
+        peak: Largest gradient norm so far.
+        last: Current verdict by topic.
+        looked: Step of the last check of diversity.
+        most: Largest number of modes found so far.
+        rose: Step at which it was found.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    looks: dict[str, list[float]] = field(default_factory=dict)
+    peak: float = 0.0
+    last: dict[str, str] = field(default_factory=dict)
+    looked: int = 0
+    most: int = 0
+    rose: int = 0
+
+
+class Health(Callback):
+    """Monitor an adversarial training and report problems in words, once each time that a verdict changes.
+
+    Checks run on logged steps only, so other steps cost nothing. The verdicts and the reasons for their
     limits:
 
     - **players**: the mean of the discriminator's terms ``d_real`` and ``d_fake``, each the median of ten
-      looks. For cross-entropy a coin scores 0.69; below 0.02 it is right with a probability of 98 % on both
-      kinds (for least squares: within 0.14 of its target), where little gradient is left; above 1.5 it is
-      surely wrong more often than right. From 0.1 to 1.0 the two are in balance. Papers without these two
-      terms, or with a critic, get no such verdict.
-    - **gradient**: the norm of the generator's gradient, beside the largest of this run (medians of ten
-      looks), because its scale is the architecture's affair. A thousandth of it is flat; a hundredth counts
+      values. For cross-entropy, chance level is 0.69; below 0.02 the discriminator is right with a
+      probability of 98 % on both kinds (for least squares: within 0.14 of its target), where little gradient
+      is left; above 1.5 it is wrong more often than right. From 0.1 to 1.0 the two are in balance. Papers
+      without these two terms, or with a critic, get no such verdict.
+    - **gradient**: the norm of the generator's gradient, relative to the largest of this run (medians of ten
+      values), because its scale depends on the architecture. A thousandth of it is flat; a hundredth counts
       as alive again.
-    - **diversity**: the mean distance between 16 generated samples beside that of 16 real ones. Under a
-      quarter the samples are nearly one sample; above 0.4 they vary. A generator that keeps several modes
+    - **diversity**: the mean distance between 16 generated samples, relative to that of 16 real ones. Below a
+      quarter the samples are nearly identical; above 0.4 they vary. A generator that keeps several modes
       passes this test: the next one is for those.
-    - **modes**: what an evaluator logs as ``val/modes_found``. Fewer than 80 % of those that the data has,
-      and no new one for twice ``every_n_steps`` steps, is called mode collapse. One or two rare ones are
-      missed by sound runs too, and a generator that still learns finds its modes one after the other.
+    - **modes**: the value that an evaluator logs as ``val/modes_found``. Fewer than 80 % of those in the
+    data,
+      and no new one for twice ``every_n_steps`` steps, is called mode collapse. Healthy runs miss one or two
+      rare modes too, and a generator that still learns finds its modes one after another.
 
     ``health.json`` in the run folder holds the history of verdicts.
 
     Args:
-        every_n_steps: Steps between two looks at the diversity of samples, which costs a forward pass.
-        seed: Of the noise for these samples.
-        modes: How many modes the data has: ten digits.
+        every_n_steps: Steps between two checks of the samples' diversity, which costs a forward pass.
+        seed: Seed of the noise for these samples.
+        modes: Number of modes in the data: ten digits.
     """
 
     def __init__(self, every_n_steps: int = 500, seed: int = 0, modes: int = 10) -> None:
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
-        self.every_n_steps = every_n_steps
-        self.seed = seed
-        self.modes = modes
-        self.history: list[dict[str, Any]] = []
-        self._looks: dict[str, list[float]] = {}  # the last looks at each quantity
-        self._peak = 0.0
-        self._last: dict[str, str] = {}  # the verdict that stands, by topic
-        self._most, self._rose = 0, 0  # most modes found so far, and the step where they were
-        self._looked = 0  # step of the last look at diversity
+        self.every_n_steps, self.seed, self.modes = every_n_steps, seed, modes
+        self.state = State()
         self._batch: Batch | None = None
         self._folder = Path()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the samples and the folder, on all ranks: ``log_dir`` is a collective."""
-        self._folder = Path(trainer.log_dir or trainer.default_root_dir)
+        """Select the samples and the folder; on all ranks, because Lightning broadcasts ``log_dir``."""
+        self._folder = run_folder(trainer)
         self._batch = fixed_batch(trainer, {}, SAMPLES)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the first batch of foreign data."""
+        """Keep the first batch if the data is not of the zoo."""
         if self._batch is None:
             self._batch = first_of(batch, SAMPLES)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the players, the gradient and, now and then, the samples of a logged step."""
+        """Check players and gradient on logged steps, and diversity every ``every_n_steps`` steps."""
         if not isinstance(pl_module, AdversarialModule) or not pl_module.is_logged_step:
             return
         for name in ("d_real", "d_fake"):
             if name in outputs:
-                self._look(name, float(outputs[name]))
+                self._observe(name, float(outputs[name]))
         if (norm := trainer.callback_metrics.get("train/g_grad_norm")) is not None:
-            self._look("g_grad", float(norm))
+            self._observe("g_grad", float(norm))
         self._judge_players(trainer, pl_module)
         self._judge_gradient(trainer)
         if (found := trainer.callback_metrics.get("val/modes_found")) is not None:
             self._judge_modes(trainer, int(found))
-        if trainer.global_step - self._looked >= self.every_n_steps:
-            self._looked = trainer.global_step
+        if trainer.global_step - self.state.looked >= self.every_n_steps:
+            self.state.looked = trainer.global_step
             self._judge_diversity(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,40 +130,29 @@ class Health(Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Write the history of a run that was stopped."""
+        """Write the history of an interrupted run."""
         if self._folder != Path():
             self._write(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Looks and verdicts, so that a resumed run goes on with them."""
-        return {
-            "history": self.history,
-            "looks": self._looks,
-            "peak": self._peak,
-            "last": self._last,
-            "looked": self._looked,
-            "most": self._most,
-            "rose": self._rose,
-        }
+        """Values and verdicts, for a resumed run."""
+        return asdict(self.state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore them."""
-        self.history = state_dict["history"]
-        self._looks = state_dict["looks"]
-        self._peak, self._last, self._looked = state_dict["peak"], state_dict["last"], state_dict["looked"]
-        self._most, self._rose = state_dict["most"], state_dict["rose"]
+        self.state = State(**state_dict)
 
     # ----------------------------------------------------------------------------------------- the verdicts
 
-    def _look(self, name: str, value: float) -> None:
-        self._looks[name] = [*self._looks.get(name, []), value][-LOOKS:]
+    def _observe(self, name: str, value: float) -> None:
+        self.state.looks[name] = [*self.state.looks.get(name, []), value][-WINDOW:]
 
-    def _known(self, name: str) -> float | None:
-        looks = self._looks.get(name, [])
-        return statistics.median(looks) if len(looks) == LOOKS else None
+    def _median(self, name: str) -> float | None:
+        values = self.state.looks.get(name, [])
+        return statistics.median(values) if len(values) == WINDOW else None
 
     def _judge_players(self, trainer: pl.Trainer, module: AdversarialModule) -> None:
-        real, fake = self._known("d_real"), self._known("d_fake")
+        real, fake = self._median("d_real"), self._median("d_fake")
         if real is None or fake is None:
             return
         loss = (real + fake) / 2
@@ -168,17 +176,17 @@ class Health(Callback):
         self._say(trainer, "players", text)
 
     def _judge_gradient(self, trainer: pl.Trainer) -> None:
-        norm = self._known("g_grad")
+        norm = self._median("g_grad")
         if norm is None:
             return
-        self._peak = max(self._peak, norm)
-        if norm <= FLAT * self._peak:
+        self.state.peak = max(self.state.peak, norm)
+        if norm <= FLAT * self.state.peak:
             text = (
-                f"The generator gets almost no gradient (norm {norm:.1e}, at its largest {self._peak:.1e}): "
-                "it has stopped learning. The non-saturating loss keeps a gradient where the discriminator "
-                "is sure."
+                f"The generator gets almost no gradient (norm {norm:.1e}, largest {self.state.peak:.1e}): it "
+                "has stopped learning. The non-saturating loss keeps a gradient if the discriminator is "
+                "certain."
             )
-        elif norm > ALIVE * self._peak:
+        elif norm > ALIVE * self.state.peak:
             text = "The generator gets a gradient."
         else:
             return
@@ -205,11 +213,11 @@ class Health(Callback):
         self._say(trainer, "diversity", text)
 
     def _judge_modes(self, trainer: pl.Trainer, found: int) -> None:
-        if found > self._most:
-            self._most, self._rose = found, trainer.global_step
+        if found > self.state.most:
+            self.state.most, self.state.rose = found, trainer.global_step
         if found >= KEPT * self.modes:
             text = f"The generator keeps its modes: {found} of {self.modes}."
-        elif found and trainer.global_step - self._rose >= PATIENCE * self.every_n_steps:
+        elif found and trainer.global_step - self.state.rose >= PATIENCE * self.every_n_steps:
             text = (
                 f"The generator keeps {found} of {self.modes} modes: mode collapse. "
                 "Try the non-saturating loss, or lower learning rates."
@@ -219,21 +227,21 @@ class Health(Callback):
         self._say(trainer, "modes", text)
 
     def _say(self, trainer: pl.Trainer, topic: str, text: str) -> None:
-        """Print and keep a verdict when it is another than the one that stands (its numbers do not count)."""
+        """Print and store a verdict if it differs from the current one, apart from its numbers."""
         kind = text.split(":")[0].split("(")[0]
-        if self._last.get(topic) == kind:
+        if self.state.last.get(topic) == kind:
             return
-        self._last[topic] = kind
-        self.history.append({"step": trainer.global_step, "topic": topic, "verdict": text})
+        self.state.last[topic] = kind
+        self.state.history.append({"step": trainer.global_step, "topic": topic, "verdict": text})
         self._write(trainer)
         if trainer.is_global_zero:
             print(f"Step {trainer.global_step}: {text}", flush=True)
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
-            write_text(self._folder / "health.json", json.dumps(self.history, indent=2))
+            write_text(self._folder / "health.json", json.dumps(self.state.history, indent=2))
 
 
 def spread(samples: Tensor) -> Tensor:
-    """Mean Euclidean distance between any two of the samples (N, ...); at least two are needed."""
+    """Mean Euclidean distance over all pairs of samples (N, ...); at least two are needed."""
     return torch.pdist(samples.detach().float().flatten(1)).mean()

@@ -1,8 +1,7 @@
-"""What ``zoo predict`` leaves: one picture a sample of the test split."""
+"""Output of ``zoo predict``: one image per sample of the test split."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,25 +10,25 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.files.pictures import write_picture
+from zoo.metrics.scoring.report import run_folder
 
 
 class PictureWriter(Callback):
-    """Write each predicted picture as ``predictions/000000.png`` in the run folder, by the sample's place.
+    """Write each predicted image as ``predictions/000000.png`` in the run folder, numbered by sample.
 
-    Pictures of other channels than 1 to 4 become TIFF. Nothing is overwritten: a folder that is there already
-    is refused.
+    Images of more than 4 channels become TIFF. Nothing is overwritten: an existing folder is refused.
     """
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the folder, on all ranks: ``log_dir`` is a collective.
+        """Select the folder; on all ranks, because Lightning broadcasts ``log_dir``.
 
         Raises:
             UserError: There are predictions already.
         """
-        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "predictions"
+        self._folder = run_folder(trainer) / "predictions"
         if self._folder.exists():
-            raise UserError(f"{self._folder} is there already; move it away first.")
-        trainer.strategy.barrier()  # no rank may write before all have looked
+            raise UserError(f"{self._folder} exists already; move it away first.")
+        trainer.strategy.barrier()  # no rank may write before all have checked
         self._written = 0
 
     def on_predict_batch_end(
@@ -41,15 +40,15 @@ class PictureWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write the batch's pictures.
+        """Write the batch's images.
 
         Raises:
-            UserError: The outputs are no pictures.
+            UserError: The outputs are not images.
         """
         if not isinstance(outputs, Tensor) or outputs.ndim != 4:
-            raise UserError(f"{type(pl_module).__name__} predicts no pictures here; zoo sample draws points.")
+            raise UserError(f"{type(pl_module).__name__} predicts no images here; zoo sample draws points.")
         suffix = "png" if outputs.shape[1] <= 4 else "tiff"
-        for picture in outputs.float().cpu():
-            place = self._written * trainer.world_size + trainer.global_rank  # samples are dealt out in turn
-            write_picture(self._folder / f"{place:06d}.{suffix}", picture)
+        for image in outputs.float().cpu():
+            index = self._written * trainer.world_size + trainer.global_rank  # ranks take samples in turn
+            write_picture(self._folder / f"{index:06d}.{suffix}", image)
             self._written += 1

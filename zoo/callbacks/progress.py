@@ -1,4 +1,4 @@
-"""One bar for the whole run, with the time left; Lightning's own begins anew at each epoch."""
+"""One progress bar for the whole run; Lightning's own restarts at each epoch."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 
 class RunProgress(TQDMProgressBar):
-    """Count the run's steps on one bar, from where a resumed run stands to its end.
+    """Count the run's steps on one bar; a resumed run starts at its step.
 
     Args:
-        refresh_rate: Steps from one look of the bar to the next.
+        refresh_rate: Steps between two updates of the bar.
     """
 
     def __init__(self, refresh_rate: int = 20) -> None:
         super().__init__(refresh_rate)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Name the epoch; at the run's first, set what lies ahead."""
+        """Show the epoch; set the total number of steps at the start of the run."""
         steps = trainer.estimated_stepping_batches
         bar = self.train_progress_bar
         if bar.total is None and not math.isinf(steps):
@@ -29,11 +29,11 @@ class RunProgress(TQDMProgressBar):
         bar.set_description(f"Epoch {trainer.current_epoch}", refresh=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Move on."""
+        """Advance the bar."""
         step = trainer.global_step
         if self.is_enabled and (step % self.refresh_rate == 0 or step == self.train_progress_bar.total):
             self.train_progress_bar.n = step
             self.train_progress_bar.refresh()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing: the bar goes on."""
+        """Keep the bar."""

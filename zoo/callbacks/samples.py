@@ -1,4 +1,4 @@
-"""Pictures of what the generator makes, always of the same samples and the same noise."""
+"""Grids of generated samples during training, always for the same inputs and the same noise."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from zoo.drawing.sheets import grid, mosaic, scatter
 from zoo.errors import UserError
 from zoo.files.pictures import write_picture
 from zoo.files.writing import write_bytes
+from zoo.metrics.scoring.report import run_folder
 
-SMALLEST = 48  # pixels of a tile in a mosaic: 8x8 digits would be specks
-POINTS = 1000  # samples of a scatter plot: fewer do not show a density
+SMALLEST = 48  # pixels per tile of a mosaic: 8x8 digits would be too small to see
+POINTS = 1000  # samples per scatter plot: fewer do not show a density
 
 
 class SampleGrid(Callback):
-    """Write a picture of samples after the first step, then every so many steps, and at the end.
+    """Write a grid of samples after the first step, then every ``every_n_steps`` steps, and at the end.
 
-    The samples are those of the validation split, or of the training split without augmentation where there
-    is no other; foreign data gives its first training batch. Training goes on as if no picture had been
-    taken: random state, modes and buffers stand afterwards as they stood before.
+    Inputs are taken from the validation split, or from the training split without augmentation if there is no
+    other; data that is not of the zoo gives its first training batch. Training is not affected: random state,
+    modes and buffers are restored.
 
     Args:
-        every_n_steps: Steps from one picture to the next.
-        rows: Rows of a grid; a mosaic has as many columns too.
-        seed: Of the noise.
+        every_n_steps: Steps between two grids.
+        rows: Rows of a grid; a mosaic has as many columns.
+        seed: Seed of the noise.
     """
 
     def __init__(self, every_n_steps: int = 500, rows: int = 8, seed: int = 0) -> None:
@@ -45,10 +46,10 @@ class SampleGrid(Callback):
         self.seed = seed
         self._batch: Batch | None = None
         self._folder = Path()
-        self._written: int | None = None  # the step of the last picture
+        self._written: int | None = None  # step of the last grid
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the samples and the folder, on all ranks: ``log_dir`` is a collective.
+        """Select the samples and the folder; on all ranks, because Lightning broadcasts ``log_dir``.
 
         Raises:
             UserError: The module has no preview.
@@ -58,26 +59,26 @@ class SampleGrid(Callback):
                 f"SampleGrid draws previews of adversarial modules and {type(pl_module).__name__} is none; "
                 "take it out of trainer.callbacks."
             )
-        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "samples"
+        self._folder = run_folder(trainer) / "samples"
         self._batch = fixed_batch(trainer, {"points": POINTS, "images": self.rows**2}, self.rows)
         self._written = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the first batch of foreign data."""
+        """Keep the first batch if the data is not of the zoo."""
         if self._batch is None:
             self._batch = first_of(batch, self.rows**2)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw when it is time."""
+        """Draw on the first step and every ``every_n_steps`` steps."""
         if trainer.global_step == 1 or trainer.global_step % self.every_n_steps == 0:
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the last state."""
+        """Draw the final state."""
         if self._batch is not None:
             self._draw(trainer, pl_module)
 
@@ -87,7 +88,7 @@ class SampleGrid(Callback):
             return
         self._written = step
         assert isinstance(pl_module, AdversarialModule)
-        # on all ranks, though one writes: batch norm across ranks would wait for ever for the others
+        # on all ranks, though only one writes: synchronised batch norm would wait for the others
         with undisturbed(trainer, pl_module, self.seed):
             columns = pl_module.preview(trainer.strategy.batch_to_device(self._batch))
         if not trainer.is_global_zero:
@@ -101,7 +102,7 @@ class SampleGrid(Callback):
 
 
 def layout(columns: dict[str, Tensor], rows: int) -> Tensor:
-    """Lay a preview out as (3, H, W): points as a scatter plot, one kind as a mosaic, several as a grid."""
+    """Arrange a preview as (3, H, W): points as a scatter plot, one column as a mosaic, several as a grid."""
     first = next(iter(columns.values()))
     if first.ndim == 2:
         return scatter(columns)
@@ -111,18 +112,18 @@ def layout(columns: dict[str, Tensor], rows: int) -> Tensor:
 
 
 def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> Batch | None:
-    """The first samples of the validation split, not augmented, the same on all ranks and in every run.
+    """The first samples of the validation split, without augmentation, equal on all ranks and in every run.
 
-    They are read past the loader, so no worker starts and no random number is drawn.
+    They are read without the loader, so no worker starts and no random number is drawn.
 
     Args:
-        trainer: Whose data.
-        counts: Samples to take by the data's contract.
-        otherwise: Samples to take of any other contract.
+        trainer: Trainer with the data.
+        counts: Number of samples by the data's contract.
+        otherwise: Number of samples for any other contract.
 
     Returns:
-        The batch on the CPU, from the training split where there is no validation, without samples of another
-        size than the first; None for foreign data.
+        The batch on the CPU, from the training split if there is no validation, without samples of another
+        size than the first; None if the data is not of the zoo.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, DataModule):
@@ -141,7 +142,7 @@ def _sizes(sample: Batch) -> dict[str, torch.Size]:
 
 
 def first_of(batch: Batch, count: int) -> Batch:
-    """A copy of the first samples of ``batch``, which training may change later."""
+    """A copy of the first samples of ``batch``, because training may change the batch in place."""
     return {
         key: value[:count].clone() if isinstance(value, Tensor) else value[:count]
         for key, value in batch.items()
@@ -150,11 +151,10 @@ def first_of(batch: Batch, count: int) -> Batch:
 
 @contextmanager
 def undisturbed(trainer: pl.Trainer, module: nn.Module, seed: int) -> Iterator[None]:
-    """Look at ``module`` in eval mode, without gradients, at the noise of ``seed``; leave no trace."""
+    """Evaluation mode, no gradients, RNG seeded with ``seed``; modes, buffers and RNG restored on exit."""
     modes = [(part, part.training) for part in module.modules()]
-    buffers = [
-        (buffer, buffer.clone()) for buffer in module.buffers()
-    ]  # a paper may normalise by batch statistics
+    # batch norm updates its buffers if a paper normalises by batch statistics at test time
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     device = trainer.strategy.root_device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)

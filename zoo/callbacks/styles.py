@@ -1,4 +1,4 @@
-"""Keep an encoder's styles at the end of a training (Wang 2018, section 3.4)."""
+"""Cluster an encoder's styles at the end of a training (Wang 2018, section 3.4)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from zoo.errors import UserError
 
 @runtime_checkable
 class Stylist(Protocol):
-    """A model that keeps the styles of the pictures that it learned from."""
+    """A model that stores the styles of its training images."""
 
     def cluster_styles(self, batches: Iterator[Batch]) -> None:
-        """Find and keep them."""
+        """Cluster and store them."""
 
 
 class KeepStyles(Callback):
-    """Keep the styles of the training pictures when all is learned; the last checkpoint has them.
+    """Store the styles of the training images after the training; the last checkpoint holds them.
 
     Args:
-        pictures: Most training pictures that are looked at; all of them by default.
+        pictures: Largest number of training images to encode; all by default.
     """
 
     def __init__(self, pictures: int | None = None) -> None:
@@ -33,14 +33,14 @@ class KeepStyles(Callback):
         self.pictures = pictures
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the training pictures once more, as they are.
+        """Encode the training images, without augmentation.
 
         Raises:
-            UserError: The model keeps no styles.
+            UserError: The model stores no styles.
         """
         if not isinstance(pl_module, Stylist):
             raise UserError(
-                f"{type(pl_module).__name__} keeps no styles; take KeepStyles out of trainer.callbacks."
+                f"{type(pl_module).__name__} stores no styles; remove KeepStyles from trainer.callbacks."
             )
         pl_module.cluster_styles(self._batches(trainer, pl_module))
 
