@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import ast
 import builtins
-import difflib
 import functools
 import importlib.util
 import json
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo import recipes
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 
 ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a recipe names
 # a class statement at the left margin with its body: name, bases
@@ -29,12 +27,6 @@ CLASS = re.compile(
     r"^class (\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?:[^\n]*\n(?:[ \t][^\n]*\n|\n)*", re.MULTILINE
 )
 Entry = dict[str, Any]
-
-
-def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4) -> str:
-    """``did you mean X?`` if a known name is like ``name``, else ``otherwise``."""
-    near = difflib.get_close_matches(name, known, 1, cutoff)
-    return f"did you mean {near[0]}?" if near else otherwise
 
 
 # ------------------------------------------------------------------------------------- classes as source text

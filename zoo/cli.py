@@ -10,13 +10,13 @@ import ast
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo import __version__
-from zoo.errors import UsageError, UserError
+from zoo.errors import UsageError, UserError, nearest
 
 TRAINER_VERBS = {
     "fit": "Train a recipe.",
@@ -32,18 +32,20 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an option that is misspelt or shortened is refused before one that is missing."""
         if self._subparsers is None:
+            known = self._option_string_actions
             for word in takewhile(lambda word: word != "--", args):
                 option = word.partition("=")[0]
-                if word.startswith("--") and " " not in word and option not in self._option_string_actions:
-                    hint = _nearest(option, list(self._option_string_actions), self.prog)
-                    self.error(f"there is no option {option}; {hint}")
+                if word.startswith("--") and " " not in word and option not in known:
+                    self.error(f"there is no option {option}; {self._nearest(option, known)}")
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            known = ", ".join(map(str, action.choices))
-            hint = _nearest(str(value), list(map(str, action.choices)), self.prog)
-            self.error(f"{value} is not one of {known}; {hint}")
+            known = [str(choice) for choice in action.choices]
+            self.error(f"{value} is not one of {', '.join(known)}; {self._nearest(str(value), known)}")
+
+    def _nearest(self, word: str, known: Iterable[str]) -> str:
+        return nearest(word, known, f"`{self.prog} --help` lists all.", 0.6)
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
@@ -87,19 +89,13 @@ def _dispatch(arguments: list[str]) -> int:
         return run(verb, arguments[1:])  # type: ignore[arg-type]
     commands = _commands()
     if verb not in commands:
-        raise UsageError(f"there is no command {verb}; {_nearest(verb, [*TRAINER_VERBS, *commands], 'zoo')}")
+        hint = nearest(verb, [*TRAINER_VERBS, *commands], "`zoo --help` lists all.", 0.6)
+        raise UsageError(f"there is no command {verb}; {hint}")
     command = importlib.import_module(f"zoo.commands.{verb}")
     parser = Parser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
     command.configure(parser)
     status: int = command.run(parser.parse_args(arguments[1:]))
     return status
-
-
-def _nearest(word: str, known: Sequence[str], program: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]}?" if near else f"`{program} --help` lists all."
 
 
 def _commands() -> dict[str, Path]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 
 PACKAGE = Path(__file__).parent
 
@@ -75,8 +74,5 @@ def find(name: str) -> Path:
     short = name.removeprefix("recipes/").removesuffix(".yaml")
     if (path := root / f"{short}.yaml").is_file():
         return path
-    near = difflib.get_close_matches(short, [r.name for r in all_recipes()], 1, 0.4)
-    raise UserError(
-        f"There is no recipe {name}"
-        + (f"; did you mean {near[0]}?" if near else "; `zoo list recipes` names all.")
-    )
+    hint = nearest(short, [recipe.name for recipe in all_recipes()], "`zoo list recipes` names all.")
+    raise UserError(f"There is no recipe {name}; {hint}")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo import catalogue, recipes
-from zoo.catalogue import Entry, nearest
+from zoo.catalogue import Entry
 from zoo.data.contracts import CONTRACTS
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.catalogue import classes, nearest
-from zoo.errors import UserError
+from zoo.catalogue import classes
+from zoo.errors import UserError, nearest
 from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 if TYPE_CHECKING:

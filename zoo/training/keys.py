@@ -12,8 +12,8 @@ from typing import Any, Literal
 import yaml
 
 from zoo import recipes
-from zoo.catalogue import nearest, parameters, require_class
-from zoo.errors import UsageError, UserError
+from zoo.catalogue import parameters, require_class
+from zoo.errors import UsageError, UserError, nearest
 
 Verb = Literal["fit", "validate", "test", "predict"]
 TRAINER = "lightning.pytorch.Trainer"

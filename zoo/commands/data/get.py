@@ -6,13 +6,12 @@ A set that its owners give out only by hand (after an agreement, a login or a pa
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import shutil
 from pathlib import Path
 
 from zoo.data.sources import SOURCES, RemoteFile, Source, arguments, is_fetched, is_present, terms
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _source(name: str) -> Source:
     if name in SOURCES:
         return SOURCES[name]
-    near = difflib.get_close_matches(name, SOURCES, 1)
-    hint = f"did you mean {near[0]}?" if near else "`zoo data list` names all."
+    hint = nearest(name, SOURCES, "`zoo data list` names all.", 0.6)
     raise UserError(f"There is no public set {name}; {hint}")
 
 

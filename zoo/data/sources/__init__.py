@@ -16,7 +16,6 @@ files.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import UserDict
 from collections.abc import Callable, Iterable
@@ -27,7 +26,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from zoo.errors import UserError
+from zoo.errors import UserError, nearest
 
 try:
     from yaml import CSafeLoader as SafeLoader  # ten times as fast; a PyYAML without libyaml lacks it
@@ -241,8 +240,7 @@ def _build(kind: type[T], given: dict[str, Any], where: str, **fixed: str) -> T:
     """An instance of the dataclass ``kind`` from the fields of a file, all of which are checked."""
     known = {each.name: each for each in fields(kind) if each.name not in fixed}  # type: ignore[arg-type]
     for key in given.keys() - known:
-        near = difflib.get_close_matches(str(key), known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        hint = nearest(str(key), known, f"known are {', '.join(known)}.", 0.6)
         raise UserError(f"{where} has an unknown field {key}; {hint}")
     for key, each in known.items():
         if key not in given and each.default is MISSING and each.default_factory is MISSING:
