@@ -43,7 +43,7 @@ SMALL = {"train_length": 12, "eval_length": 3}
 MOVED = {
     "mix": ("zoo.seeds.mix", "zoo.guards.mix"),
     "protocols": ("zoo.metrics.scoring.protocols", "zoo.metrics.protocols"),
-    "reader": ("zoo.data.recognise.reader", "zoo.commands.data.check.reader"),
+    "reader": ("zoo.commands._names.reader", "zoo.commands.data.check.reader"),
     "packs": ("zoo.data.packs",),
 }
 
@@ -371,7 +371,7 @@ def readings() -> Iterator[Reading]:
     for name in ("digits", "mnist", "effnet-lite0"):
         yield f"network/{name}", partial(network, name)
     for folder in sorted(Path(os.environ.get("ZOO_DATA", "nowhere")).glob("*/")):
-        yield f"recognised/{folder.name}", partial(lambda folder: find("reader")(folder).__name__, folder)
+        yield f"recognised/{folder.name}", partial(lambda folder: find("reader")(folder).contract, folder)
     for name, source in sorted(find("zoo.data.sources.SOURCES").items()):
         yield f"source/{name}", partial(dataclasses.asdict, source)
     for path in PLAN["classes"]:

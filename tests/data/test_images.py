@@ -172,6 +172,7 @@ def test_split_and_class_folders(tmp_path: Path) -> None:
     assert train is not None and val is not None and data.split("test") is None
     assert [int(train[i]["label"]) for i in range(3)] == [0, 1, 1]
     assert int(val[0]["label"]) == 1
+    assert data.describe()["name"] == tmp_path.name  # as checkpoints and packs of earlier versions have it
 
 
 def test_size_resizes_the_shorter_side_and_cuts_the_centre(tmp_path: Path) -> None:

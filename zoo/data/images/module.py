@@ -368,7 +368,7 @@ class ImageFolder(DataModule):
         self.root, self.hold_out = find_root(root), hold_out
         self.size, self.load_size, self.random_crop = size, load_size, random_crop
         self.mirror, self.channels = mirror, channels
-        self.licence, self.research_only = licence, research_only
+        self.name, self.licence, self.research_only = self.root.resolve().name, licence, research_only
         self.reduced_decoding = reduced_decoding
 
     def files(self, split: Split) -> tuple[Path, list[Path]]:
