@@ -167,6 +167,13 @@ def test_formulas_are_functions_on_tensors(path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "metrics"], ids=module_of)
+def test_evaluators_do_not_import_one_another(path: Path) -> None:
+    for imported in imports(tree_of(path)):
+        shared = any(below(imported, name) for name in (FORMULAS, SCORING, "zoo.metrics.evaluator"))
+        assert shared or not below(imported, "zoo.metrics"), f"{module_of(path)} may not import {imported}"
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if below(module_of(p), SCORING)], ids=module_of)
 def test_scoring_needs_no_evaluator(path: Path) -> None:
     for imported in imports(tree_of(path)):

@@ -82,7 +82,7 @@ def test_a_discriminator_that_wins_is_called_out_once(
     said = [text for topic, _, text in _verdicts(trainer, game, 120) if topic == "players"]
     assert len(said) == 2
     assert said[0] == "The two players are in balance."
-    assert said[1].startswith("The discriminator has won: it tells real from fake nearly always (loss 0.0")
+    assert said[1].startswith("The discriminator has won: it nearly always recognises fakes (loss 0.0")
     assert capsys.readouterr().out.count("has won") == 1
 
 

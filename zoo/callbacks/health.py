@@ -159,15 +159,15 @@ class Health(Callback):
         module.log("health/d_loss", loss)
         if loss < WON:
             text = (
-                f"The discriminator has won: it tells real from fake nearly always (loss {loss:.3f}); the "
-                "generator gets little gradient. Try a lower learning rate or fewer moves for the "
+                f"The discriminator has won: it nearly always recognises fakes (loss {loss:.3f}); the "
+                "generator gets little gradient. Try a lower learning rate or fewer updates for the "
                 "discriminator, or more data."
             )
         elif loss > LOST:
             text = (
                 f"The generator has won: the discriminator is wrong more often than right (loss "
-                f"{loss:.2f}) and teaches nothing. Try a higher learning rate, more moves or more width for "
-                "the discriminator."
+                f"{loss:.2f}) and teaches nothing. Try a higher learning rate, more updates or more width "
+                "for the discriminator."
             )
         elif BALANCED[0] < loss < BALANCED[1]:
             text = "The two players are in balance."

@@ -29,20 +29,12 @@ from zoo.metrics.scoring.report import Row
 
 Method = Literal["SRResNet", "SRGAN-MSE", "SRGAN-VGG22", "SRGAN"]
 # Ledig 2017, tables 1 and 2: PSNR and SSIM at x4
-PAPER: dict[tuple[str, str], tuple[str, str]] = {
-    ("bicubic", "Set5"): ("28.43", ".8211"),
-    ("bicubic", "Set14"): ("25.99", ".7486"),
-    ("bicubic", "BSD100"): ("25.94", ".6935"),
-    ("SRResNet", "Set5"): ("32.05", ".9019"),
-    ("SRResNet", "Set14"): ("28.49", ".8184"),
-    ("SRResNet", "BSD100"): ("27.58", ".7620"),
-    ("SRGAN-MSE", "Set5"): ("30.64", ".8701"),
-    ("SRGAN-MSE", "Set14"): ("26.92", ".7611"),
-    ("SRGAN-VGG22", "Set5"): ("29.84", ".8468"),
-    ("SRGAN-VGG22", "Set14"): ("26.44", ".7518"),
-    ("SRGAN", "Set5"): ("29.40", ".8472"),
-    ("SRGAN", "Set14"): ("26.02", ".7397"),
-    ("SRGAN", "BSD100"): ("25.16", ".6688"),
+PAPER = {
+    "bicubic": {"Set5": ("28.43", ".8211"), "Set14": ("25.99", ".7486"), "BSD100": ("25.94", ".6935")},
+    "SRResNet": {"Set5": ("32.05", ".9019"), "Set14": ("28.49", ".8184"), "BSD100": ("27.58", ".7620")},
+    "SRGAN-MSE": {"Set5": ("30.64", ".8701"), "Set14": ("26.92", ".7611")},
+    "SRGAN-VGG22": {"Set5": ("29.84", ".8468"), "Set14": ("26.44", ".7518")},
+    "SRGAN": {"Set5": ("29.40", ".8472"), "Set14": ("26.02", ".7397"), "BSD100": ("25.16", ".6688")},
 }
 DIFFERS = "the paper's code (daala) is another SSIM"
 Enlarger = Callable[[Tensor], Tensor]
@@ -119,7 +111,7 @@ class SuperResolutionScore(Evaluator):
         for kind in ("psnr-y", "ssim-y"):
             for subject, values in found.items():
                 method = self.method if subject == "generated" else subject
-                paper = PAPER.get((method or "", name)) if protocol["scale"] == 4 else None
+                paper = PAPER.get(method or "", {}).get(name) if protocol["scale"] == 4 else None
                 printed = paper[kind == "ssim-y"] if paper else None
                 differs = DIFFERS if printed and kind == "ssim-y" else None
                 rows.append(
