@@ -88,7 +88,7 @@ def test_nan_stops_with_term_and_step_and_is_never_saved(trainer: Make, tmp_path
     ):
         t.fit(Poisoned(at=5), Data())
     assert sorted(p.name for p in tmp_path.glob("*.ckpt")) == ["last.ckpt", "step=2.ckpt", "step=4.ckpt"]
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("*.part"))
     for path in tmp_path.glob("*.ckpt"):
         assert read_checkpoint(path)["global_step"] <= 4
 
@@ -236,7 +236,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_a_killed_save_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt.123.tmp").write_bytes(b"half")
+    for name in (".last.ckpt.0123abcd.part", "last.ckpt.123.tmp"):  # the second as earlier versions left it
+        (tmp_path / name).write_bytes(b"half")
     AtomicCheckpointIO().save_checkpoint({"state_dict": {}}, tmp_path / "last.ckpt")
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
@@ -266,7 +267,7 @@ def test_checkpoint_and_run_folder_carry_the_record(trainer: Make, tmp_path: Pat
     record = checkpoint["zoo"]
     assert record["format"] == 1
     assert record["class"] == "games.Game"
-    assert record["data"] == {"contract": "points"}
+    assert record["data"]["contract"] == "points"
     assert record["seed"] == 11
     assert record["recipe"] is None
     assert record["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]

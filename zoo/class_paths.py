@@ -6,7 +6,7 @@ import sys
 
 
 def public_path(cls: type) -> str:
-    """The shortest dotted path that gives a class: ``zoo.data.pairs.PairFolder``, not ``…pairs.module.PairFolder``.
+    """The shortest dotted path of a class: ``zoo.data.pairs.PairFolder``, not ``…pairs.module.PairFolder``.
 
     It stays the same when a class moves to another file of its package.
     """

@@ -1,4 +1,4 @@
-"""The exceptions that stand for a user's mistake, and the suggestion in their messages."""
+"""Exceptions for user mistakes, and what their messages share."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,10 +13,15 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """A command was typed wrong, or a key of a recipe is wrong; ``zoo`` exits with status 2."""
+    """A mistyped command or a wrong key of a recipe; ``zoo`` exits with status 2."""
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4) -> str:
-    """``did you mean X?`` if a known name is like ``name``, else ``otherwise``."""
+    """``did you mean X?`` if a known name resembles ``name``, else ``otherwise``."""
     near = difflib.get_close_matches(name, known, 1, cutoff)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def reason_of(error: Exception) -> str:
+    """An exception's message on one line, without a full stop; its class name if it has none."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -135,12 +135,12 @@ class Bomb:
 
 def test_what_is_no_state_dict(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"net": Bomb()}, "bomb.pth")
-    assert "not a whole, safe file" in refused(capsys, "bomb.pth", "--as", "pix2pix")
+    assert "damaged or no file of weights" in refused(capsys, "bomb.pth", "--as", "pix2pix")
     assert not Path("ran").exists()
     torch.save({"epoch": 3, "net": {"a": torch.zeros(1)}}, "nested.pth")
-    assert "not the state dict of one network" in refused(capsys, "nested.pth", "--as", "pix2pix")
+    assert "holds more than named tensors" in refused(capsys, "nested.pth", "--as", "pix2pix")
     Path("half.safetensors").write_bytes(b"\x00" * 20)
-    assert "not a whole, safe file" in refused(capsys, "half.safetensors", "--as", "pix2pix")
+    assert "damaged or no file of weights" in refused(capsys, "half.safetensors", "--as", "pix2pix")
 
 
 def test_wrapped_weights_of_srgan(capsys: pytest.CaptureFixture[str]) -> None:

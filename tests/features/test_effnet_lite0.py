@@ -136,7 +136,7 @@ def test_building_it_leaves_the_random_stream_alone(network: EffNetLite0) -> Non
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        (torch.zeros(1, 3, 8, 8), r"uint8, but was given \(1, 3, 8, 8\) in float32"),
+        (torch.zeros(1, 3, 8, 8), r"uint8 .* but was given \(1, 3, 8, 8\) in float32"),
         (pictures(1, 4, 8, 8), r"\(1, 4, 8, 8\)"),
         (pictures(3, 8, 8), r"\(3, 8, 8\)"),
     ],

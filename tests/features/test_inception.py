@@ -13,7 +13,7 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.features import inception
+from zoo.features import inception, packaged
 from zoo.features.inception import (
     FILE,
     OFFICIAL,
@@ -22,9 +22,9 @@ from zoo.features.inception import (
     InceptionV3,
     load_inception,
     official_weights,
-    read_state,
 )
 from zoo.features.resizing import tf1_bilinear
+from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import sha256
 
 
@@ -132,7 +132,7 @@ def test_the_pinned_file_is_the_one_its_name_promises() -> None:
 
 
 def test_safetensors_and_files_without_counters_give_the_same(weights: Path, tmp_path: Path) -> None:
-    state = read_state(weights)
+    state = read_tensors(weights)
     bare = {k: v.half() for k, v in state.items() if not k.endswith("num_batches_tracked")}
     safetensors.torch.save_file(bare, tmp_path / "inception.safetensors")
     loaded = load_inception(tmp_path / "inception.safetensors").state_dict()
@@ -153,7 +153,7 @@ def test_the_download_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert urls == URLS and target == tmp_path / "home" / FILE and sha256 == OFFICIAL
         return target
 
-    monkeypatch.setattr(inception, "download", download)
+    monkeypatch.setattr(packaged, "download", download)
     assert official_weights() == tmp_path / "home" / FILE
 
 
@@ -202,10 +202,10 @@ def test_missing_file_wrong_shape_and_wrong_resize(weights: Path, tmp_path: Path
     with pytest.raises(UserError, match=r"nowhere\.pth"):
         Inception(weights="nowhere.pth")
     with pytest.raises(UserError, match=r"nowhere\.pth does not exist"):
-        read_state(Path("nowhere.pth"))
+        read_tensors(Path("nowhere.pth"))
     with pytest.raises(UserError, match="give tf1 or clean"):
         Inception("bicubic", weights)  # type: ignore[arg-type]
-    torch.save(read_state(weights) | {"fc.weight": torch.zeros(1000, 2048)}, tmp_path / "thousand.pth")
+    torch.save(read_tensors(weights) | {"fc.weight": torch.zeros(1000, 2048)}, tmp_path / "thousand.pth")
     with pytest.raises(UserError, match="does not hold"):
         Inception(weights=tmp_path / "thousand.pth")
 

@@ -95,5 +95,5 @@ def test_grey_stands_for_three_equal_channels_and_bytes_stay_in_range(
     ids=["rgba", "grey-alpha", "one picture", "floats", "empty"],
 )
 def test_other_pictures_are_refused(resize: Callable[[Tensor], Tensor], images: Tensor) -> None:
-    with pytest.raises(UserError, match=r"^A feature network describes pictures .* drop alpha first\.$"):
+    with pytest.raises(UserError, match=r"^A feature network takes uint8 images .* drop alpha first\.$"):
         resize(images)

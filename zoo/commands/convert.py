@@ -17,8 +17,6 @@ from zoo.errors import UserError, nearest
 from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoo.checkpoints import Pretrained
 
 
@@ -69,6 +67,7 @@ def convert(
         UserError: The file is not a state dict of a known implementation of this paper.
     """
     from zoo.checkpoints import build, describe, is_paper_class, paper_module, portable, write
+    from zoo.files.checkpoints import read_tensors
     from zoo.files.writing import sha256
     from zoo.guards import environment
     from zoo.references.matching import convert as match
@@ -76,7 +75,7 @@ def convert(
     module = paper_module(paper)
     classes = [value for value in vars(module).values() if is_paper_class(value, module.__name__)]
     assert len(classes) == 1, f"{module.__name__} must define one paper's class, defines {classes}"
-    found = match(classes[0], read_reference(path))
+    found = match(classes[0], read_tensors(path, WRAPPERS))
     class_path = f"{module.__name__}.{classes[0].__name__}"
     built = build(class_path, found.arguments, {found.player: found.weights}, str(path))
     machine = environment()
@@ -87,32 +86,3 @@ def convert(
         "environment": machine,
     }
     return write(built, config, out, players=(found.player,), licence=licence, force=force)
-
-
-def read_reference(path: Path) -> dict[str, Tensor]:
-    """Read a plain state dict, as other implementations save one: safetensors, or a torch file of tensors.
-
-    Raises:
-        UserError: The file is missing, damaged, or holds anything else.
-    """
-    import safetensors.torch
-    import torch
-
-    if not path.is_file():
-        raise UserError(f"There is no file {path}; check the path.")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} is not a whole, safe file of weights ({type(error).__name__}).") from error
-    for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise UserError(
-            f"{path} is not the state dict of one network; save one with torch.save(net.state_dict(), …)."
-        )
-    return dict(content)

