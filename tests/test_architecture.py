@@ -57,6 +57,7 @@ TORCH_AND_FRIENDS = {
     "tifffile",
     "lightning",
     "imagecodecs",
+    "safetensors",
 }
 BARE = (
     *("zoo.seeds", "zoo.losses", "zoo.drawing", "zoo.guards", "zoo.adversarial"),
