@@ -43,9 +43,7 @@ class Source:
     @functools.cached_property
     def head(self) -> ast.Module:
         """What stands before the first class or function: docstring, imports, constants."""
-        return self.parse(
-            re.split(r"^(?:@|class |def |async )", self.text, maxsplit=1, flags=re.MULTILINE)[0]
-        )
+        return self.parse(re.split(r"(?m)^(?:@|class |def |async )", self.text, maxsplit=1)[0])
 
     def parse(self, part: str) -> ast.Module:
         """The syntax tree of a part; of the whole module if a string made the part end too early."""
@@ -91,8 +89,8 @@ class Definition:
     @property
     def init(self) -> ast.FunctionDef | None:
         """Its own constructor."""
-        made = (n for n in self.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-        return next(made, None)
+        made = [n for n in self.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        return made[-1] if made else None  # overloads stand before
 
     @functools.cached_property
     def bases(self) -> list[str]:
@@ -144,43 +142,37 @@ def find_class(class_path: str) -> Definition | None:
 
 def parameters(class_path: str) -> list[str] | None:
     """Names of a class's arguments, with those that it hands on; None if its source does not say them all."""
-    found = find_class(class_path)
-    return None if found is None else _parameters(found)
-
-
-def _parameters(of: Definition) -> list[str] | None:
-    init, names = of.init, list[str]()
-    if init is None and of.is_decorated:
+    try:
+        return _parameters(find_class(class_path))
+    except LookupError:
         return None
-    if init is not None:
+
+
+def _parameters(of: Definition | None) -> list[str]:
+    if of is None or (of.init is None and of.is_decorated):
+        raise LookupError
+    names: list[str] = []
+    if init := of.init:
         names = [argument.name for argument in arguments(init)]
         if init.args.kwarg is None:
             return names
         annotation = init.args.kwarg.annotation
         if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Unpack"):
-            return _joined(names, [_fields(of.source.find(ast.unparse(annotation.slice)))])
+            return names + _fields(of.source.find(ast.unparse(annotation.slice)))
         if not of.bases:  # takes any keyword, and the source does not say which are used
-            return None
-    bases = [of.source.find(base) for base in of.bases if base not in vars(builtins)]
-    return _joined(names, [_parameters(base) if base else None for base in bases])
+            raise LookupError
+    bases = [base for base in of.bases if base not in vars(builtins)]
+    return names + [name for base in bases for name in _parameters(of.source.find(base))]
 
 
-def _fields(of: Definition | None) -> list[str] | None:
+def _fields(of: Definition | None) -> list[str]:
     """The keys of a TypedDict, those of its bases included."""
     if of is None:
-        return None
+        raise LookupError
     lines = [line.target for line in of.node.body if isinstance(line, ast.AnnAssign)]
-    above = [_fields(of.source.find(base)) for base in of.bases if not base.endswith("TypedDict")]
-    return _joined([line.id for line in lines if isinstance(line, ast.Name)], above)
-
-
-def _joined(names: list[str], more: list[list[str] | None]) -> list[str] | None:
-    """All names in one list; None if a part of them is unknown."""
-    for part in more:
-        if part is None:
-            return None
-        names = names + part
-    return names
+    bases = [base for base in of.bases if not base.endswith("TypedDict")]
+    above = [name for base in bases for name in _fields(of.source.find(base))]
+    return [line.id for line in lines if isinstance(line, ast.Name)] + above
 
 
 def require_class(class_path: str) -> None:

@@ -90,14 +90,12 @@ def load_subject(asked: _names.Subject) -> Subject:
     from zoo.checkpoints import load
     from zoo.training import newest_checkpoint
 
-    if asked.weights is not None:
-        return Subject(asked.name, load(asked.weights), asked.folder)
     newest = newest_checkpoint(*asked.runs) if asked.runs else None
     if newest is not None:
         return Subject(asked.name, load(newest), newest.parent.parent)
     if asked.is_recipe:
-        raise UserError(f"No checkpoint under {asked.folder} is whole; run zoo fit, or give a .ckpt.")
-    return Subject(asked.name, None, asked.folder)
+        raise UserError(f"No checkpoint under {asked.folder} is valid; run zoo fit, or give a .ckpt.")
+    return Subject(asked.name, load(asked.weights) if asked.weights else None, asked.folder)
 
 
 def load_networks(
