@@ -1,13 +1,14 @@
-"""A world of drawn faces: one person from any side, in any mood and light, and as an emoji.
+"""The world of faces: drawn people from any side, in any mood and light, and as emoji.
 
-A head is a stack of level ellipses. Its mid-line is a real profile (brow, chin, nape), so that a turned head
-moves its features over a body: the far side goes behind the edge, the nose stands out, an ear comes round.
-Everything is a function of :class:`Parameters`, and these are functions of (seed, number). So a model that
-turns a head to the front has only one thing to find, and an emoji says the same as its face.
+:func:`draw` draws a face from :func:`parameters` of a (seed, index), :func:`emoji` the cartoon of the same
+parameters. Pictures are (3,H,W) uint8. A head is a stack of horizontal ellipses with a realistic profile
+(brow, chin, nape), so features move over it as the head turns: the far side disappears behind the silhouette,
+the nose stands out, an ear comes into view. A face depends on its parameters alone, so a turned face has
+exactly one frontal twin, and an emoji shows the same person in the same mood as its face.
 
-Lengths of a head are in halves of its height: ``x`` to the picture's right, ``y`` down from -1 (crown) to 1
-(chin), ``z`` to the viewer at yaw 0. A positive yaw turns the face to the picture's right. Left and right are
-those of the picture at yaw 0.
+Lengths are in half head heights: ``x`` to the right of the picture, ``y`` down from -1 (crown) to 1 (chin),
+``z`` towards the viewer at yaw 0. A positive yaw turns the face to the right of the picture. Left and right
+are those of the picture at yaw 0.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -22,10 +24,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from zoo.data.worlds.heads import CUTS, ROUND, Array, Head, band, between, ellipse, mirrored, spread
+from zoo.data.worlds.heads import CUTS, ROUND, Head, band, between, ellipse, spread
+from zoo.data.worlds.paint import FINE, Array, Colour, colours, pixel_centres
 from zoo.seeds import mix
 
-Colour = tuple[int, int, int]
 Hair = Literal["bald", "buzz", "short", "parted", "fringe", "curls", "bun", "bob", "long"]
 Beard = Literal["none", "stubble", "moustache", "goatee", "full"]
 Glasses = Literal["none", "round", "square"]
@@ -39,29 +41,29 @@ LANDMARKS = (
 
 @dataclass(frozen=True)
 class Person:
-    """What stays of a person in every picture.
+    """What all pictures of a person share. Colours are (red, green, blue) from 0 to 255.
 
     Args:
-        number: Of the identity.
-        width: Half of the head's width, 0.64 to 0.78.
-        jaw: 0 is narrow, 1 is square.
+        number: Number of the identity.
+        width: Half width of the head, 0.64 to 0.78.
+        jaw: Shape of the jaw, 0 (narrow) to 1 (square).
         chin: How far the chin stands out, -1 to 1.
-        skin: 0 to 255.
-        hair: Its style.
-        hair_colour: 0 to 255.
-        brow: Half of the brows' thickness, 0.02 to 0.05.
-        eye_size: Half of an eye's width, 0.12 to 0.165.
-        eye_place: From the middle to an eye's middle, 0.27 to 0.34.
-        eye_tilt: How far the outer corner stands above the inner one, -0.04 to 0.05.
-        iris: 0 to 255.
-        nose_length: How far its tip stands out, 0.16 to 0.34.
-        nose_width: Half of its width, 0.11 to 0.19.
-        mouth_width: Half of its width, 0.2 to 0.3.
-        lips: Half of their thickness, 0.04 to 0.085.
-        ears: Half of their height, 0.17 to 0.25.
-        beard: Its style, in the hair's colour.
-        glasses: Their style.
-        shirt: 0 to 255.
+        skin: Colour.
+        hair: Hair style.
+        hair_colour: Colour of hair and beard.
+        brow: Half thickness of the brows, 0.02 to 0.05.
+        eye_size: Half width of an eye, 0.12 to 0.165.
+        eye_place: Distance of an eye's centre from the middle of the face, 0.27 to 0.34.
+        eye_tilt: Height of the outer corner of an eye above the inner one, -0.04 to 0.05.
+        iris: Colour.
+        nose_length: How far the tip of the nose stands out, 0.16 to 0.34.
+        nose_width: Half width of the nose, 0.11 to 0.19.
+        mouth_width: Half width of the mouth, 0.2 to 0.3.
+        lips: Half thickness of the lips, 0.04 to 0.085.
+        ears: Half height of the ears, 0.17 to 0.25.
+        beard: Style of the beard.
+        glasses: Style of the glasses.
+        shirt: Colour.
     """
 
     number: int
@@ -88,13 +90,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Expression:
-    """What a mood does to a face.
+    """What a mood changes in a face.
 
     Args:
-        mood: Its name.
-        smile: How far the mouth's corners rise, -1 to 1.
+        mood: Name of the mood.
+        smile: How far the corners of the mouth rise, -1 to 1.
         mouth: How far the mouth is open, 0 to 1.
-        brows: How far the brows rise, -1 (with a frown) to 1.
+        brows: How far the brows rise, -1 (a frown) to 1.
         eyes: How far the eyes are open, 0.35 to 1.25.
     """
 
@@ -107,12 +109,12 @@ class Expression:
 
 @dataclass(frozen=True)
 class Light:
-    """What is around a face.
+    """Light and background of a picture.
 
     Args:
-        side: Where the light comes from, -1 (the picture's left) to 1.
-        warmth: -1 (blue) to 1 (orange).
-        backdrop: 0 to 255.
+        side: Direction of the light, -1 (from the left of the picture) to 1 (from the right).
+        warmth: Colour of the light, -1 (blue) to 1 (orange).
+        backdrop: Colour of the background, 0 to 255.
     """
 
     side: float
@@ -122,7 +124,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All that a picture of a face shows, but for its yaw and size."""
+    """Everything that a picture of a face depends on, except yaw and size."""
 
     person: Person
     expression: Expression
@@ -131,12 +133,12 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Face:
-    """A drawn face and what is known about it.
+    """A drawn face and its landmarks.
 
     Args:
         picture: (3,H,W) uint8.
         landmarks: (10,2) float32, x and y in pixels from the picture's corner, in the order of ``LANDMARKS``.
-        visible: (10,) bool: not on the far side and not under hair.
+        visible: (10,) bool; a landmark on the far side or under hair is not visible.
     """
 
     picture: Tensor
@@ -144,17 +146,11 @@ class Face:
     visible: Tensor
 
 
-def _colours(*hexes: str) -> tuple[Colour, ...]:
-    return tuple((int(h[:2], 16), int(h[2:4], 16), int(h[4:], 16)) for h in hexes)
-
-
-SKINS = _colours(
-    "fbdcc4", "f3c9a5", "e9b48c", "dca57c", "c98d62", "b0734a", "95603c", "784a2e", "5c3826"
-)  # fmt: skip
-HAIR = _colours("201a1a", "3b2a20", "5d3c26", "8a5a33", "b98a4e", "e2c27c", "b04a24", "9a9a9c", "dcdad4")
-IRISES = _colours("5a3a22", "7b5430", "4f7a4a", "3f6f9e", "6b8797", "2f2420")
-SHIRTS = _colours("3f6fae", "b5483f", "4f8a5b", "e0b04a", "6d5a92", "4c5560", "dfe3e8", "c9727f", "2f8c93")
-BACKDROPS = _colours("cfe0ea", "e9dfcf", "d6e3cf", "dcd3e4", "f0d9cf", "c3cbd6", "e8e8e4", "b9d3d0")
+SKINS = colours("fbdcc4", "f3c9a5", "e9b48c", "dca57c", "c98d62", "b0734a", "95603c", "784a2e", "5c3826")
+HAIR = colours("201a1a", "3b2a20", "5d3c26", "8a5a33", "b98a4e", "e2c27c", "b04a24", "9a9a9c", "dcdad4")
+IRISES = colours("5a3a22", "7b5430", "4f7a4a", "3f6f9e", "6b8797", "2f2420")
+SHIRTS = colours("3f6fae", "b5483f", "4f8a5b", "e0b04a", "6d5a92", "4c5560", "dfe3e8", "c9727f", "2f8c93")
+BACKDROPS = colours("cfe0ea", "e9dfcf", "d6e3cf", "dcd3e4", "f0d9cf", "c3cbd6", "e8e8e4", "b9d3d0")
 MOODS: dict[Mood, tuple[float, float, float, float]] = {  # smile, mouth, brows, eyes
     "neutral": (0.05, 0.0, 0.0, 0.95),
     "smiling": (0.75, 0.0, 0.2, 0.85),
@@ -166,34 +162,34 @@ MOODS: dict[Mood, tuple[float, float, float, float]] = {  # smile, mouth, brows,
 
 
 def person(seed: int, number: int) -> Person:
-    """Person ``number`` of the world ``seed``."""
+    """Draw the identity ``number`` of the world ``seed``."""
     random = np.random.default_rng(mix("person", seed, number))
     part: list[float] = random.random(16).tolist()
 
-    def between(at: int, low: float, high: float) -> float:
+    def among(at: int, low: float, high: float) -> float:
         return low + (high - low) * part[at]
 
     tone = min(int(part[0] * len(SKINS)), len(SKINS) - 1)
-    # dark skins rarely go with fair hair; grey and white go with all
+    # dark skins rarely get fair hair; grey and white go with all
     shade = int(part[1] * len(HAIR)) if tone < 4 else (0, 0, 0, 1, 1, 2, 7, 8)[int(part[1] * 8)]
     styles, bearded = get_args(Hair), part[2] < 0.3
     style = styles[int(part[3] * 6)] if bearded else styles[int(part[3] * len(styles))]
     return Person(
         number=number,
-        width=between(4, 0.64, 0.78),
-        jaw=between(5, 0, 1),
-        chin=between(6, -1, 1),
+        width=among(4, 0.64, 0.78),
+        jaw=among(5, 0, 1),
+        chin=among(6, -1, 1),
         skin=_mixed(SKINS[tone], SKINS[max(tone - 1, 0)], 0.5 * part[7]),
         hair=style,
         hair_colour=HAIR[shade],
-        brow=between(8, 0.02, 0.05),
-        eye_size=between(9, 0.12, 0.165),
-        eye_place=between(10, 0.27, 0.34),
-        eye_tilt=between(11, -0.04, 0.05),
+        brow=among(8, 0.02, 0.05),
+        eye_size=among(9, 0.12, 0.165),
+        eye_place=among(10, 0.27, 0.34),
+        eye_tilt=among(11, -0.04, 0.05),
         iris=IRISES[int(part[12] * len(IRISES))] if tone < 5 else IRISES[(0, 1, 5)[int(part[12] * 3)]],
-        nose_length=between(13, 0.16, 0.34),
-        nose_width=between(14, 0.11, 0.19),
-        mouth_width=between(15, 0.2, 0.3),
+        nose_length=among(13, 0.16, 0.34),
+        nose_width=among(14, 0.11, 0.19),
+        mouth_width=among(15, 0.2, 0.3),
         lips=0.04 + 0.045 * float(random.random()),
         ears=0.17 + 0.08 * float(random.random()),
         beard=get_args(Beard)[1 + int(random.random() * 4)] if bearded else "none",
@@ -203,7 +199,7 @@ def person(seed: int, number: int) -> Person:
 
 
 def expression(seed: int, index: int) -> Expression:
-    """Expression ``index`` of the world ``seed``: one of six moods, more or less of it."""
+    """Draw the expression ``index`` of the world ``seed``: one of six moods, at 70 to 100 % strength."""
     random = np.random.default_rng(mix("expression", seed, index)).random
     mood: Mood = get_args(Mood)[int(random() * 6)]
     much = 0.7 + 0.3 * random()
@@ -213,14 +209,14 @@ def expression(seed: int, index: int) -> Expression:
 
 
 def light(seed: int, index: int) -> Light:
-    """Light and backdrop ``index`` of the world ``seed``."""
+    """Draw the light and background ``index`` of the world ``seed``."""
     random = np.random.default_rng(mix("light", seed, index)).random
     backdrop = BACKDROPS[int(random() * len(BACKDROPS))]
     return Light(2 * random() - 1, 2 * random() - 1, backdrop)
 
 
 def parameters(seed: int, index: int) -> Parameters:
-    """Another person in another mood and light for every index of the world ``seed``."""
+    """Draw the parameters ``index`` of the world ``seed``: a person, an expression and a light."""
     return Parameters(person(seed, index), expression(seed, index), light(seed, index))
 
 
@@ -229,7 +225,7 @@ def draw(shown: Parameters, yaw: float = 0.0, size: int = 64) -> Face:
 
     Args:
         shown: What to draw; :func:`parameters` gives it for a (seed, index).
-        yaw: In degrees, -90 (to the picture's left) to 90; 0 is the frontal twin of every other.
+        yaw: Turn in degrees, -90 (to the left of the picture) to 90; 0 is the frontal view.
         size: Side in pixels, at least 16; the same face at every size.
     """
     if not -90 <= yaw <= 90:
@@ -241,7 +237,7 @@ def draw(shown: Parameters, yaw: float = 0.0, size: int = 64) -> Face:
 
 
 def emoji(shown: Parameters, size: int = 64) -> Tensor:
-    """The cartoon of the same parameters, (3,H,W) uint8: from the front, flat, in thick lines, on white."""
+    """Draw the cartoon of the same parameters, (3,H,W) uint8: frontal, flat, thick contours, on white."""
     painter = _Emoji(shown, size)
     painter.paint()
     return torch.from_numpy(np.ascontiguousarray(painter.pixels()[..., :3].transpose(2, 0, 1)))
@@ -249,42 +245,38 @@ def emoji(shown: Parameters, size: int = 64) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------- pictures
 
-EYES, BROWS, NOSE, MOUTH = 0.06, -0.17, 0.36, 0.62  # y of the features' middles
-FINE = 3  # drawn so much larger, then shrunk
+EYES, BROWS, NOSE, MOUTH = 0.06, -0.17, 0.36, 0.62  # y of the features' centres
 ACROSS, WAY = np.linspace(-1, 1, 11), np.linspace(-1, 1, 9)
 BOW, BEND = 1 - ACROSS**2, 1 - WAY**2
-SIDES = np.array([[-1.0], [1.0]])  # most of what comes in pairs is computed as one array, a row for each side
+SIDES = np.array([[-1.0], [1.0]])  # most pairs are computed as one array, one row for left and one for right
 CHEEKS = 0.4 * SIDES + ellipse(0, 0.36, 0.17, 0.11)
-DISCS = np.array([[0.5], [0.24]]) * ROUND  # iris and pupil in halves of an eye's width
-LIDS = np.interp(DISCS.real, WAY, BEND)  # how high the lids are there
-SEEN = np.linspace(-math.pi / 2, math.pi / 2, 41)  # angles from that which faces the viewer
+DISCS = np.array([[0.5], [0.24]]) * ROUND  # iris and pupil in half eye widths
+LIDS = np.interp(DISCS.real, WAY, BEND)  # height of the lids over each point of these discs
+SEEN = np.linspace(-math.pi / 2, math.pi / 2, 41)  # the visible half of a head, as angles from its middle
 
 
 def _mixed(one: Colour, other: Colour, share: float) -> Colour:
-    """A colour between two; ``share`` of the second."""
-    (red, green, blue), (r, g, b) = one, other
-    return (
-        round(red + (r - red) * share),
-        round(green + (g - green) * share),
-        round(blue + (b - blue) * share),
-    )
+    """Blend two colours; ``share`` is that of the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
 
 
 def _lit(colour: Colour, factor: float) -> Colour:
-    red, green, blue = colour
-    return min(255, round(red * factor)), min(255, round(green * factor)), min(255, round(blue * factor))
+    """Multiply a colour by a brightness, at most to 255."""
+    red, green, blue = (min(255, round(value * factor)) for value in colour)
+    return red, green, blue
 
 
 class _Painter:
-    """What portrait and emoji share: a canvas in head units, and shapes of the frontal view.
+    """Common base of portrait and emoji: a canvas in head units, and the outlines of the frontal view.
 
     Args:
         shown: What to draw.
-        yaw: In degrees.
-        size: Side in pixels.
+        yaw: Turn in degrees.
+        size: Side of the picture in pixels.
         backdrop: Colour of the canvas.
-        scale: Half the head's height as a share of the picture's side.
-        height: Where the head's middle stands, as a share of the picture's side.
+        scale: Half a head height as a share of the picture's side.
+        height: Height of the head's middle as a share of the picture's side.
     """
 
     def __init__(
@@ -308,15 +300,15 @@ class _Painter:
             self.edge = shell.outline(float(self.lower[0]), float(self.lower[-1]))
 
     def fill(self, points: Array, colour: Colour) -> None:
-        """Paint a closed shape."""
+        """Paint a closed outline."""
         self.shapes.append((points, colour, 0.0, True))
 
     def stroke(self, points: Array, colour: Colour, width: float, closed: bool = False) -> None:
-        """Paint a line, ``width`` in head units."""
+        """Paint a line; ``width`` is in head units."""
         self.shapes.append((points, colour, width, closed))
 
     def pixels(self) -> Array:
-        """The picture (H,W,4) uint8, its fourth channel idle; all shapes are placed at once, for speed."""
+        """Rasterize all shapes: (H,W,4) uint8, the fourth channel unused. All points are scaled at once."""
         image = Image.new("RGB", (self.side, self.side), self.backdrop)
         pen, start = ImageDraw.Draw(image), 0
         places = np.concatenate([shape[0] for shape in self.shapes]) * self.unit + self.origin
@@ -333,7 +325,7 @@ class _Painter:
         return np.frombuffer(small, np.uint8).reshape(self.size, self.size, 4)
 
     def brows(self) -> Array:
-        """Both brows (2,18); a frown lowers the inner ends, sorrow the outer ones."""
+        """Outlines (2,18) of both brows; anger lowers the inner ends, sadness the outer ones."""
         inner, up = -WAY * SIDES, self.mood.brows  # 1 at the inner end
         rise = 0.1 * up * (0.35 + 0.65 * inner) if up < 0 else 0.08 * up
         y = BROWS - rise + 0.05 * WAY**2 - (0.06 * inner if self.mood.mood == "sad" else 0)
@@ -341,32 +333,28 @@ class _Painter:
         return band(x + 1j * y, self.who.brow * (0.75 + 0.35 * inner))
 
     def lids(self) -> tuple[Array, Array]:
-        """The upper and the lower edges (2,9) of both eyes."""
+        """Upper and lower edges (2,9) of both eyes."""
         half = self.who.eye_size
         high = 0.52j * half * self.mood.eyes * BEND
         line = SIDES * self.who.eye_place + half * WAY + 1j * (EYES - self.who.eye_tilt * WAY * SIDES)
         return line - high, line + 0.75 * high
 
     def mouth(self) -> tuple[Array, Array, Array]:
-        """The open mouth's upper and lower edge, and the lips' thickness there."""
-        mood = self.mood
-        half = (
-            self.who.mouth_width
-            * (1 + 0.16 * max(mood.smile, 0))
-            * (1 - 0.25 * mood.mouth * (1 - max(mood.smile, 0)))
-        )
+        """Upper and lower edge of the mouth's opening, and the thickness of the lips along it, each (11,)."""
+        mood, smile = self.mood, max(self.mood.smile, 0)
+        half = self.who.mouth_width * (1 + 0.16 * smile) * (1 - 0.25 * mood.mouth * (1 - smile))
         line = half * ACROSS + 1j * (MOUTH - 0.11 * mood.smile * ACROSS**2)
         gap = 0.16 * mood.mouth * BOW
         return line - 0.4j * gap, line + 1j * gap, self.who.lips * (1 - 0.4 * mood.mouth) * np.sqrt(BOW)
 
     def beard(self) -> list[Array]:
-        """The beard's shapes; the mouth is painted over them."""
+        """Outlines of the beard; the mouth is painted over them."""
         who, shapes = self.who, []
         if who.beard in ("full", "stubble"):
             y = np.linspace(0.12, 0.999, 14)
             edge = self.head.rows(y)[0]
             top = -ACROSS * edge[0] + 1j * (0.5 - 0.38 * np.abs(ACROSS) ** 3)
-            shapes.append(np.concatenate([mirrored(0.0, edge, y), top]))
+            shapes.append(np.concatenate([1j * y - edge, (edge + 1j * y)[::-1], top]))
         if who.beard == "goatee":
             shapes.append(ellipse(0, 0.79, 0.24, 0.2))
         if who.beard in ("full", "goatee", "moustache"):
@@ -376,7 +364,7 @@ class _Painter:
 
 
 class _Portrait(_Painter):
-    """The face as a soft picture, from any side."""
+    """The shaded picture of a face, from any side."""
 
     def __init__(self, shown: Parameters, yaw: float, size: int) -> None:
         super().__init__(shown, yaw, size, shown.light.backdrop, scale=0.32, height=0.49)
@@ -386,7 +374,7 @@ class _Portrait(_Painter):
         self.waiting: list[tuple[Array, Colour, float, float, int]] = []
 
     def paint(self) -> None:
-        """Paint from the back to the front."""
+        """Paint everything from back to front."""
         away = [at for at, side in enumerate((-1, 1)) if side * self.yaw >= 0]
         near = [at for at in (0, 1) if at not in away]
         self.behind()
@@ -403,7 +391,7 @@ class _Portrait(_Painter):
         self.glasses()
 
     def behind(self) -> None:
-        """Hair behind the neck."""
+        """Paint the hair behind the neck."""
         if self.cut is None:
             return
         self.fill(self.edge, _lit(self.hair, 0.78))
@@ -411,7 +399,7 @@ class _Portrait(_Painter):
             self.fill(ellipse(self.shell.view(0.0, -0.42), -1.08, 0.3, 0.27), _lit(self.hair, 0.9))
 
     def body(self) -> None:
-        """Neck, shoulders and collar; they turn with the head."""
+        """Paint neck, shoulders and collar; they turn with the head."""
         sin, cos = self.head.sin, self.head.cos
         y, half, deep, z = _body()
         body = z * sin + half * np.hypot(cos, deep * sin) + 1j * y
@@ -420,7 +408,7 @@ class _Portrait(_Painter):
         self.fill(body[20:], self.deep)
 
     def ears(self) -> Array:
-        """Both ears (2,2,14), each a disc that stands off the head at its back, and a smaller one in it."""
+        """Outlines (2,2,14): for each ear a disc that stands off the head, and a smaller one in it."""
         width, high = self.head.row(0.16)[0], self.who.ears
         disc = np.array([[1.0], [0.55]]) * ROUND
         x = SIDES[:, None] * (width + 0.04 - 0.07 * disc.real)
@@ -429,12 +417,12 @@ class _Portrait(_Painter):
         return ears
 
     def ear(self, discs: Array) -> None:
-        """One of them."""
+        """Paint one ear."""
         self.fill(discs[0], self.who.skin)
         self.fill(discs[1], self.shade)
 
     def features(self) -> None:
-        """Cheeks, beard, mouth, eyes, brows and nose, over the head; and where the landmarks are."""
+        """Paint cheeks, beard, mouth, eyes, brows and nose onto the head, and place the landmarks."""
         who, skin = self.who, self.who.skin
         blush = _mixed(skin, (226, 110, 100), 0.13)
         for at in (0, 1):
@@ -462,14 +450,20 @@ class _Portrait(_Painter):
     def put(
         self, points: Array, colour: Colour, lift: float = 0.0, width: float = 0.0, side: int = 2
     ) -> None:
-        """Keep a shape of the frontal view, or with a width a line, to paint onto the head at the flush.
+        """Queue an outline of the frontal view, or with a ``width`` a line, for :meth:`flush`.
 
-        One of a ``side`` (0 left, 1 right) is painted where its eye's inner corner is seen.
+        Args:
+            points: Points of the frontal view.
+            colour: Colour of the shape.
+            lift: Distance above the surface of the head.
+            width: Width of the line in head units; 0 fills the outline.
+            side: 0 or 1 for a shape of the left or right half, which is painted only if the inner corner of
+                that eye is visible; 2 for a shape that is always painted.
         """
         self.waiting.append((points, colour, lift, width, side))
 
     def flush(self, named: Array) -> None:
-        """Paint what waits and find the landmarks; all is turned at once, in a tenth of the time."""
+        """Project the queue and the landmarks onto the head in one call (ten times as fast), and paint it."""
         shapes = [shape[0] for shape in self.waiting]
         lengths = [len(shape) for shape in shapes]
         lifts = np.repeat([*(shape[2] for shape in self.waiting), 0.0], [*lengths, len(named)])
@@ -482,7 +476,7 @@ class _Portrait(_Painter):
                 self.shapes.append((places[start:end], colour, width, False))
 
     def eyes(self, brows: Array) -> None:
-        """Eyes and brows; iris and pupil are cut by the lids."""
+        """Queue eyes and brows; the lids cut iris and pupil."""
         who, half = self.who, self.who.eye_size
         upper, lower = self.lids()
         sockets = SIDES * who.eye_place + ellipse(0, EYES - 0.01, 1.25 * half, 0.8 * half)
@@ -498,36 +492,23 @@ class _Portrait(_Painter):
             self.put(upper[side], line, 0.01, 0.035, side)
             self.put(brows[side], ink, 0.02, side=side)
 
-    def tip(self) -> complex:
-        """Where the nose's tip is seen."""
-        _, middle, depth = self.head.row(NOSE)
-        return complex(self.head.view(0.0, middle + depth + self.who.nose_length), NOSE)
-
     def nose(self) -> None:
-        """Two sides and the underside; a side that looks away is not seen."""
-        who, view, skin = self.who, self.head.view, self.who.skin
+        """Paint both sides and the underside of the nose; a side that faces away is left out."""
+        who, view, skin, length = self.who, self.head.view, self.who.skin, self.who.nose_length
         top, middle, low = (sum(self.head.row(y)[1:]) for y in (0.0, NOSE, 0.47))
-        tip = middle + who.nose_length
-        ridge = [
-            complex(view(0.0, z), y)
-            for y, z in (
-                (-0.03, top),
-                (0.1, top + 0.16 * who.nose_length),
-                (NOSE - 0.05, tip - 0.02),
-                (NOSE, tip),
-                (NOSE + 0.05, tip - 0.03),
-            )
-        ]
-        wing_z = middle - 0.04 + 0.3 * who.nose_length
+        tip = middle + length
+        heights = (-0.03, 0.1, NOSE - 0.05, NOSE, NOSE + 0.05)
+        depths = (top, top + 0.16 * length, tip - 0.02, tip, tip - 0.03)
+        ridge = [complex(view(0.0, z), y) for y, z in zip(heights, depths, strict=True)]
+        self.tip = ridge[3]
+        wing_z = middle - 0.04 + 0.3 * length
         wings = {side: complex(view(side * who.nose_width, wing_z), NOSE + 0.05) for side in (-1, 1)}
         base = complex(view(0.0, low + 0.01), 0.47)
         far = 1 if self.yaw > 0 else -1
         self.fill(np.array([wings[-1], ridge[4], wings[1], base]), self.deep)
         for side in (far, -far):
             shape = [*ridge, wings[side], complex(view(0.6 * side * who.nose_width, wing_z), NOSE - 0.1)]
-            area = sum(
-                (one.conjugate() * two).imag for one, two in zip(shape, [*shape[1:], shape[0]], strict=True)
-            )
+            area = sum((one.conjugate() * two).imag for one, two in pairwise([*shape, shape[0]]))
             if side * area < 0:
                 bright = 0.06 * side * self.light.side * self.head.cos
                 self.fill(np.array(shape), _lit(skin, 0.98 + bright))
@@ -537,7 +518,7 @@ class _Portrait(_Painter):
                 self.fill(ellipse(hole.real, hole.imag, 0.04, 0.02), _lit(self.deep, 0.7))
 
     def crown(self) -> None:
-        """The hair before the head, from its lower edge up."""
+        """Paint the hair in front of the head, from its lower edge up."""
         if self.cut is None:
             return
         shell, cut, edge = self.shell, self.cut, self.edge
@@ -555,7 +536,7 @@ class _Portrait(_Painter):
         self.fill(band(places[len(SEEN) :], 0.035 * BEND), _mixed(self.hair, (255, 250, 240), 0.16))
 
     def glasses(self) -> None:
-        """Frames before the eyes, and the arm to the ear that is seen."""
+        """Paint the frames, and the arm to the visible ear."""
         who, head = self.who, self.head
         if who.glasses == "none":
             return
@@ -574,17 +555,15 @@ class _Portrait(_Painter):
         self.stroke(np.array(ends), ink, width)
 
     def shaded(self) -> Array:
-        """The picture (3,H,W) uint8 under its light."""
-        pixels, size = self.pixels(), self.size
-        line = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        """The picture (3,H,W) uint8 with its light."""
+        pixels, line, side = self.pixels(), pixel_centres(self.size), self.light.side
+        x, y = line[None, :], line[:, None]
         width, middle, depth = self.head.row(0.1)
         half = 1.15 * math.hypot(width * self.head.cos, depth * self.head.sin)
-        across = np.minimum(np.maximum(((line - 0.5) / 0.32 - middle * self.head.sin) / half, -1.25), 1.25)
+        across = np.minimum(np.maximum(((x - 0.5) / 0.32 - middle * self.head.sin) / half, -1.25), 1.25)
         squared = across * across
-        body = (1.0 + 0.12 * self.light.side * across - 0.09 * squared * squared)[None] + 0.08 * (
-            0.5 - line[:, None]
-        )
-        wall = (1 + 0.08 * self.light.side * (2 * line - 1))[None] + 0.1 * (0.4 - line[:, None])
+        body = 1.0 + 0.12 * side * across - 0.09 * squared * squared + 0.08 * (0.5 - y)
+        wall = 1 + 0.08 * side * (2 * x - 1) + 0.1 * (0.4 - y)
         red, green, blue = self.backdrop
         behind = pixels.view("<u4")[..., 0] & 0xFFFFFF == red | green << 8 | blue << 16
         lit: Array = np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1)) * np.where(behind, wall, body)
@@ -594,11 +573,11 @@ class _Portrait(_Painter):
         return np.minimum(lit, 255, out=lit).astype(np.uint8)
 
     def landmarks(self) -> tuple[Array, Array]:
-        """Places (10,2) float32 in pixels of the picture and whether each is seen; after painting."""
+        """Landmarks (10,2) float32 in pixels and whether each is visible; call it after :meth:`paint`."""
         head, placed, seen = self.head, self.placed, self.seen
         width = head.row(0.16)[0] + 0.04
         ears = [head.view(side * width, -0.05) + 0.16j for side in (-1, 1)]
-        points = np.array([*placed[:2], self.tip(), *placed[2:7], *ears]) * self.unit + self.origin
+        points = np.array([*placed[:2], self.tip, *placed[2:7], *ears]) * self.unit + self.origin
         bare = not (self.cut and self.cut.long)
         listen = [bare and side * self.yaw <= 10 for side in (-1, 1)]
         places = (points.view(np.float64).reshape(-1, 2) / FINE).astype(np.float32)
@@ -607,7 +586,7 @@ class _Portrait(_Painter):
 
 @lru_cache(maxsize=1)
 def _body() -> Array:
-    """Points of neck, shirt and collar: heights, half widths (negative at the left), shares of depth, z."""
+    """Points of neck, shirt and collar: y, half width (negative on the left), share of depth, z."""
     pieces = (
         ((0.3, 0.9, 1.15, 1.3), (0.36, 0.36, 0.38, 0.46), 1.0, (-0.28, -0.3, -0.34, -0.36)),
         ((1.18, 1.22, 1.3, 1.42, 1.6, 2.0), (0.36, 0.5, 0.84, 1.06, 1.18, 1.25), 0.66, (-0.36,) * 6),
@@ -627,12 +606,12 @@ class _Emoji(_Painter):
         super().__init__(shown, 0.0, size, (255, 255, 255), scale=0.355, height=0.545)
 
     def shape(self, points: Array, colour: Colour) -> None:
-        """Paint a closed shape and its outline."""
+        """Paint a closed outline and its contour."""
         self.fill(points, colour)
         self.stroke(points, self.INK, 0.075, closed=True)
 
     def paint(self) -> None:
-        """Paint from the back to the front."""
+        """Paint everything from back to front."""
         who, head, skin, cut = self.who, self.head, self.who.skin, self.cut
         if who.hair == "bun":
             self.shape(ellipse(0, -1.1, 0.32, 0.28), self.hair)
@@ -669,7 +648,7 @@ class _Emoji(_Painter):
             self.stroke(np.array([-0.06 + 1j * EYES, 0.06 + 1j * EYES]), (30, 30, 34), 0.075)
 
     def features(self) -> None:
-        """Eyes, brows, nose and mouth."""
+        """Paint eyes, brows, nose and mouth."""
         who, mood = self.who, self.mood
         brows, uppers = self.brows(), self.lids()[0]
         for at, side in enumerate((-1, 1)):
@@ -700,7 +679,7 @@ class _Emoji(_Painter):
 
 @lru_cache(maxsize=2)
 def _rim(glasses: Glasses) -> Array:
-    """A frame around 0, of half width 1."""
+    """The frame of one glass around 0, of half width 1."""
     if glasses == "round":
         shape: Array = ROUND.real + 0.92j * ROUND.imag
         return shape

@@ -1,6 +1,9 @@
-"""Heads and hair as shapes for :mod:`zoo.data.worlds.faces`: stacks of level ellipses, seen at a yaw.
+"""Heads and hair as outlines for :mod:`zoo.data.worlds.faces`.
 
-Shapes are arrays of complex numbers, x + iy: many small arrays are drawn, and these need the fewest calls.
+A head is a stack of horizontal ellipses, seen from the front after a turn by the yaw. Lengths are in half
+head heights: ``x`` to the right of the picture, ``y`` down from -1 (crown) to 1 (chin), ``z`` towards the
+viewer. Outlines are arrays of complex numbers x + iy: many short arrays are drawn, and this form needs the
+fewest NumPy calls.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from zoo.data.worlds.paint import Array
+
+STEP = 0.0125  # vertical distance of the ellipses of a head
+ROUND = np.exp(2j * math.pi * np.arange(14) / 14)  # a circle of radius 1
 
 STEP = 0.0125  # between the ellipses of a head
 ROUND = np.exp(2j * math.pi * np.arange(14) / 14)
@@ -21,20 +26,12 @@ ROUND = np.exp(2j * math.pi * np.arange(14) / 14)
 
 @lru_cache(maxsize=1)
 def _profile() -> Array:
-    """Heights from crown to shoulders, and the mid-line's front and back there, as three rows."""
+    """Side view of the head (3,N): heights from crown to shoulders, z of the front, z of the back."""
     y = np.arange(-1, 1.6, STEP)
     front = (
-        *(
-            (-1, -0.08),
-            (-0.985, 0.14),
-            (-0.95, 0.32),
-            (-0.9, 0.46),
-            (-0.8, 0.64),
-            (-0.65, 0.79),
-            (-0.45, 0.89),
-        ),
-        *((-0.2, 0.93), (0, 0.905), (0.2, 0.9), (0.5, 0.905), (0.62, 0.9), (0.74, 0.87), (0.84, 0.9)),
-        *((0.92, 0.87), (0.97, 0.77), (1, 0.55)),
+        *((-1, -0.08), (-0.985, 0.14), (-0.95, 0.32), (-0.9, 0.46), (-0.8, 0.64), (-0.65, 0.79)),
+        *((-0.45, 0.89), (-0.2, 0.93), (0, 0.905), (0.2, 0.9), (0.5, 0.905), (0.62, 0.9), (0.74, 0.87)),
+        *((0.84, 0.9), (0.92, 0.87), (0.97, 0.77), (1, 0.55)),
     )
     back = (
         *((-1, -0.12), (-0.985, -0.3), (-0.95, -0.48), (-0.9, -0.6), (-0.8, -0.74), (-0.6, -0.88)),
@@ -50,7 +47,12 @@ def _profile() -> Array:
 
 @lru_cache(maxsize=1)
 def _base() -> tuple[Array, Array, Array, Array, slice]:
-    """What all heads share: rings of half width 1, a chin, jaw heights, a curtain's share, the jaw's rows."""
+    """What all heads share.
+
+    Returns:
+        The ellipses (3,N) of a head of half width 1 without a jaw; what a chin of 1 adds to them; the heights
+        of the jaw; the weight (N,) of a curtain of hair at each height; the indices of the jaw's heights.
+    """
     y, front, back = _profile()
     crown = np.where(y < 0, np.sqrt(1 - np.abs(np.minimum(y, 0)) ** 2.3), 0)
     jaw = slice(*np.searchsorted(y, (0, 1)).tolist())
@@ -61,7 +63,7 @@ def _base() -> tuple[Array, Array, Array, Array, slice]:
 
 @lru_cache(maxsize=8)
 def _rings(width: float, jaw: float, chin: float, shell: float, curtain: bool) -> Array:
-    """The ellipses of :class:`Head`; kept, as pictures of one person often come together."""
+    """The ellipses of :class:`Head`, (3,N); cached, as pictures of one person often come together."""
     if not shell and not curtain:
         common, lift, low, _, part = _base()
         power = 2.1 + 1.6 * jaw
@@ -79,15 +81,15 @@ def _rings(width: float, jaw: float, chin: float, shell: float, curtain: bool) -
 
 
 class Head:
-    """The ellipses of a person's head, or of a shell around it, seen at a yaw.
+    """The ellipses of a person's head, or of a shell of hair around it, turned by a yaw.
 
     Args:
-        width: Half of its width.
-        jaw: 0 is narrow, 1 is square.
-        chin: How far it stands out, -1 to 1.
-        yaw: In degrees.
-        shell: How far a shell (of hair) stands off the head.
-        curtain: Whether the shell goes straight down below the ears.
+        width: Half width.
+        jaw: Shape of the jaw, 0 (narrow) to 1 (square).
+        chin: How far the chin stands out, -1 to 1.
+        yaw: Turn in degrees; above 0 to the right of the picture.
+        shell: Distance of the shell from the head; 0 for the head itself.
+        curtain: Whether the shell hangs straight down below the ears.
     """
 
     def __init__(
@@ -97,28 +99,36 @@ class Head:
         self.rings = _rings(width, jaw, chin, shell, curtain)
 
     def rows(self, y: Array) -> Array:
-        """Half width, middle and half depth (3,N) of the ellipses at heights."""
+        """Half width, z of the middle, and half depth (3,N) of the ellipses at heights (N,)."""
         flat = np.where(y < 0, y / (1 + self.shell), y) if self.shell else y
         rings: Array = self.rings.take(((flat + (1 + STEP / 2)) / STEP).astype(np.int64), 1)
         return rings
 
     def row(self, y: float) -> tuple[float, float, float]:
-        """The same at one height."""
+        """Half width, z of the middle, and half depth at one height."""
         flat = y / (1 + self.shell) if y < 0 else y
         width, middle, depth = self.rings[:, int((flat + (1 + STEP / 2)) / STEP)].tolist()
         return width, middle, depth
 
     def view(self, x: Any, z: Any) -> Any:
-        """Where points come to lie on the picture, from its middle."""
+        """``x`` in the picture of points (x, z) of the unturned head."""
         return x * self.cos + z * self.sin
 
     def around(self, angle: Array, y: Array) -> Array:
-        """Places on the head at angles from its front, on the picture; hidden ones lie on its edge."""
+        """Points at angles from the front (radians) and heights; hidden ones lie on the silhouette."""
         width, middle, depth = self.rows(y)
         return self._seen(angle, self._centre(width, depth), width, middle, depth) + 1j * y
 
     def on(self, points: Array, lift: Array | float = 0.0) -> tuple[Array, Array]:
-        """Places of points of the frontal view, and whether each is on the side that is seen."""
+        """Project points of the frontal view onto the head.
+
+        Args:
+            points: Points (N,) of the unturned frontal view.
+            lift: Distance above the surface.
+
+        Returns:
+            The points in the picture, and whether each is on the visible side.
+        """
         y = points.imag
         width, middle, depth = self.rows(y)
         sine = points.real / np.maximum(width, 1e-6)
@@ -128,18 +138,18 @@ class Head:
         return places, np.abs(angle - centre) < math.pi / 2 + 1e-6
 
     def _centre(self, width: Array, depth: Array) -> Array:
-        """The angles that face the viewer."""
+        """The angle that faces the viewer, for each ellipse."""
         centre: Array = np.arctan2(-self.sin * depth, self.cos * width)
         return centre
 
     def _seen(self, angle: Array, centre: Array, width: Array, middle: Array, depth: Array) -> Array:
-        """The ``x`` at angles, which end at the head's edge."""
+        """``x`` of points at angles from the front; hidden ones lie on the silhouette."""
         angle = np.minimum(np.maximum(angle, centre - math.pi / 2), centre + math.pi / 2)
         x: Array = self.view(width * np.sin(angle), middle + depth * np.cos(angle))
         return x
 
     def outline(self, left: float, right: float) -> Array:
-        """The edge from the height ``right`` on the right over the crown to the height ``left``."""
+        """The silhouette from height ``right`` on the right over the crown to ``left`` on the left."""
         y, kept, below = _bends()
         width, middle, depth = self.rings.take(kept, 1)
         half = np.hypot(width * self.cos, depth * self.sin)
@@ -150,14 +160,18 @@ class Head:
 
 @lru_cache(maxsize=1)
 def _bends() -> tuple[Array, Array, Array]:
-    """Heights of an outline (all at crown and chin, each fifth between), their numbers, what is above 0."""
+    """The heights of a silhouette: all near crown and chin, every fifth between.
+
+    Returns:
+        The heights, their indices, and the heights with those of the lower half set to 0.
+    """
     y = _profile()[0]
     kept = np.flatnonzero((np.abs(np.abs(y) - 1) < 0.07) | (np.arange(len(y)) % 5 == 0))
     return y[kept], kept, np.minimum(y[kept], 0)
 
 
 def spread(line: Array, count: int) -> Array:
-    """Places along a line, evenly."""
+    """``count`` points along a line at equal distances."""
     way = np.concatenate([[0.0], np.abs(np.diff(line)).cumsum()])
     at = np.linspace(0, way[-1], count)
     places: Array = np.interp(at, way, line.real) + 1j * np.interp(at, way, line.imag)
@@ -165,23 +179,18 @@ def spread(line: Array, count: int) -> Array:
 
 
 def ellipse(x: float, y: float, half: float, high: float) -> Array:
-    """A closed shape around (x, y)."""
+    """An ellipse around (x, y), ``half`` its half width, ``high`` its half height."""
     shape: Array = ROUND.real * half + 1j * high * ROUND.imag + (x + 1j * y)
     return shape
 
 
 def band(line: Array, thick: Array | float) -> Array:
-    """A closed shape around a line, as thick up and down at each point; or one around each row of lines."""
+    """A closed outline around a line, ``thick`` above and below it; lines (M,N) give M outlines."""
     return np.concatenate([line - 1j * thick, (line + 1j * thick)[..., ::-1]], -1)
 
 
-def mirrored(middle: Array | float, half: Array, y: Array) -> Array:
-    """A closed shape of rows at heights."""
-    return np.concatenate([middle - half + 1j * y, (middle + half + 1j * y)[::-1]])
-
-
 def between(line: Array, other: Array) -> Array:
-    """A closed shape between two lines."""
+    """A closed outline between two lines."""
     return np.concatenate([line, other[::-1]])
 
 
@@ -195,11 +204,11 @@ class Cut:
     """A hair style.
 
     Args:
-        shell: How far it stands off the head.
-        line: Its lower edge: (angle from the front in degrees, height), from 0 to 180; used for both sides.
-        other: The same for the right side where that differs.
-        long: Down to which height it hangs below the ears; 0 is not at all.
-        curls: Size of the curls along its edge.
+        shell: Distance from the head.
+        line: Lower edge from front to nape as (angle from the front in degrees, height), 0 to 180 degrees.
+        other: Lower edge on the right side, if it differs.
+        long: Height down to which the hair hangs below the ears; 0 if it does not.
+        curls: Radius of the curls along the edge; 0 for none.
     """
 
     shell: float
@@ -209,7 +218,7 @@ class Cut:
     curls: float = 0.0
 
     def lower(self, angle: Array) -> Array:
-        """The lower edge at angles from the front."""
+        """Height of the lower edge at angles from the front in radians."""
         turn = (angle + math.pi) % (2 * math.pi) - math.pi
         heights: Array = np.interp(turn, *self._both)
         return heights
