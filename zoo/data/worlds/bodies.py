@@ -1,8 +1,8 @@
-"""Bodies of the world of people: build, joints in space, and where they are seen in a picture.
+"""Bodies of the world of people: build and pose, joints in space, and their projection to the picture.
 
-Lengths are in heights of a person of middle stature; a body's axes are x to its own left, y up and z to its
-front. In the picture, x goes to the right and y down, in fine pixels; what comes third is how near it is, in
-lengths.
+Body coordinates are in heights of an average person: x to the person's own left, y up, z to the front.
+Picture coordinates are in fine pixels (``FINE`` to a pixel): x to the right, y down, and as third number the
+nearness to the viewer, in body heights.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from math import atan2, cos, hypot, sin
 from typing import Literal, NamedTuple
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float, float]
-Spot = tuple[float, float]
+from zoo.data.worlds.paint import FINE, Colour
 
-FINE = 3  # a picture is drawn so many times as large and averaged down
-TALL = 0.86  # of the picture's height, a person of middle stature
-GROUND = 0.945  # of the picture's height, where feet stand
-TILT = 0.12  # how far the camera looks down: nearer things lie lower
+Point = tuple[float, float, float]  # in body coordinates, or in the picture with the nearness
+Spot = tuple[float, float]  # in the picture
+
+TALL = 0.86  # height of an average person as a share of the picture's height
+GROUND = 0.945  # height at which feet stand, as a share of the picture's height
+TILT = 0.12  # tilt of the camera: how much lower nearer points appear
 THIGH, SHIN, SOLE, FOOT = 0.25, 0.235, 0.035, 0.085
 TRUNK, UPPER, FORE, HAND = 0.29, 0.155, 0.135, 0.03
-HEAD = (0.064, 0.08, 0.07)  # half of its width, height and depth
-SECTIONS = (  # of the trunk: height from hip 0 to shoulder 1, half of the width, half of the depth
+HEAD = (0.064, 0.08, 0.07)  # half width, half height, half depth
+SECTIONS = (  # of the trunk: height from hips (0) to shoulders (1), half width, half depth
     *((-0.22, 0.085, 0.062), (0.02, 0.094, 0.068), (0.42, 0.08, 0.056), (0.75, 0.1, 0.066)),
     *((0.93, 0.108, 0.055), (1.0, 0.085, 0.042), (1.07, 0.034, 0.034)),
 )
@@ -36,23 +36,23 @@ Bag = Literal["none", "backpack", "shoulder bag", "handbag"]
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in all pictures of a person; colours are (red, green, blue) from 0 to 255.
+    """What all pictures of a person share. Colours are (red, green, blue) from 0 to 255.
 
     Args:
-        stature: Height, 1 in the middle, 0.9 to 1.06 in this world.
-        girth: Width of trunk and limbs, 1 in the middle, 0.82 to 1.25 in this world.
-        shoulders: Width of the shoulders, 1 in the middle, 0.9 to 1.12 in this world.
+        stature: Height; 1 on average, 0.9 to 1.06 in this world.
+        girth: Width of trunk and limbs; 1 on average, 0.82 to 1.25 in this world.
+        shoulders: Width of the shoulders; 1 on average, 0.9 to 1.12 in this world.
         skin: Colour.
-        hair: Cut.
+        hair: Haircut, or a cap over it.
         hair_colour: Colour.
-        top: Garment of the trunk; a shirt has short sleeves.
+        top: Upper garment; a shirt has short sleeves.
         top_colour: Colour.
-        accent: Colour of the pattern, of buttons, hood, collar and cap.
-        pattern: Of the top; a print is on both sides, but its mark differs.
-        bottom: Garment of the legs.
+        accent: Colour of pattern, buttons, hood, collar and cap.
+        pattern: Pattern of the upper garment; a print differs on front and back.
+        bottom: Lower garment.
         bottom_colour: Colour.
         shoes: Colour.
-        bag: What is carried.
+        bag: Bag that the person carries.
         bag_colour: Colour.
     """
 
@@ -74,13 +74,13 @@ class Identity:
 
 
 class Limb(NamedTuple):
-    """Angles of an arm or leg in radians; all zero hangs straight down.
+    """Angles of an arm or leg in radians; with all at 0 it hangs straight down.
 
     Args:
-        swing: To the front.
-        spread: To its own side.
-        bend: Of the elbow, which bends to the front, or of the knee, which bends to the back.
-        twist: Turns the side to which the elbow bends outwards, and below zero inwards.
+        swing: Swing to the front.
+        spread: Spread to its own side.
+        bend: Bend of the elbow (to the front) or of the knee (to the back).
+        twist: Turn of the plane in which the elbow bends; outwards above 0, inwards below.
     """
 
     swing: float = 0.0
@@ -91,15 +91,15 @@ class Limb(NamedTuple):
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person stands in the picture; angles in radians.
+    """Where and how a person stands; angles in radians.
 
     Args:
-        yaw: 0 looks at us, pi / 2 to the right of the picture, pi away from us.
-        x: Place of the hips in widths of the picture.
-        lean: Of the trunk to the front.
-        turn: Of the head against the trunk, to the person's own left.
-        arms: Left and right.
-        legs: Left and right.
+        yaw: Direction of the body: 0 to the viewer, pi / 2 to the picture's right, pi away from the viewer.
+        x: Position of the hips as a share of the picture's width.
+        lean: Lean of the trunk to the front.
+        turn: Turn of the head against the trunk, to the person's own left.
+        arms: Left and right arm.
+        legs: Left and right leg.
     """
 
     yaw: float = 0.0
@@ -111,14 +111,14 @@ class Pose:
 
 
 class Section(NamedTuple):
-    """The trunk at one height, as it is seen.
+    """The trunk at one height, in the picture.
 
     Args:
-        x: Its middle.
-        y: Likewise.
-        wide: Half of its width in the picture.
-        deep: Half of its depth, in fine pixels.
-        delta: A longitude in the picture less that on the body.
+        x: Centre.
+        y: Centre.
+        wide: Half width as seen, in fine pixels.
+        deep: Half depth as seen, in fine pixels.
+        delta: Longitude in the picture minus longitude on the body.
     """
 
     x: float
@@ -128,27 +128,27 @@ class Section(NamedTuple):
     delta: float
 
     def spot(self, turn: float) -> Spot:
-        """The place at a longitude as it is seen: -pi / 2 on the left outline, pi / 2 on the right."""
+        """The point at a longitude of the picture, from -pi / 2 (left silhouette) to pi / 2 (right)."""
         return self.x + self.wide * sin(turn), self.y + TILT * self.deep * cos(turn)
 
 
 class Body:
-    """A person's joints in a picture.
+    """The joints and the outline of a person, in the picture.
 
     Args:
-        who: Of what build.
-        pose: How and where.
-        height: Of the picture in pixels.
-        width: Of the picture in pixels.
+        who: Build of the person.
+        pose: Position and angles.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
     """
 
     def __init__(self, who: Identity, pose: Pose, height: int, width: int) -> None:
         self.who, self.pose = who, pose
-        self.unit = TALL * height * FINE  # fine pixels a length
+        self.unit = TALL * height * FINE  # fine pixels to a body height
         self.cos, self.sin = cos(pose.yaw), sin(pose.yaw)
         self.head_yaw = pose.yaw + pose.turn
         self.head_cos, self.head_sin = cos(self.head_yaw), sin(self.head_yaw)
-        self.foot = (pose.x * width * FINE, GROUND * height * FINE)  # the place below the hips
+        self.foot = (pose.x * width * FINE, GROUND * height * FINE)  # the ground below the hips
         s = who.stature
         hip_x, shoulder_x = 0.05 * s * who.girth**0.5, 0.094 * s * who.shoulders
         legs = []
@@ -172,24 +172,23 @@ class Body:
         neck_y, neck_z = self.spine(1.0)
         self.neck = self.seen((0.0, neck_y, neck_z))
         self.head = self.seen((0.0, neck_y + 0.115 * s, neck_z + 0.01 * s))
-        self.head_size = (
-            self.unit * s * hypot(HEAD[0] * self.head_cos, HEAD[2] * self.head_sin),
-            self.unit * s * HEAD[1],
-        )
+        wide = hypot(HEAD[0] * self.head_cos, HEAD[2] * self.head_sin)
+        self.head_size = (self.unit * s * wide, self.unit * s * HEAD[1])
 
     def spine(self, t: float) -> tuple[float, float]:
-        """y and z of the middle of the trunk; ``t`` is 0 at the hips and 1 at the shoulders."""
+        """y and z of the trunk's middle at a height ``t`` from hips (0) to shoulders (1)."""
         long = t * TRUNK * self.who.stature
         return self.hip_y + long * cos(self.pose.lean), long * sin(self.pose.lean)
 
     def seen(self, point: Point) -> Point:
-        """Where a point of the body is in the picture."""
+        """Project a point of the body to the picture."""
         x, y, z = point
         near = z * self.cos - x * self.sin
         right, down = x * self.cos + z * self.sin, TILT * near - y
         return self.foot[0] + self.unit * right, self.foot[1] + self.unit * down, near
 
     def _section(self, t: float, a: float, b: float) -> Section:
+        """The trunk at a height ``t``; ``a`` and ``b`` are half width and half depth of an average build."""
         who, u, c, s = self.who, self.unit, self.cos, self.sin
         stout = who.girth if t < 0.9 else who.girth**0.4
         a *= who.stature * stout * (who.shoulders if 0.7 < t < 1.05 else 1)
@@ -198,7 +197,7 @@ class Body:
         return Section(x, y, u * hypot(a * c, b * s), u * hypot(a * s, b * c), atan2(b * s, a * c))
 
     def at(self, t: float) -> Section:
-        """The trunk at any height."""
+        """The trunk at a height, interpolated between two of ``SECTIONS``."""
         k = 0
         while k < len(SECTIONS) - 2 and t > SECTIONS[k + 1][0]:
             k += 1
@@ -207,7 +206,16 @@ class Body:
         return Section(*(a + share * (b - a) for a, b in zip(low, high, strict=True)))
 
     def on_head(self, longitude: float, latitude: float, out: float = 1.0) -> Point:
-        """A point on the head, or ``out`` times as far from its middle; near is above 0 where it is seen."""
+        """Project a point of the head to the picture.
+
+        Args:
+            longitude: Angle in radians from the front to the person's left.
+            latitude: Angle in radians from the middle of the head up.
+            out: Distance from the middle of the head, 1 on the surface.
+
+        Returns:
+            The point; its nearness is that to the middle of the head, above 0 on the visible side.
+        """
         level = cos(latitude)
         x, y, z = HEAD[0] * level * sin(longitude), HEAD[1] * sin(latitude), HEAD[2] * level * cos(longitude)
         near = z * self.head_cos - x * self.head_sin
@@ -217,7 +225,7 @@ class Body:
 
 
 def between(p: Point, q: Point, share: float) -> Point:
-    """The point on the way from ``p`` to ``q``, or beyond."""
+    """The point at a share of the way from ``p`` to ``q``; a share above 1 lies beyond ``q``."""
     return p[0] + share * (q[0] - p[0]), p[1] + share * (q[1] - p[1]), p[2] + share * (q[2] - p[2])
 
 
@@ -226,7 +234,7 @@ def _moved(p: Point, way: Point, length: float) -> Point:
 
 
 def _bent(root: Point, side: int, limb: Limb, upper: float, lower: float, knee: bool) -> tuple[Point, Point]:
-    """The middle and the end joint of a limb that hangs from ``root``."""
+    """Elbow and wrist, or knee and ankle, of a limb that hangs from ``root``."""
     ca, sa, cs, ss = cos(limb.swing), sin(limb.swing), cos(limb.spread), sin(limb.spread)
     along = (side * ss, -cs * ca, cs * sa)
     front = (0.0, sa, ca)

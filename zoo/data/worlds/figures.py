@@ -1,6 +1,6 @@
-"""Draws the people of a world: a body in clothes before a house front, from any side.
+"""Drawing of the world of people: a clothed body in front of a house, from any side.
 
-Everything is painted from the back to the front with polygons, three times as large, and averaged down.
+Polygons are painted from back to front, ``FINE`` times as large as the picture, which is then averaged down.
 """
 
 from __future__ import annotations
@@ -10,47 +10,48 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
 from math import cos, hypot, pi, sin, tau
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from zoo.data.worlds.bodies import FINE, SECTIONS, Body, Colour, Identity, Point, Pose, Spot, between
+from zoo.data.worlds.bodies import SECTIONS, Body, Identity, Point, Pose, Spot, between
+from zoo.data.worlds.paint import FINE, Array, Colour
 
-Array = NDArray[Any]
-
-KEYPOINTS = (  # the order of COCO
+KEYPOINTS = (  # the 17 points of COCO, in its order
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
     *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
     *("left_knee", "right_knee", "left_ankle", "right_ankle"),
 )
-FACE_POINTS = (  # the first five of KEYPOINTS on the head: longitude, latitude, how far out
+FACE_POINTS = (  # the first five of KEYPOINTS, on the head: longitude, latitude, distance from its middle
     *((0.0, -0.2, 1.1), (0.42, 0.08, 1.0), (-0.42, 0.08, 1.0), (1.6, -0.12, 1.04), (-1.6, -0.12, 1.04)),
 )
-EAR_BEHIND = 0.02  # so far behind the outline an ear can still be seen
-DUSK = 0.7  # where on the trunk, in radians from its middle to the right, the light from the left ends
+EAR_BEHIND = 0.02  # how far behind the silhouette an ear is still visible
+DUSK = (
+    0.7  # longitude on the trunk, in radians to the right of its middle, where the light from the left ends
+)
 EYE: Colour = (40, 34, 40)
 LIPS: Colour = (178, 74, 74)
 GLASS: Colour = (166, 184, 194)
-FACE = (  # its outline on the head: longitude, latitude
+FACE = (  # outline on the head: longitude, latitude
     *((0.0, 0.62), (0.75, 0.5), (1.15, 0.1), (1.25, -0.5), (0.8, -1.0), (0.0, -1.25)),
     *((-0.8, -1.0), (-1.25, -0.5), (-1.15, 0.1), (-0.75, 0.5)),
 )
-ARC = [(cos(pi / 2 + pi * k / 6), sin(pi / 2 + pi * k / 6)) for k in range(7)]
+ARC = [(cos(pi / 2 + pi * k / 6), sin(pi / 2 + pi * k / 6)) for k in range(7)]  # half a circle
 HEAD_PART, TRUNK_PART, BAG_PART, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = range(7)
 
 
 @dataclass(frozen=True)
 class Street:
-    """What lies behind a person.
+    """The background of a person. Colours are (red, green, blue) from 0 to 255.
 
     Args:
         wall: Colour of the house.
         ground: Colour of the pavement.
-        trim: Colour of windows' frames and of the door.
-        offset: Where along the house we stand, in widths of the picture.
-        bricks: Whether the wall shows its courses.
+        trim: Colour of window frames and door.
+        offset: Position of the camera along the house, in periods of its front (half the picture's height).
+        bricks: Whether the wall shows courses of bricks.
     """
 
     wall: Colour = (224, 206, 178)
@@ -65,9 +66,9 @@ class Drawing(NamedTuple):
 
     Args:
         picture: (3,H,W) uint8.
-        keypoints: (17,3) float32 in the order of ``KEYPOINTS``: x and y in pixels, and 2 where the point can
-            be seen or 1 where it is hidden or outside the picture.
-        mask: (1,H,W) uint8, 1 where the person is.
+        keypoints: (17,3) float32 in the order of ``KEYPOINTS``: x and y in pixels from the centre of the
+            first pixel, and 2 if the point is visible, 1 if it is hidden or outside the picture.
+        mask: (1,H,W) uint8, 1 on the person.
     """
 
     picture: Array
@@ -81,11 +82,11 @@ def draw(
     """Draw a person.
 
     Args:
-        identity: Who.
-        pose: How and where.
-        height: Of the picture in pixels; people are as many times as large.
-        width: Of the picture in pixels.
-        street: What lies behind; a plain one when not given.
+        identity: Person to draw.
+        pose: Position and angles.
+        height: Height of the picture in pixels, to which people are scaled.
+        width: Width of the picture in pixels.
+        street: Background; a plain one if not given.
     """
     painter = _Painter(Body(identity, pose, height, width), height, width, street or Street())
     painter.person()
@@ -93,26 +94,29 @@ def draw(
 
 
 def _dark(colour: Colour, by: float = 0.8) -> Colour:
+    """Multiply a colour by a brightness."""
     return int(colour[0] * by), int(colour[1] * by), int(colour[2] * by)
 
 
 def _mixed(colour: Colour, other: Colour, share: float) -> Colour:
+    """Blend two colours; ``share`` is that of the second."""
     red, green, blue = (int(a + share * (b - a)) for a, b in zip(colour, other, strict=True))
     return red, green, blue
 
 
 class _Painter:
-    """Paints from the back to the front; the fourth plane of the canvas says whose paint lies on top."""
+    """Paints from back to front. The canvas has four channels: RGB, and the body part that is on top."""
 
     def __init__(self, body: Body, height: int, width: int, street: Street) -> None:
         self.body, self.who, self.unit, self.street = body, body.who, body.unit, street
-        self.canvas = _street(street, height, width).copy()
+        self.canvas = _house(street, height, width).copy()
         self.pen = ImageDraw.Draw(self.canvas)
         self.part = 0
 
     # -------------------------------------------------------------------------------------------------- tools
 
     def ink(self, colour: Colour) -> tuple[int, int, int, int]:
+        """A colour with the current part in the fourth channel, which is 0 where nobody is."""
         return (*colour, 255 - self.part)
 
     def fill(self, outline: list[Spot], colour: Colour) -> None:
@@ -127,26 +131,26 @@ class _Painter:
     def line(self, spots: list[Spot], width: float, colour: Colour) -> None:
         self.pen.line(spots, fill=self.ink(colour), width=max(1, round(width)))
 
-    def limb(self, joints: list[tuple[Point, float]], colour: Colour) -> None:
-        """Paint joints of given radii and what lies between; light falls from the left."""
-        discs = [(x, y, r * self.unit) for (x, y, _), r in joints]
+    def limb(self, colour: Colour, size: float, *joints: tuple[Point, float]) -> None:
+        """Paint a limb, lit from the left, through (joint, radius); radii are in body heights times ``size``."""
+        discs = [(x, y, r * size * self.unit) for (x, y, _), r in joints]
         for one, other in pairwise(discs):
-            self.fill(_rounded(one, other), _dark(colour))
+            self.fill(_capsule(one, other), _dark(colour))
         lit = [(x - 0.25 * r, y, 0.75 * r) for x, y, r in discs]
         for one, other in pairwise(lit):
-            self.fill(_rounded(one, other), colour)
+            self.fill(_capsule(one, other), colour)
 
     def patch(
         self, left: float, right: float, low: float, high: float, colour: Colour, top: float | None = None
     ) -> None:
-        """Paint what can be seen of a patch of the trunk.
+        """Paint the visible share of a patch of the trunk.
 
         Args:
-            left: Longitude on the body in radians: 0 is the breast, pi / 2 the person's left, pi the back.
+            left: Longitude on the body in radians: 0 is the chest, pi / 2 the person's left, pi the back.
             right: Longitude, larger than ``left``.
             low: Height of the lower edge, as in ``SECTIONS``.
             high: Height of the upper edge.
-            colour: Of the paint.
+            colour: Colour of the patch.
             top: Width of the upper edge as a share of the lower one.
         """
         section = self.body.at((low + high) / 2)
@@ -159,29 +163,26 @@ class _Painter:
     def stripe(
         self, begin: float, end: float, low: float, high: float, colour: Colour, top: float | None = None
     ) -> None:
-        """Paint between two longitudes as they are seen, from -pi / 2, the left outline, to pi / 2."""
+        """Paint between two longitudes of the picture, -pi / 2 (left silhouette) to pi / 2 (right)."""
         sections = [self.body.at(t) for t in (low, *(t for t, _, _ in SECTIONS if low < t < high), high)]
         middle, half = (begin + end) / 2, (end - begin) / 2
         last = half if top is None else min(top * half, pi / 2 - abs(middle))
         halves = [half] * (len(sections) - 1) + [last]
-        spots = [section.spot(middle - half) for section, half in zip(sections, halves, strict=True)]
-        spots.append(sections[-1].spot(middle))
-        spots += [
-            section.spot(middle + half) for section, half in zip(sections[::-1], halves[::-1], strict=True)
-        ]
-        spots.append(sections[0].spot(middle))
+        left = [section.spot(middle - h) for section, h in zip(sections, halves, strict=True)]
+        right = [section.spot(middle + h) for section, h in zip(sections, halves, strict=True)]
+        spots = [*left, sections[-1].spot(middle), *right[::-1], sections[0].spot(middle)]
         self.fill(spots, colour)
         if begin < DUSK < end:
             self.stripe(DUSK, end, low, high, _dark(colour, 0.86))
 
     def ring(self, low: float, high: float, colour: Colour) -> None:
-        """Paint all round the trunk."""
+        """Paint all around the trunk."""
         self.stripe(-pi / 2, pi / 2, low, high, colour)
 
     # ------------------------------------------------------------------------------------------------- person
 
     def person(self) -> None:
-        """Everything, from the back to the front."""
+        """Paint everything from back to front."""
         body, bag, facing = self.body, self.who.bag, self.body.cos > 0
         behind: list[tuple[float, Callable[[], None]]] = []
         before: list[tuple[float, Callable[[], None]]] = []
@@ -193,18 +194,18 @@ class _Painter:
             (before if hides else behind).append((shoulder[2] + elbow[2] + wrist[2], partial(self.arm, side)))
         self.shadow()
         if bag == "backpack" and facing:
-            self.backpack(facing)
+            self.backpack()
         if self.who.hair == "long" and body.head_cos > 0.3:
             self.mane()
-        for _, paint in sorted(behind, key=_near):
+        for _, paint in sorted(behind, key=itemgetter(0)):
             paint()
         self.trunk()
         if bag == "backpack" and not facing:
-            self.backpack(facing)
+            self.backpack()
         elif bag == "shoulder bag":
             self.shoulder_bag()
         self.head()
-        for _, paint in sorted(before, key=_near):
+        for _, paint in sorted(before, key=itemgetter(0)):
             paint()
 
     def shadow(self) -> None:
@@ -219,16 +220,13 @@ class _Painter:
         hip, knee, ankle, toe = self.body.legs[side]
         who, girth = self.who, self.who.stature * self.who.girth
         heel = (ankle[0], ankle[1] + 0.012 * self.unit, 0.0)
-        self.limb([(heel, 0.027 * who.stature), (toe, 0.021 * who.stature)], who.shoes)
+        self.limb(who.shoes, who.stature, (heel, 0.027), (toe, 0.021))
         if who.bottom == "trousers":
-            self.limb(
-                [(hip, 0.056 * girth), (knee, 0.041 * girth), (ankle, 0.031 * girth)], who.bottom_colour
-            )
+            self.limb(who.bottom_colour, girth, (hip, 0.056), (knee, 0.041), (ankle, 0.031))
             return
-        self.limb([(hip, 0.052 * girth), (knee, 0.036 * girth), (ankle, 0.022 * girth)], who.skin)
+        self.limb(who.skin, girth, (hip, 0.052), (knee, 0.036), (ankle, 0.022))
         if who.bottom == "shorts":
-            end = between(hip, knee, 0.88)
-            self.limb([(hip, 0.056 * girth), (end, 0.046 * girth)], who.bottom_colour)
+            self.limb(who.bottom_colour, girth, (hip, 0.056), (between(hip, knee, 0.88), 0.046))
 
     def arm(self, side: int) -> None:
         shoulder, elbow, wrist, hand = self.body.arms[side]
@@ -237,17 +235,13 @@ class _Painter:
             self.handbag(hand)
         self.part = LEFT_ARM + side
         if who.top == "shirt":
-            bare = [(shoulder, 0.032 * girth), (elbow, 0.025 * girth), (wrist, 0.02 * girth)]
-            self.limb(bare, who.skin)
-            end = between(shoulder, elbow, 0.6)
-            self.limb([(shoulder, 0.038 * girth), (end, 0.036 * girth)], who.top_colour)
+            self.limb(who.skin, girth, (shoulder, 0.032), (elbow, 0.025), (wrist, 0.02))
+            self.limb(who.top_colour, girth, (shoulder, 0.038), (between(shoulder, elbow, 0.6), 0.036))
         else:
-            sleeve = [(shoulder, 0.038 * girth), (elbow, 0.031 * girth), (wrist, 0.025 * girth)]
-            self.limb(sleeve, who.top_colour)
+            self.limb(who.top_colour, girth, (shoulder, 0.038), (elbow, 0.031), (wrist, 0.025))
             if who.top != "jacket":
-                cuff = [(between(elbow, wrist, 0.8), 0.027 * girth), (wrist, 0.025 * girth)]
-                self.limb(cuff, who.accent)
-        self.limb([(between(wrist, hand, 0.4), 0.02 * who.stature), (hand, 0.021 * who.stature)], who.skin)
+                self.limb(who.accent, girth, (between(elbow, wrist, 0.8), 0.027), (wrist, 0.025))
+        self.limb(who.skin, who.stature, (between(wrist, hand, 0.4), 0.02), (hand, 0.021))
 
     # -------------------------------------------------------------------------------------------------- trunk
 
@@ -258,7 +252,7 @@ class _Painter:
             self.skirt()
         hem = -0.02 if who.top == "shirt" else -0.1
         wide = 0.03 * who.stature * self.unit
-        self.fill(_rounded((*self.body.neck[:2], wide), (*self.body.head[:2], wide)), _dark(who.skin, 0.88))
+        self.fill(_capsule((*self.body.neck[:2], wide), (*self.body.head[:2], wide)), _dark(who.skin, 0.88))
         self.ring(hem, 1.07, who.top_colour)
         self.pattern()
         if who.top == "shirt":
@@ -293,7 +287,7 @@ class _Painter:
             self.patch(pi - 0.45, pi + 0.45, 0.44, 0.52, who.accent)
 
     def skirt(self) -> None:
-        """What lies between waist, knees and hem, one side in the shade."""
+        """Paint the skirt from waist to knees or ankles, its right part in the shade."""
         reach = 0.045 * self.unit * self.who.stature * self.who.girth
         waist, hip = self.body.at(0.2), self.body.at(-0.05)
         spots = [section.spot(turn) for section in (waist, hip) for turn in (-pi / 2, pi / 2)]
@@ -312,7 +306,7 @@ class _Painter:
 
     # --------------------------------------------------------------------------------------------------- bags
 
-    def backpack(self, facing: bool) -> None:
+    def backpack(self) -> None:
         self.part = BAG_PART
         s, u, colour = self.who.stature, self.unit, self.who.bag_colour
         deep = 0.062 * s * self.who.girth
@@ -326,13 +320,13 @@ class _Painter:
         left, top, right, low = min(xs), min(ys), max(xs), max(ys)
         self.box(left, top, right, low, 0.03 * u, _dark(colour))
         self.box(left, top, right - 0.02 * u, low, 0.03 * u, colour)
-        if not facing:
+        if self.body.cos <= 0:  # seen from behind: a pocket
             inset, high = 0.2 * (right - left), low - top
             pocket = (left + inset, top + 0.5 * high, right - inset, top + 0.88 * high)
             self.box(*pocket, 0.012 * u, _dark(colour, 0.7))
 
     def shoulder_bag(self) -> None:
-        """A strap from the left shoulder to the right hip, before and behind, and the bag at the hip."""
+        """Paint the strap from left shoulder to right hip, in front and behind, and the bag at the hip."""
         self.part = BAG_PART
         u, colour, dark = self.unit, self.who.bag_colour, _dark(self.who.bag_colour, 0.75)
         for start, end in ((0.8, -1.4), (pi - 0.8, pi + 1.4)):
@@ -346,7 +340,7 @@ class _Painter:
                 self.line(spots, 0.02 * u, dark)
         hip = self.body.at(-0.02)
         turn = _wrapped(-pi / 2 + hip.delta)
-        if abs(turn) < 2.2:  # else the person hides it
+        if abs(turn) < 2.2:  # else the person hides the bag
             x, y = hip.spot(turn)
             half, high = u * (0.03 + 0.04 * abs(self.body.sin)), 0.05 * u
             self.box(x - half, y - high, x + half, y + high, 0.015 * u, colour)
@@ -363,15 +357,15 @@ class _Painter:
     # --------------------------------------------------------------------------------------------------- head
 
     def mane(self) -> None:
-        """Hair that hangs down the back."""
+        """Paint the hair that hangs down the back."""
         self.part = HEAD_PART
         u = self.unit * self.who.stature
         top, end = self.body.on_head(pi, 0.2, 0.45), self.body.on_head(pi, -1.0, 0.6)
         low = (end[0], end[1] + 0.105 * u, 0.056 * u)
-        self.fill(_rounded((top[0], top[1], 0.07 * u), low), _dark(self.who.hair_colour, 0.9))
+        self.fill(_capsule((top[0], top[1], 0.07 * u), low), _dark(self.who.hair_colour, 0.9))
 
     def head(self) -> None:
-        """Hair all over, and on it the face where it can be seen."""
+        """Paint hair all over the head, and the visible part of the face on it."""
         self.part = HEAD_PART
         who, u, turned = self.who, self.unit * self.who.stature, self.body.head_cos
         (x, y, _), (wide, high) = self.body.head, self.body.head_size
@@ -404,7 +398,7 @@ class _Painter:
             if near > -EAR_BEHIND and who.hair not in ("long", "curls"):
                 self.disc(x, y, 0.013 * u, 0.019 * u, _dark(who.skin, 0.9))
         x, y, near = on_head(*FACE_POINTS[0])
-        if near > -0.02:  # its tip stands out
+        if near > -0.02:  # the tip stands out
             self.disc(x, y, 0.011 * u, 0.014 * u, _dark(who.skin, 0.86))
         for eye in FACE_POINTS[1:3]:
             x, y, near = on_head(*eye)
@@ -415,7 +409,7 @@ class _Painter:
             self.line([left[:2], right[:2]], FINE - 1, _dark(LIPS, 0.5 + who.skin[0] / 510))
 
     def on_rim(self, point: Point) -> Spot:
-        """The point itself where it is seen, else where the head's outline hides it."""
+        """The point itself if it is visible, else the point of the head's silhouette at its height."""
         if point[2] > 0:
             return point[:2]
         (x, y, _), (wide, high) = self.body.head, self.body.head_size
@@ -440,7 +434,7 @@ class _Painter:
         return Drawing(picture, self.keypoints(), (small[None, :, :, 3] > 127).astype(np.uint8))
 
     def keypoints(self) -> Array:
-        """The keypoints; one is seen where paint of its own part lies on top."""
+        """Keypoints (17,3); one is visible if paint of its own body part is on top."""
         found: list[tuple[Point, bool, set[int]]] = []
         for k, place in enumerate(FACE_POINTS):
             point = self.body.on_head(*place)
@@ -462,15 +456,12 @@ class _Painter:
         return rows
 
 
-def _near(entry: tuple[float, Callable[[], None]]) -> float:
-    return entry[0]
-
-
 def _wrapped(angle: float) -> float:
+    """The angle in [-pi, pi)."""
     return (angle + pi) % tau - pi
 
 
-def _rounded(p: Point, q: Point) -> list[Spot]:
+def _capsule(p: Point, q: Point) -> list[Spot]:
     """The outline of a capsule between two discs (x, y, radius)."""
     (px, py, pr), (qx, qy, qr) = p, q
     x, y = qx - px, qy - py
@@ -497,8 +488,8 @@ def _hull(spots: list[Spot]) -> list[Spot]:
 
 
 @lru_cache(maxsize=8)
-def _street(street: Street, height: int, width: int) -> Image.Image:
-    """A house front and the pavement, ``FINE`` times as large, with nobody in the fourth plane."""
+def _house(street: Street, height: int, width: int) -> Image.Image:
+    """Paint the house and the pavement, ``FINE`` times as large, with 0 in the fourth channel: nobody."""
     wide, high = width * FINE, height * FINE
     canvas = Image.new("CMYK", (wide, high), (*street.wall, 0))
     pen = ImageDraw.Draw(canvas)
@@ -513,7 +504,7 @@ def _street(street: Street, height: int, width: int) -> Image.Image:
     if street.bricks:
         for k in range(1, 12):
             box(0, foot * k / 12, wide, foot * k / 12 + FINE / 2, _dark(street.wall, 0.9))
-    unit = 0.5 * high  # the house repeats after so much
+    unit = 0.5 * high  # the front of the house repeats after this
     wood, edge = _mixed(street.trim, street.wall, 0.35), _mixed(street.trim, street.wall, 0.1)
     shift = -street.offset * unit
     while shift < wide:

@@ -61,6 +61,6 @@ class Draws:
         """A uniform number from ``low`` to ``high``."""
         return low + (high - low) * self.random()
 
-    def choice(self, options: Any) -> Any:
+    def pick(self, options: Any) -> Any:
         """One of several options, all equally likely."""
         return options[int(len(options) * self.random())]
