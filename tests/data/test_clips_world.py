@@ -122,7 +122,7 @@ def test_things_go_behind_what_stands_nearer() -> None:
     for foot, seen in ((0.7, 0), (0.95, 32)):
         picture = np.zeros((3, 64, 64), np.float32)
         stage.land = np.ones((3, 1, 1), np.float32)
-        stage.thing(picture, "ball", clips._SHAPES[0][1], foot, (0.5, 0.5), 0.25, 0.0)
+        stage.paint(picture, clips._Placed(clips.PROPS[0], foot, 0.5, 0.25, foot - 0.75, 0.0))
         assert (picture[0, 32, 33:47] > 0.3).all() and (picture[0, 32, 18:31] > 0.3).all() == bool(seen)
 
 
@@ -130,11 +130,9 @@ def test_things_bounce_in_a_parabola(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[float, float]] = []
 
     class Watched(clips._Stage):
-        def thing(
-            self, picture: Any, kind: Any, shape: Any, foot: Any, centre: Any, radius: Any, spin: Any
-        ) -> None:
-            if shape is clips._SHAPES[0][1]:
-                seen.append(((foot - radius - centre[1]) / radius, radius))
+        def paint(self, picture: Any, it: clips._Placed) -> None:
+            if it.prop is clips.PROPS[0]:
+                seen.append((it.height / it.radius, it.radius))
 
     monkeypatch.setattr(clips, "_Stage", Watched)
     for index in range(20):

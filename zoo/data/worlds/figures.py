@@ -132,7 +132,7 @@ class _Painter:
         self.pen.line(spots, fill=self.ink(colour), width=max(1, round(width)))
 
     def limb(self, colour: Colour, size: float, *joints: tuple[Point, float]) -> None:
-        """Paint a limb, lit from the left, through (joint, radius); radii are in body heights times ``size``."""
+        """Paint a limb, lit from the left, through joints and their radii (in body heights / ``size``)."""
         discs = [(x, y, r * size * self.unit) for (x, y, _), r in joints]
         for one, other in pairwise(discs):
             self.fill(_capsule(one, other), _dark(colour))
