@@ -43,6 +43,22 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.seeds", set()),
     ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
+    ("zoo.catalogue", {"recipes", "errors"}),
+    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors"}),
+    (
+        "zoo.training",
+        {
+            "training",
+            "recipes",
+            "catalogue",
+            "adversarial",
+            "callbacks",
+            "data",
+            "files",
+            "class_paths",
+            "errors",
+        },
+    ),
     ("zoo.guards", {"errors", "seeds", "class_paths", "files.checkpoints"}),
     ("zoo.adversarial", {"guards", "errors"}),
 ]
@@ -182,7 +198,10 @@ def test_scoring_needs_no_evaluator(path: Path) -> None:
         assert inside, f"{module_of(path)} may not import {imported}"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if below(module_of(p), "zoo.commands")], ids=module_of)
+LATE = [p for p in FILES if any(below(module_of(p), name) for name in ("zoo.commands", "zoo.use"))]
+
+
+@pytest.mark.parametrize("path", LATE, ids=module_of)
 def test_commands_import_late(path: Path) -> None:
     for node in tree_of(path).body:
         for imported in imports(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
@@ -196,6 +215,14 @@ def test_commands_import_late(path: Path) -> None:
             assert light or below(imported, "zoo.commands") or below(imported, "zoo.use"), (
                 f"import {imported} inside the function that needs it"
             )
+
+
+@pytest.mark.parametrize("path", [p for p in LATE if "commands" in module_of(p)], ids=module_of)
+def test_verbs_do_not_import_verbs(path: Path) -> None:
+    verb = ".".join(module_of(path).split(".")[:3])  # a package of actions is one verb
+    for imported in imports(tree_of(path)):
+        if below(imported, "zoo.commands") and imported != "zoo.commands":
+            assert below(imported, "zoo.commands._names") or below(imported, verb)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
