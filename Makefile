@@ -26,7 +26,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 learn: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m slow --timeout 1800 tests/test_learn.py
+	$(BIN)/python -m pytest -m slow --timeout 1800 tests
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,197 +1,143 @@
-"""Every recipe is parsed, built at full width and played for two turns on its contract's world."""
+"""Every recipe is parsed, built at full width and trained for two steps under its tiny overlay."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
+from tiny import RECIPES, tiny
 from torch import Tensor, nn
 
 from zoo import recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
+from zoo.checkpoints import Pretrained, describe
 from zoo.files.checkpoints import read_checkpoint
+from zoo.guards import GuardedModule
 from zoo.training import build
 
-RECIPES = {recipe.name: recipe.path for recipe in recipes.all_recipes()}
 CARDS = Path(__file__).parents[1] / "docs" / "cards"
-
-# a world for each contract, which needs no files
-WORLDS: dict[str, list[str]] = {
-    "images": ["--data", "zoo.data.images.Digits"],
-    "points": [],
-    "pairs": [
-        *("--data", "zoo.data.pairs.ScenePairs", "--data.source", "edges", "--data.size", "32"),
-        *("--data.train_length", "4", "--data.eval_length", "2"),
-    ],
-    "super-resolution": [
-        *("--data", "zoo.data.superres.SceneTwins", "--data.size", "32"),
-        *("--data.train_length", "4", "--data.eval_length", "2"),
-    ],
-}
-# widths at which a step takes milliseconds
-TINY: dict[str, dict[str, Any]] = {
-    "GAN": {"hidden": 16, "maxout_units": 8, "latent_dim": 8},
-    "SRGAN": {  # the content loss asks for no weights, the second stage for no first
-        "blocks": 2,
-        "width": 4,
-        "discriminator_width": 2,
-        "size": 32,
-        "content": "mse",
-        "start_from": "null",
-    },
-    "Pix2Pix": {
-        "levels": 5,
-        "width": 4,
-        "discriminator_width": 4,
-        "receptive_field": 16,
-        "in_channels": 1,
-        "out_channels": 3,
-    },
-    "Pix2PixHD": {  # the perceptual distance asks for no weights, a later stage for no earlier
-        "in_channels": 16,
-        "instance_edges": True,
-        "width": 8,
-        "downsamplings": 1,
-        "blocks": 1,
-        "local_blocks": 1,
-        "encoder_width": 4,
-        "encoder_downsamplings": 1,
-        "discriminator_width": 4,
-        "discriminator_layers": 1,
-        "perceptual": "none",
-        "start_from": "null",
-    },
+KEYS = {  # a batch of each contract has at least these tensors; all but points lie in [-1, 1]
+    "images": {"image"},
+    "points": {"point"},
+    "pairs": {"input", "target"},
+    "super-resolution": {"input", "target"},
 }
 
-
-def content(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(RECIPES[name].read_text())
-    return loaded
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-def contract(name: str) -> str:
-    module, _, attribute = content(name)["data"]["class_path"].rpartition(".")
-    found: str = getattr(__import__(module, fromlist=[attribute]), attribute).contract
+class Trained:
+    """A recipe after two steps, and what was seen on the way."""
+
+    def __init__(name: str) -> None:
+        built = tiny(name)
+        self.model: GuardedModule = built.model
+        self.trainer, self.data = built.trainer, built.datamodule
+        self.parts = PLAYERS if isinstance(self.model, AdversarialModule) else ("",)
+        self.leaves = [m for m in self.model.modules() if not list(m.children())]
+        self.called: set[nn.Module] = set()
+        handles = [m.register_forward_hook(lambda m, *_: self.called.add(m)) for m in self.leaves]
+        before = {part: _weights(self.model, part) for part in self.parts}
+        self.trainer.fit(self.model, self.data)
+        for handle in handles:
+            handle.remove()
+        self.moved = {
+            part: any(not torch.equal(a, b) for a, b in zip(old, _weights(self.model, part), strict=True))
+            for part, old in before.items()
+        }
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each recipe; the module's scope makes all tests of one recipe follow each other."""
+    found: str = request.param
     return found
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-
-
-def tiny(name: str, *more: str) -> Any:
-    """The recipe under the tiny overlay, on its contract's world."""
-    model = content(name)["model"]["class_path"].rpartition(".")[2]
-    options = {
-        **TINY[model],
-        **({"shape": [1, 8, 8]} if model == "GAN" and contract(name) == "images" else {}),
-    }
-    overrides = [part for key, value in options.items() for part in (f"--model.{key}", str(value))]
-    world = WORLDS[contract(name)]
-    if model == "Pix2PixHD":
-        world = [*world, "--data.source", "labels"]
-    overlay = recipes.bundled("recipes") / "overlays" / "tiny.yaml"
-    return build(["--config", name, "--config", str(overlay), *world, *overrides, *more])
+@pytest.fixture(scope="module")
+def trained(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """The recipe after two steps, for all tests of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("trained"))
+        patch.setenv("WANDB_MODE", "disabled")
+        yield Trained(name)
 
 
 def test_the_glob_finds_the_recipes_we_know_of() -> None:
     assert len(RECIPES) >= 14, sorted(RECIPES)
 
 
-@pytest.mark.parametrize("name", RECIPES)
 def test_head_comment_says_how_to_run_it(name: str) -> None:
     head = recipes.head_comment(RECIPES[name])
     assert f"zoo fit --config {name}" in head or f"zoo fit --config recipes/{name}.yaml" in head
     assert re.search(r"^(Time|Takes)", head, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", RECIPES)
 def test_builds_at_full_width(name: str) -> None:
     with torch.device("meta"):
-        built = build(["--config", name])
-    assert isinstance(built.model, AdversarialModule)
-    assert sum(p.numel() for p in built.model.generator.parameters()) > 0
+        model = build(["--config", name, "--wandb", "off"]).model
+    assert isinstance(model, GuardedModule)
+    if isinstance(model, AdversarialModule):
+        model = model.generator
+    assert sum(p.numel() for p in model.parameters()) > 0
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_plays_two_turns(name: str) -> None:
-    built = tiny(name)
-    model = built.model
-    called: set[nn.Module] = set()
-    leaves = [m for m in model.modules() if not list(m.children()) and not isinstance(m, nn.ModuleList)]
-    handles = [m.register_forward_hook(lambda module, *_: called.add(module)) for m in leaves]
-    before = {player: _state(getattr(model, player)) for player in PLAYERS}
-    built.trainer.fit(model, built.datamodule)
-    for handle in handles:
-        handle.remove()
-    assert built.trainer.global_step == 2
-
-    moved = {player: _differs(before[player], _state(getattr(model, player))) for player in PLAYERS}
-    judged = bool(getattr(model, "adversarial", True))  # L1 alone has no discriminator's move
-    assert moved == {"generator": True, "discriminator": judged}
-    silent = [m for m in leaves if m not in called and not isinstance(m, nn.Identity)]
+def test_trains_for_two_steps(name: str, trained: Trained) -> None:
+    model, trainer = trained.model, trained.trainer
+    assert trainer.global_step == 2
+    judged = bool(getattr(model, "adversarial", True))  # L1 alone never updates the discriminator
+    assert trained.moved == {part: part != "discriminator" or judged for part in trained.parts}
+    silent = [m for m in trained.leaves if m not in trained.called and not isinstance(m, _NOT_CALLED)]
     assert not silent or not judged, silent
 
-    for player, optimizer in zip(PLAYERS, built.trainer.optimizers, strict=True):
+    for part, optimizer in zip(trained.parts, trainer.optimizers, strict=True):
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        assert mine == {id(p) for p in getattr(model, player).parameters()}
+        assert mine == {id(p) for p in model.get_submodule(part).parameters() if p.requires_grad}
 
-    terms = {k: v for k, v in built.trainer.logged_metrics.items() if k.startswith("train/")}
+    terms = {k: v for k, v in trainer.logged_metrics.items() if k.startswith("train/")}
     assert terms and all(torch.isfinite(value) for value in terms.values())
-    card = (CARDS / f"{type(model).__module__.rpartition('.')[2]}.md").read_text()
+    card = (CARDS / f"{type(model).__module__.split('.')[2]}.md").read_text(encoding="utf-8")
     unexplained = [key for key in terms if f"`{key}`" not in card]
     assert not unexplained, f"the card explains no {unexplained}"
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_checkpoint_gives_the_same_sample_and_the_same_seed_the_same_run(name: str) -> None:
-    first, second = tiny(name), tiny(name)
-    for built in (first, second):
-        built.trainer.fit(built.model, built.datamodule)
-    path = Path("saved.ckpt")
-    first.trainer.save_checkpoint(path)
-    loaded = type(first.model)(**read_checkpoint(path)["hyper_parameters"])
-    loaded.load_state_dict(read_checkpoint(path)["state_dict"])
-    loaded.arrange()  # another order of the channels rounds otherwise
-    expected = _sample(first.model)
-    assert torch.equal(_sample(loaded), expected)
-    assert torch.equal(_sample(second.model), expected)
-    if contract(name) != "points":
-        assert expected.min() >= -1 and expected.max() <= 1
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_batch_has_what_the_contract_says(name: str) -> None:
-    built = tiny(name)
-    built.datamodule.setup("fit")
-    batch = next(iter(built.datamodule.train_dataloader()))
-    pair = {"input", "target"}
-    contracts = {"images": {"image"}, "points": {"point"}, "pairs": pair, "super-resolution": pair}
-    keys = contracts[contract(name)]
+def test_a_batch_has_what_the_contract_says(name: str, trained: Trained) -> None:
+    data = trained.data
+    batch = next(iter(data.train_dataloader()))
+    keys = KEYS[data.contract]
     assert keys <= batch.keys()
-    if contract(name) != "points":
+    if data.contract != "points":
         assert all(batch[k].abs().max() <= 1 and batch[k].dtype == torch.float32 for k in keys)
 
 
-def _sample(model: Any) -> Tensor:
-    if model.takes == "noise":
-        sampled: Tensor = model.sample(4, seed=1)
-        return sampled
-    channels = model.hparams["in_channels"]
-    picture = torch.rand(1, channels, 32, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    translated: Tensor = model.sample(picture, seed=1)
-    return translated
+def test_a_checkpoint_and_a_second_run_give_the_same_output(name: str, trained: Trained) -> None:
+    expected = _output(trained.model)
+    path = Path("saved.ckpt")
+    trained.trainer.save_checkpoint(path)
+    saved = read_checkpoint(path)
+    loaded = type(trained.model)(**saved["hyper_parameters"])
+    loaded.load_state_dict(saved["state_dict"])
+    if isinstance(loaded, AdversarialModule):
+        loaded.arrange()  # another memory format rounds otherwise
+    assert torch.equal(_output(loaded), expected)
+    assert torch.equal(_output(Trained(name).model), expected)
+    if trained.model.takes != "nothing" and expected.dim() == 4:
+        assert expected.min() >= -1 and expected.max() <= 1
 
 
-def _state(network: nn.Module) -> list[Tensor]:
-    return [p.detach().clone() for p in network.parameters()]
+_NOT_CALLED = (nn.Identity, nn.ModuleList)
 
 
-def _differs(before: list[Tensor], after: list[Tensor]) -> bool:
-    return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+def _output(model: GuardedModule) -> Tensor:
+    """The output for a fixed input."""
+    loaded = Pretrained(model.eval(), describe(model, dict(model.hparams), {}), "the model")
+    output = loaded.fixed_output()
+    assert output is not None, "set example_input_array, so that the output can be compared"
+    return output
+
+
+def _weights(model: GuardedModule, part: str) -> list[Tensor]:
+    return [p.detach().clone() for p in model.get_submodule(part).parameters()]

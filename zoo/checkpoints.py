@@ -1,8 +1,11 @@
-"""Weights to keep, move and use: export a training checkpoint, find pretrained weights, load both safely.
+"""Export a training checkpoint to a folder, find pretrained weights by name, load both safely.
 
-Exported weights are a folder with ``model.safetensors`` (tensors only) and ``model.json`` (all that is needed
-to rebuild, judge and repeat the model). Nothing here runs what a file says: tensors come from safetensors or
-from ``torch.load(weights_only=True)``, and a class is taken from :mod:`zoo.models` or not at all.
+An exported folder holds ``model.safetensors`` (tensors only) and ``model.json`` (all that is needed to
+rebuild, evaluate and retrain the model). No code from a file is run: tensors come from safetensors or from
+``torch.load(weights_only=True)``, and a class comes from :mod:`zoo.models` or is refused.
+
+Every :class:`~zoo.guards.GuardedModule` of :mod:`zoo.models` can be exported and loaded. The parts of a GAN
+are its two players, of which the generator alone is kept by default; any other module is kept whole.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import zoo.models
-from zoo.adversarial import PLAYERS, AdversarialModule, Player
+from zoo.adversarial import PLAYERS, AdversarialModule
+from zoo.class_paths import public_path
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.files.writing import sha256, write_bytes, write_text
-from zoo.guards import CHECKPOINT_FORMAT
+from zoo.guards import CHECKPOINT_FORMAT, GuardedModule
 from zoo.recipes import bundled
 
 FORMAT = 1
@@ -40,10 +44,8 @@ State = dict[str, Tensor]
 Config = dict[str, Any]
 
 
-class _Paper(Protocol):
-    """What every paper class offers for use."""
-
-    takes: Literal["noise", "picture"]
+class _Sampler(Protocol):
+    """A module that can be sampled: one whose ``takes`` is not ``nothing``."""
 
     def sample(self, inputs: Any, /, *, seed: int) -> Tensor:
         """Draw or translate; the output lies in [-1, 1]."""
@@ -54,50 +56,63 @@ class Pretrained:
     """A model with its weights, ready for use.
 
     Args:
-        module: The paper's module in evaluation mode; a player whose weights were not kept is absent.
-        config: What ``model.json`` says, or the same drawn from a training checkpoint.
-        origin: Where it was loaded from, for messages.
+        module: The module in evaluation mode; a part whose weights were not kept is absent.
+        config: Content of ``model.json``, or the same facts read from a training checkpoint.
+        origin: File or folder that it was loaded from, for messages.
     """
 
-    module: AdversarialModule
+    module: GuardedModule
     config: Config
     origin: str
 
     @property
-    def takes(self) -> Literal["noise", "picture"]:
-        """What :meth:`sample` is given: a number of samples (``noise``) or pictures (``picture``)."""
-        return cast(_Paper, self.module).takes
+    def takes(self) -> str:
+        """Input of :meth:`sample`: ``noise`` (a number of samples), ``picture``, or ``nothing``."""
+        return self.module.takes
+
+    @property
+    def game(self) -> AdversarialModule:
+        """The module of a GAN.
+
+        Raises:
+            UserError: The weights are those of another kind of module.
+        """
+        if not isinstance(self.module, AdversarialModule):
+            raise UserError(f"{self.origin} holds a {type(self.module).__name__}, which is not a GAN.")
+        return self.module
 
     @property
     def input_channels(self) -> int | None:
-        """Channels of the pictures that the model takes; None for a model that takes noise."""
-        if self.takes == "noise":
-            return None
-        return int(self.module.hparams["in_channels"])
+        """Channels of the pictures that the model takes; None if it takes no pictures."""
+        return int(self.module.hparams["in_channels"]) if self.takes == "picture" else None
 
     @property
     def scale(self) -> int:
-        """How many times larger than its input a picture comes out: 1 but for super-resolution."""
+        """Output size divided by input size: 1 except for super-resolution."""
         return int(self.module.hparams.get("scale", 1))
 
     def sample(self, inputs: int | Tensor = 1, seed: int = 0) -> Tensor:
         """Draw samples, or translate pictures.
 
         Args:
-            inputs: How many samples, for a model that takes noise; pictures (B, C, H, W) in [-1, 1] of any
+            inputs: Number of samples, for a model that takes noise; pictures (B, C, H, W) in [-1, 1] of any
                 size, for one that takes pictures.
-            seed: Of all that is random in the output.
+            seed: Seed of all random draws.
 
         Returns:
             Pictures (N, C, H, W) in [-1, 1], of the input's size times ``scale``; points (N, 2) for a model
             of points.
 
         Raises:
-            UserError: The input is not what this model takes, or only its discriminator is there.
+            UserError: The input is not what this model takes, or it has no generator.
         """
-        if "generator" not in self.config["players"]:
+        if self.takes == "nothing":
             raise UserError(
-                f"{self.origin} holds the discriminator alone and cannot make samples; load the generator."
+                f"{self.origin} is not a generator and makes no samples; call its `module` directly."
+            )
+        if isinstance(self.module, AdversarialModule) and "generator" not in self.config["players"]:
+            raise UserError(
+                f"{self.origin} holds only the discriminator and cannot make samples; load the generator."
             )
         if self.takes == "noise":
             if not isinstance(inputs, int) or inputs < 1:
@@ -112,13 +127,29 @@ class Pretrained:
             raise UserError(
                 f"{self.origin} expects pictures of {self.input_channels} channels, got {inputs.shape[1]}."
             )
-        return cast(_Paper, self.module).sample(inputs, seed=seed)
+        return cast(_Sampler, self.module).sample(inputs, seed=seed)
 
-    def golden(self) -> Config:
-        """A summary of a fixed sample: what this model makes of seed 0 (and of a fixed pattern)."""
-        inputs = 4 if self.takes == "noise" else _pattern(self.input_channels or 1)
-        output = self.sample(inputs, seed=0).float().cpu()
-        flat = output.flatten()
+    def fixed_output(self) -> Tensor | None:
+        """Compute the output for a fixed input.
+
+        The input is seed 0 for a model of noise, a fixed pattern for a model of pictures, and Lightning's
+        ``example_input_array`` for a module that cannot be sampled; None if that module sets none.
+        """
+        if self.takes == "noise":
+            return self.sample(4, seed=0)
+        if self.takes == "picture":
+            return self.sample(_pattern(self.input_channels or 1), seed=0)
+        if self.module.example_input_array is None:
+            return None
+        with torch.no_grad():
+            return cast(Tensor, self.module(self.module.example_input_array))
+
+    def golden(self) -> Config | None:
+        """Summarise :meth:`fixed_output`; None if there is none."""
+        output = self.fixed_output()
+        if output is None:
+            return None
+        flat = output.float().cpu().flatten()
         picked = flat[torch.linspace(0, len(flat) - 1, min(len(flat), 256), dtype=torch.float64).long()]
         return {
             "shape": list(output.shape),
@@ -128,27 +159,25 @@ class Pretrained:
         }
 
     def check_golden(self) -> None:
-        """Make the fixed sample again and compare it with the one made at export.
+        """Compute the output for the fixed input again and compare it with the one stored at export.
 
         Values may differ by half a step of an 8-bit picture, which covers other processors; a model that
-        keeps its dropout at use also depends on torch's random stream, which Intel and ARM need not share.
+        keeps dropout at test time also depends on torch's random stream, which Intel and ARM need not share.
 
         Raises:
-            UserError: The outputs differ, or nothing was kept to compare with.
+            UserError: The outputs differ, or none was stored.
         """
         kept = self.config.get("golden")
-        if not kept:
-            raise UserError(f"{self.origin} keeps no golden output to compare with; export it again.")
         now = self.golden()
+        if not kept or not now:
+            raise UserError(f"{self.origin} stores no golden output to compare with; export it again.")
         if now["shape"] != kept["shape"]:
-            raise UserError(
-                f"{self.origin} now makes {now['shape']} where it made {kept['shape']} at export."
-            )
+            raise UserError(f"{self.origin} now gives {now['shape']}, but gave {kept['shape']} at export.")
         pairs = zip(_numbers(now), _numbers(kept), strict=True)
         worst = max(math.inf if math.isnan(a - b) else abs(a - b) for a, b in pairs)
         if worst > TOLERANCE:
             raise UserError(
-                f"{self.origin} no longer makes what it made at export (off by {worst:.3g}, allowed is "
+                f"{self.origin} no longer gives its output of the export (off by {worst:.3g}, allowed is "
                 f"{TOLERANCE:.3g}): weights or code have changed since."
             )
 
@@ -157,7 +186,7 @@ class Pretrained:
 
 
 def index() -> list[Config]:
-    """Entries of ``checkpoints/index.json``: name, folder, sha256, title, recipe, licence, research_only."""
+    """Entries of ``checkpoints/index.json``, as :func:`index_entry` makes them."""
     path = bundled("checkpoints") / "index.json"
     if not path.is_file():
         return []
@@ -166,11 +195,26 @@ def index() -> list[Config]:
     return cast(list[Config], content["entries"])
 
 
+def index_entry(folder: Path) -> Config:
+    """Entry of an exported folder in ``checkpoints/index.json``, read from its ``model.json``."""
+    config = _read_json(folder / CONFIG)
+    recipe = re.search(r"--config[ =](?:recipes/)?(\S+?)(?:\.yaml)?(?:\s|$)", config.get("command") or "")
+    return {
+        "name": config["name"],
+        "folder": folder.name,
+        "sha256": config["weights"]["sha256"],
+        "title": config.get("title") or _title(config),
+        "recipe": recipe and recipe[1],
+        "licence": config["licence"]["weights"],
+        "research_only": config["research_only"],
+    }
+
+
 def load(name: str | Path) -> Pretrained:
     """Load weights by a name of the index, from an exported folder, or from a training checkpoint.
 
     Raises:
-        UserError: Nothing of that name is found, or what is found is damaged, foreign or of a newer format.
+        UserError: There is nothing of that name, or it is damaged, foreign or of a newer format.
     """
     path = Path(name).expanduser()
     if path.name in (WEIGHTS, CONFIG) and path.is_file():
@@ -194,12 +238,12 @@ def load(name: str | Path) -> Pretrained:
 
 
 def papers() -> list[str]:
-    """The papers that have a module in :mod:`zoo.models`."""
+    """Names of the modules of :mod:`zoo.models`."""
     return sorted(module.name for module in pkgutil.iter_modules(zoo.models.__path__))
 
 
 def paper_module(paper: str) -> ModuleType:
-    """The module of a paper (``pix2pix``).
+    """Import the module of a paper (``pix2pix``).
 
     Raises:
         UserError: There is no such paper; names those that there are.
@@ -216,8 +260,8 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
     """Load an exported folder.
 
     Args:
-        folder: With ``model.safetensors`` and ``model.json``.
-        expected: The weights' sha256 by the index, where one has it.
+        folder: Folder with ``model.safetensors`` and ``model.json``.
+        expected: Sha256 of the weights by the index, if it has one.
 
     Raises:
         UserError: A file is missing, truncated, changed, or of a newer format.
@@ -225,7 +269,7 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
     path, weights = folder / CONFIG, folder / WEIGHTS
     config = _read_json(path)
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise UserError(f"{path} says no format: it was not written by `zoo export`.")
+        raise UserError(f"{path} states no format: it was not written by `zoo export`.")
     _refuse_newer(path, config["format"], FORMAT)
     missing = {"class", "hyper_parameters", "players", "weights"} - config.keys()
     if missing:
@@ -246,15 +290,13 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
     try:
         tensors = safetensors.torch.load_file(weights)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{weights} is no safetensors file ({error}); export it again.") from error
-    module = build(
-        config["class"], config["hyper_parameters"], _by_player(tensors, config["players"]), str(folder)
-    )
+        raise UserError(f"{weights} is not a safetensors file ({error}); export it again.") from error
+    module = build(config["class"], config["hyper_parameters"], _by_part(tensors), str(folder))
     return Pretrained(module, config, str(folder))
 
 
 def read_training_checkpoint(path: Path) -> Pretrained:
-    """Load both players from a checkpoint that a training wrote.
+    """Load all parts of the module from a checkpoint that a training wrote.
 
     Raises:
         UserError: It is damaged, unsafe, of a newer format, or not of this zoo.
@@ -267,7 +309,7 @@ def read_training_checkpoint(path: Path) -> Pretrained:
         )
     _refuse_newer(path, record["format"], CHECKPOINT_FORMAT)
     hparams = {key: value for key, value in checkpoint.get("hyper_parameters", {}).items() if key[0] != "_"}
-    module = build(record["class"], hparams, _by_player(checkpoint["state_dict"], PLAYERS), str(path))
+    module = build(record["class"], hparams, _by_part(checkpoint["state_dict"]), str(path))
     machine = record.get("environment") or {}
     config = describe(module, hparams, record.get("data") or {}) | {
         "step": checkpoint.get("global_step"),
@@ -280,42 +322,45 @@ def read_training_checkpoint(path: Path) -> Pretrained:
     return Pretrained(module, config, str(path))
 
 
-def build(class_path: str, hparams: Config, states: Mapping[Player, State], origin: str) -> AdversarialModule:
-    """Make the module of a class of the zoo and load the players' weights, strictly.
+def build(class_path: str, hparams: Config, states: Mapping[str, State], origin: str) -> GuardedModule:
+    """Build a module of the zoo and load the weights of its parts, strictly.
 
     Args:
         class_path: Import path; anything outside :mod:`zoo.models` is refused, not imported.
-        hparams: The constructor's keywords; unknown ones are refused.
-        states: State dict by player; a player without one is taken out of the module.
-        origin: The file or folder, for messages.
+        hparams: Keywords of the constructor; unknown ones are refused.
+        states: State dict by part (``generator``); a part without one is removed from the module.
+        origin: File or folder, for messages.
 
     Raises:
         UserError: Class, hyper-parameters or weights do not fit this version of the zoo.
     """
     cls = _class(class_path, origin)
-    with torch.random.fork_rng(devices=[]):  # initial weights must not eat the caller's random stream
+    with torch.random.fork_rng(devices=[]):  # initial weights must not advance the caller's random state
         try:
             module = cls(**hparams)
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"{origin}: {cls.__name__} cannot be built from its hyper-parameters: {error}."
             ) from error
-    for player in PLAYERS:
-        if player not in states:
-            delattr(module, player)
-            continue
-        own, given = module.get_submodule(player).state_dict(), states[player]
+    own = _by_part(module.state_dict())
+    if issubclass(cls, AdversarialModule):  # what is not a player's is not loaded
+        own = {part: state for part, state in own.items() if part in PLAYERS}
+        states = {part: state for part, state in states.items() if part in PLAYERS}
+    for part, given in states.items():
+        mine = own.get(part, {})
         wrong = [
             key
-            for key in (*own, *given)
-            if key not in own or key not in given or own[key].shape != given[key].shape
+            for key in (*mine, *given)
+            if key not in mine or key not in given or mine[key].shape != given[key].shape
         ]
         if wrong:
             raise UserError(
-                f"{origin}: weights of the {player} do not fit {cls.__name__} ({len(wrong)} missing, unknown "
+                f"{origin}: weights of the {part} do not fit {cls.__name__} ({len(wrong)} missing, unknown "
                 f"or of another shape, first {wrong[0]}); they belong to another model or version."
             )
-        module.get_submodule(player).load_state_dict(given)
+    for part in own.keys() - states.keys():
+        delattr(module, part)
+    module.load_state_dict(_joined(states), strict=False)  # checked above
     return module.eval()
 
 
@@ -327,23 +372,25 @@ def export(
     out: Path,
     *,
     dtype: Literal["float32", "float16"] = "float32",
-    players: Sequence[Player] = ("generator",),
+    players: Sequence[str] | None = None,
     name: str | None = None,
+    title: str | None = None,
     licence: str | None = None,
     results: Path | None = None,
     force: bool = False,
 ) -> Pretrained:
-    """Export a training checkpoint to a folder, and load it back to see that it makes the same.
+    """Export a training checkpoint to a folder, and load it back to check that it gives the same output.
 
     Args:
         checkpoint: A ``.ckpt`` file.
-        out: The folder to write.
-        dtype: How weights are stored; they are computed with in float32.
-        players: Whose weights to keep.
-        name: What to call the weights; the folder's name when not given.
-        licence: Of the weights; drawn from the data's when not given.
-        results: An ``eval.json`` whose rows to keep; when not given, the run's rows of this step.
-        force: Replace weights that lie at ``out``.
+        out: Folder to write.
+        dtype: Storage format of the weights; they are loaded as float32.
+        players: Parts whose weights are kept; by default a GAN's generator, or all of any other module.
+        name: Name of the weights, by default that of the folder.
+        title: Title in lists, one line; by default class and data.
+        licence: Licence of the weights, by default derived from the data's.
+        results: An ``eval.json`` whose rows are kept; by default the run's rows of this step.
+        force: Replace weights that exist at ``out``.
 
     Raises:
         UserError: The checkpoint cannot be read, ``out`` is taken, or a weight does not fit ``dtype``.
@@ -360,40 +407,46 @@ def export(
         dtype=dtype,
         players=players,
         name=name,
+        title=title,
         licence=licence,
         force=force,
     )
 
 
 def write(
-    module: AdversarialModule,
+    module: GuardedModule,
     config: Config,
     out: Path,
     *,
     dtype: Literal["float32", "float16"] = "float32",
-    players: Sequence[Player] = ("generator",),
+    players: Sequence[str] | None = None,
     name: str | None = None,
+    title: str | None = None,
     licence: str | None = None,
     force: bool = False,
 ) -> Pretrained:
     """Write a folder of weights and load it back; arguments as for :func:`export`."""
     if not force and any((out / file).exists() for file in (WEIGHTS, CONFIG)):
         raise UserError(f"There are weights in {out} already; choose another folder or add --force.")
-    tensors = {}
-    for player in players:
-        for key, value in module.get_submodule(player).state_dict().items():
-            kept = value.to(DTYPES[dtype]) if value.is_floating_point() else value
-            if value.is_floating_point() and not bool(kept.isfinite().all()):
-                raise UserError(
-                    f"Weight {player}.{key} is not finite in {dtype}; export with --dtype float32."
-                )
-            tensors[f"{player}.{key}"] = kept.detach().cpu().clone(memory_format=torch.contiguous_format)
+    states = _by_part(module.state_dict())
+    if players is None:
+        players = PLAYERS[:1] if isinstance(module, AdversarialModule) else tuple(states)
+    if unknown := [part for part in players if part not in states]:
+        raise UserError(f"{config['class']} has no {unknown[0]}; its parts are {', '.join(states)}.")
+    tensors = _joined({part: states[part] for part in players})
+    for key, value in tensors.items():
+        if value.is_floating_point():
+            tensors[key] = value.to(DTYPES[dtype])
+            if not bool(tensors[key].isfinite().all()):
+                raise UserError(f"Weight {key} is not finite in {dtype}; export with --dtype float32.")
+        tensors[key] = tensors[key].detach().cpu().clone(memory_format=torch.contiguous_format)
     data = config["data"]
-    # what is not known to be free is not called free
+    # data of unknown licence is not called free
     research_only = bool(data.get("research_only", licence is None))
     config = {
         "format": FORMAT,
         "name": name or out.resolve().name,
+        "title": title or _title(config),
         **config,
         "players": list(players),
         "dtype": dtype,
@@ -404,14 +457,13 @@ def write(
             "data": data.get("licence", "unknown"),
         },
     }
-    # the config goes last: a folder without one is not taken for weights
+    # model.json is written last: a folder without one is not taken for weights
     (out / CONFIG).unlink(missing_ok=True)
     content = safetensors.torch.save(tensors, {"format": "pt"})
     write_bytes(out / WEIGHTS, content)
     config["weights"] = {"file": WEIGHTS, "sha256": sha256(out / WEIGHTS), "bytes": len(content)}
-    if "generator" in players:
-        states = _by_player(tensors, players)
-        again = build(config["class"], config["hyper_parameters"], states, str(out))
+    if "generator" in players or not isinstance(module, AdversarialModule):
+        again = build(config["class"], config["hyper_parameters"], _by_part(tensors), str(out))
         config["golden"] = Pretrained(again, config, str(out)).golden()
     write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
     return read_folder(out)
@@ -420,40 +472,59 @@ def write(
 # ---------------------------------------------------------------------------------------------------- details
 
 
-def describe(module: AdversarialModule, hparams: Config, data: Config) -> Config:
-    """What ``model.json`` says of a module in any case; ``data`` is what the data module says of itself."""
+def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
+    """Fields common to every ``model.json``; ``data`` is the data module's description of itself."""
+    game = isinstance(module, AdversarialModule)
     return {
-        "class": f"{type(module).__module__}.{type(module).__name__}",
+        "class": public_path(type(module)),
         "hyper_parameters": hparams,
-        "takes": cast(_Paper, module).takes,
-        "players": [player for player in PLAYERS if player in dict(module.named_children())],
+        "takes": module.takes,
+        "players": [part for part in _by_part(module.state_dict()) if part in PLAYERS or not game],
         "data": data,
     }
 
 
-def _class(path: str, origin: str) -> type[AdversarialModule]:
+def _title(config: Config) -> str:
+    """Class and data, for weights that nobody gave a title."""
+    return f"{config['class'].rpartition('.')[2]} on {config['data'].get('name', 'unknown data')}"
+
+
+def _class(path: str, origin: str) -> type[GuardedModule]:
     name, _, class_name = path.rpartition(".")
     package, _, paper = name.rpartition(".")
     if package == "zoo.models" and paper in papers():
         cls = vars(import_module(name)).get(class_name)
         if is_paper_class(cls, name):
-            return cast(type[AdversarialModule], cls)
+            return cast(type[GuardedModule], cls)
     raise UserError(
         f"{origin} names the class {path}, which is no model of this zoo; it is of another version."
     )
 
 
 def is_paper_class(value: object, module: str) -> bool:
-    """Whether ``value`` is a class of a game that the module of this name defines (and not only imports)."""
-    return isinstance(value, type) and issubclass(value, AdversarialModule) and value.__module__ == module
+    """Whether ``value`` is a class to train that the module of this name defines (and not only imports)."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, GuardedModule)
+        and f"{value.__module__}.".startswith(f"{module}.")
+    )
 
 
-def _by_player(tensors: Mapping[str, Tensor], players: Sequence[Player]) -> dict[Player, State]:
+def _by_part(tensors: Mapping[str, Tensor]) -> dict[str, State]:
+    """Tensors by the first part of their key (``generator``), and then by the rest of it."""
+    states: dict[str, State] = {}
+    for key, tensor in tensors.items():
+        part, _, rest = key.partition(".")
+        states.setdefault(part, {})[rest] = tensor
+    return states
+
+
+def _joined(states: Mapping[str, State]) -> State:
+    """The reverse of :func:`_by_part`."""
     return {
-        player: {
-            key.removeprefix(f"{player}."): t for key, t in tensors.items() if key.startswith(f"{player}.")
-        }
-        for player in players
+        f"{part}.{rest}" if rest else part: tensor
+        for part, state in states.items()
+        for rest, tensor in state.items()
     }
 
 
@@ -477,16 +548,15 @@ def _results(checkpoint: Path, given: Path | None, trained: Pretrained) -> list[
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         if (folder / "eval.json").is_file():
             rows: list[Config] = _read_json(folder / "eval.json")
-            return [
-                row for row in rows if row["step"] == trained.config["step"]
-            ]  # others are of other weights
+            return [row for row in rows if row["step"] == trained.config["step"]]  # the rest: other weights
     return []
 
 
 def _pattern(channels: int) -> Tensor:
-    """Waves of a fixed form (1, C, 64, 64) in [-1, 1]: an input that needs no random stream."""
+    """Waves of a fixed form in [-1, 1]: an input that needs no random stream."""
     rows, columns = torch.arange(64.0)[:, None], torch.arange(64.0)[None, :]
-    return torch.stack([torch.sin(0.11 * (c + 1) * rows + 0.17 * columns + c) for c in range(channels)])[None]
+    waves = [torch.sin(0.11 * (c + 1) * rows + 0.17 * columns + c) for c in range(channels)]
+    return torch.stack(waves)[None]  # (1, C, 64, 64)
 
 
 def _numbers(golden: Config) -> list[float]:
@@ -494,7 +564,7 @@ def _numbers(golden: Config) -> list[float]:
 
 
 def portable(value: Any) -> Any:
-    """The same value with absolute paths cut to their last part: the rest means nothing elsewhere."""
+    """Cut absolute paths in a value to their last part: the rest means nothing on another machine."""
     if isinstance(value, str):
         return re.sub(r"(?<![\w:/.])/(?:[^\s/'\",]+/)+(?=[^\s/'\",])", "", value)
     if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -35,6 +35,9 @@ CHECKPOINT_FORMAT = 1
 class GuardedModule(pl.LightningModule):
     """A LightningModule whose trainings carry all guards of this file."""
 
+    takes: ClassVar[str] = (
+        "nothing"  # input of `sample`: "noise", "picture", or "nothing" if there is no such method
+    )
     loaded_step = 0  # the step of the checkpoint that was loaded last
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -26,9 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dtype", choices=["float32", "float16"], default="float32", help="dtype of the stored weights"
     )
     parser.add_argument(
-        "--players", choices=["generator", "both"], default="generator", help="players whose weights to keep"
+        "--players", choices=["generator", "both"], help="a GAN's players to keep (default: generator)"
     )
     parser.add_argument("--name", help="name of the weights (default: the folder's)")
+    parser.add_argument("--title", help="one line for lists of weights (default: class and data)")
     parser.add_argument("--licence", help="licence of the weights (default: follows the data's)")
     parser.add_argument(
         "--results", type=Path, help="eval.json whose rows to keep (default: the run's rows of this step)"
@@ -48,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint,
         args.out,
         dtype=args.dtype,
-        players=PLAYERS if args.players == "both" else PLAYERS[:1],
+        players=PLAYERS if args.players == "both" else None,
         name=args.name,
+        title=args.title,
         licence=args.licence,
         results=args.results,
         force=args.force,

@@ -306,7 +306,7 @@ class SRGAN(AdversarialModule):
 
     def _start(self, origin: str) -> None:
         given = checkpoints.load(origin)
-        found = given.module.generator.state_dict() if "generator" in given.config["players"] else {}
+        found = given.game.generator.state_dict() if "generator" in given.config["players"] else {}
         shapes, wanted = (
             {key: value.shape for key, value in state.items()}
             for state in (found, self.generator.state_dict())

@@ -1,0 +1,29 @@
+"""Train recipes in tests that ask whether a model learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo import cli
+from zoo.training import build
+
+QUIET = ["--trainer.enable_progress_bar", "false"]
+
+
+def trained(recipe: str, steps: int) -> Any:
+    """A recipe after its first steps, without its callbacks: an object with ``model`` and ``datamodule``."""
+    built = build(
+        ["--config", recipe, "--trainer.max_steps", str(steps), "--trainer.callbacks", "[]", *QUIET]
+    )
+    built.trainer.fit(built.model, built.datamodule)
+    return built
+
+
+def whole(recipe: str) -> dict[tuple[str, str], float]:
+    """Train and test a whole recipe through the command; its scores by metric and subject."""
+    for verb, more in (("fit", []), ("test", ["--ckpt_path", "last"])):
+        assert cli.main([verb, "--config", recipe, *more, *QUIET]) == 0
+    (path,) = Path("runs").glob(f"{recipe}/*/eval.json")
+    return {(row["metric"], row["subject"]): row["value"] for row in json.loads(path.read_text())}
