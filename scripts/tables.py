@@ -1,17 +1,24 @@
-"""Write the tables of the documents between their markers (``make tables``).
+"""Write the index of the weights, and the tables of the documents between their markers (``make tables``).
 
-README.md: the scores of the published checkpoints. docs/data: the public data sets, per contract.
+checkpoints/index.json: an entry per folder there. README.md: the applications, the weights and their scores.
+docs/cards: the weights of each paper and their scores. docs/data: the public data sets, per contract.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+APPLICATIONS_BEGIN, APPLICATIONS_END = (
+    "<!-- applications: written by make tables -->",
+    "<!-- end of applications -->",
+)
+WEIGHTS_BEGIN, WEIGHTS_END = "<!-- weights: written by make tables -->", "<!-- end of weights -->"
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
 SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
 SHOWN = {  # parts of a protocol that are shown beside the score
@@ -28,20 +35,83 @@ SHOWN = {  # parts of a protocol that are shown beside the score
 }
 
 
-def table() -> str:
-    """A row per score of generated images, with that of real images and the paper's."""
-    head = ("checkpoint", "metric", "ours", "real", "paper", "protocol")
+def published() -> dict[str, dict[str, Any]]:
+    """What ``model.json`` says of each folder of weights, by the folder's name."""
+    paths = sorted((ROOT / "checkpoints").glob("*/model.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def index() -> str:
+    """The content of ``checkpoints/index.json``."""
+    entries = [
+        {
+            "name": config["name"],
+            "folder": folder,
+            "sha256": config["weights"]["sha256"],
+            "title": config.get("title", config["name"]),
+            "recipe": recipe(config),
+            "licence": config["licence"]["weights"],
+            "research_only": config["research_only"],
+        }
+        for folder, config in published().items()
+    ]
+    return json.dumps({"format": 1, "entries": entries}, indent=2) + "\n"
+
+
+def recipe(config: dict[str, Any]) -> str | None:
+    """The name of the recipe in the command that trained the weights; None if another program did."""
+    found = re.search(r"--config[ =](?:recipes/)?(\S+?)(?:\.yaml)?(?:\s|$)", config.get("command") or "")
+    return found and found[1]
+
+
+def cards() -> list[Path]:
+    """The cards, one per module of ``zoo/models``."""
+    return sorted((ROOT / "docs" / "cards").glob("*.md"))
+
+
+def applications() -> str:
+    """A row per card: what its heading says, and the paper that its first lines name."""
     rows = []
-    index = json.loads((ROOT / "checkpoints" / "index.json").read_text())
-    for entry in index["entries"]:
-        card = json.loads((ROOT / "checkpoints" / entry["folder"] / "model.json").read_text())
-        real = {row["metric"]: row for row in card["results"] if row["subject"] == "real"}
-        for row in card["results"]:
+    for path in cards():
+        text = path.read_text(encoding="utf-8")
+        name, _, application = text.partition("\n")[0].removeprefix("# ").partition(": ")
+        paper = re.search(r"([A-Z][\w-]+)(?: et al\.| and [A-Z][\w-]+)? (\d{4}),", text.partition("\n## ")[0])
+        file = f"zoo/models/{path.stem}.py"
+        cited = f"{name} ({paper[1]} {paper[2]})" if paper else name
+        rows.append((application, cited, f"[`{file}`]({file})", f"[card](docs/cards/{path.name})"))
+    return markdown(("application", "paper", "file", "card"), rows)
+
+
+def weights(paper: str | None = None) -> str:
+    """A row per folder of weights, of all papers or of one."""
+    rows = [
+        (
+            f"`{config['name']}`",
+            config.get("title", config["name"]),
+            f"`{recipe(config)}`" if recipe(config) else "",
+            f"{config['weights']['bytes'] / 1e6:.1f} MB",
+            config["licence"]["weights"],
+        )
+        for config in published().values()
+        if paper in (None, config["class"].split(".")[2])
+    ]
+    return markdown(("weights", "what", "recipe", "size", "licence"), rows) if rows else "None are published."
+
+
+def table(paper: str | None = None) -> str:
+    """A row per score of generated images, with that of real images and the paper's; all papers or one."""
+    rows = []
+    for config in published().values():
+        if paper not in (None, config["class"].split(".")[2]):
+            continue
+        results = config.get("results", [])
+        real = {row["metric"]: row for row in results if row["subject"] == "real"}
+        for row in results:
             if row["subject"] == "generated":
                 beside = real.get(row["metric"])
-                cells = [entry["name"], row["metric"], number(row), number(beside) if beside else ""]
+                cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
                 rows.append([*cells, row["paper"] or "", protocol(row)])
-    return markdown(head, rows)
+    return markdown(("checkpoint", "metric", "ours", "real", "paper", "protocol"), rows) if rows else ""
 
 
 def number(row: dict[str, Any]) -> str:
@@ -114,31 +184,41 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
-def replace(path: Path, begin: str, end: str, table: str) -> str:
-    """The text of a document with ``table`` between its two markers."""
+def replace(path: Path, *parts: tuple[str, str, str]) -> str:
+    """The text of a document with each table between its two markers.
+
+    Args:
+        path: The document.
+        parts: Marker before a table, marker after it, and the table.
+    """
     text = path.read_text(encoding="utf-8")
-    if text.count(begin) != 1 or end not in text.partition(begin)[2]:
-        raise SystemExit(
-            f"{path} needs the line {begin} and, below it, {end}; add them where the table belongs."
-        )
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    for begin, end, content in parts:
+        if text.count(begin) != 1 or end not in text.partition(begin)[2]:
+            raise SystemExit(
+                f"{path} needs the line {begin} and, below it, {end}; add them where the table belongs."
+            )
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def documents() -> dict[Path, str]:
-    """Every document that has a table, as it should be."""
+    """The index, and every document that has a table, as they should be."""
     from zoo.data.sources import contracts
 
-    readme = ROOT / "docs" / "data" / "README.md"
-    return {
-        ROOT / "README.md": replace(ROOT / "README.md", BEGIN, END, table()),
-        readme: replace(readme, SETS_BEGIN, SETS_END, overview()),
-        **{
-            path: replace(path, SETS_BEGIN, SETS_END, sets(contract))
-            for contract in contracts()
-            for path in [page(contract)]
-        },
+    readme, data = ROOT / "README.md", ROOT / "docs" / "data" / "README.md"
+    listed = (APPLICATIONS_BEGIN, APPLICATIONS_END, applications())
+    found = {
+        ROOT / "checkpoints" / "index.json": index(),
+        readme: replace(readme, listed, (WEIGHTS_BEGIN, WEIGHTS_END, weights()), (BEGIN, END, table())),
+        data: replace(data, (SETS_BEGIN, SETS_END, overview())),
     }
+    for path in cards():
+        content = "\n\n".join(part for part in (weights(path.stem), table(path.stem)) if part)
+        found[path] = replace(path, (WEIGHTS_BEGIN, WEIGHTS_END, content))
+    for contract in contracts():
+        found[page(contract)] = replace(page(contract), (SETS_BEGIN, SETS_END, sets(contract)))
+    return found
 
 
 def main() -> None:

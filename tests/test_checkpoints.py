@@ -204,7 +204,7 @@ def test_golden_holds_until_a_weight_changes(exported: Path) -> None:
     key = next(k for k, v in tensors.items() if v.dim() == 4)
     tensors[key] = tensors[key] + 0.3
     resave(exported, tensors)
-    with pytest.raises(UserError, match="no longer makes what it made"):
+    with pytest.raises(UserError, match="no longer gives its output of the export"):
         load(exported).check_golden()
 
 
@@ -254,7 +254,7 @@ def test_weights_that_are_no_safetensors(exported: Path) -> None:
     (exported / WEIGHTS).write_bytes(b"\x80\x04not tensors")
     size, digest = (exported / WEIGHTS).stat().st_size, sha256(exported / WEIGHTS)
     edit(exported, weights={"file": WEIGHTS, "sha256": digest, "bytes": size})
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         load(exported)
 
 
@@ -273,7 +273,7 @@ def test_damaged_config(exported: Path) -> None:
     with pytest.raises(UserError, match="lacks hyper_parameters, players, weights"):
         load(exported)
     (exported / CONFIG).write_text("[]")
-    with pytest.raises(UserError, match="says no format"):
+    with pytest.raises(UserError, match="states no format"):
         load(exported)
 
 

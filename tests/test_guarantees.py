@@ -69,7 +69,7 @@ def play(
     return module
 
 
-# --------------------------------------------------------------------------------------------- other processes
+# -------------------------------------------------------------------------------------------- other processes
 
 # Processes are forked from a server that has imported this file once: importing Lightning takes five seconds.
 FORKED = multiprocessing.get_context("forkserver")

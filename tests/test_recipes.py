@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 class Trained:
     """A recipe after two steps, and what was seen on the way."""
 
-    def __init__(name: str) -> None:
+    def __init__(self, name: str) -> None:
         built = tiny(name)
         self.model: GuardedModule = built.model
         self.trainer, self.data = built.trainer, built.datamodule

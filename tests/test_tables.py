@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.checkpoints import papers
 from zoo.data.sources import SOURCES, contracts
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +18,9 @@ def test_no_table_is_stale() -> None:
     documents = runpy.run_path(str(ROOT / "scripts" / "tables.py"))["documents"]()
     stale = [path.name for path, text in documents.items() if text != path.read_text(encoding="utf-8")]
     assert not stale, "run `make tables`"
-    assert len(documents) == 2 + len(contracts())
+    cards = list((ROOT / "docs" / "cards").glob("*.md"))
+    assert len(documents) == 3 + len(contracts()) + len(cards)
+    assert {path.stem for path in cards} == set(papers())
 
 
 def test_every_public_set_is_in_the_table_of_its_contract() -> None:
@@ -31,7 +34,7 @@ def test_a_page_without_markers_is_named(tmp_path: Path) -> None:
     tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
     (tmp_path / "page.md").write_text("no markers")
     with pytest.raises(SystemExit, match=r"page\.md needs the line <b>"):
-        tables["replace"](tmp_path / "page.md", "<b>", "<e>", "")
+        tables["replace"](tmp_path / "page.md", ("<b>", "<e>", ""))
 
 
 def test_cards_and_recipes_have_no_gaps() -> None:

@@ -186,28 +186,13 @@ class Pretrained:
 
 
 def index() -> list[Config]:
-    """Entries of ``checkpoints/index.json``, as :func:`index_entry` makes them."""
+    """Entries of ``checkpoints/index.json``: name, folder, sha256, title, recipe, licence, research_only."""
     path = bundled("checkpoints") / "index.json"
     if not path.is_file():
         return []
     content = _read_json(path)
     _refuse_newer(path, content["format"], FORMAT)
     return cast(list[Config], content["entries"])
-
-
-def index_entry(folder: Path) -> Config:
-    """Entry of an exported folder in ``checkpoints/index.json``, read from its ``model.json``."""
-    config = _read_json(folder / CONFIG)
-    recipe = re.search(r"--config[ =](?:recipes/)?(\S+?)(?:\.yaml)?(?:\s|$)", config.get("command") or "")
-    return {
-        "name": config["name"],
-        "folder": folder.name,
-        "sha256": config["weights"]["sha256"],
-        "title": config.get("title") or _title(config),
-        "recipe": recipe and recipe[1],
-        "licence": config["licence"]["weights"],
-        "research_only": config["research_only"],
-    }
 
 
 def load(name: str | Path) -> Pretrained:

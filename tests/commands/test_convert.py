@@ -108,7 +108,7 @@ def test_discriminator(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
         assert torch.allclose(model.module.discriminator(x), reference.eval()(x.clone()), atol=1e-5)
     write_picture("x.png", x[0, :3])
     assert main(["sample", "out", "x.png", "-o", "y.png"]) == 1
-    assert "discriminator alone" in capsys.readouterr().err
+    assert "only the discriminator" in capsys.readouterr().err
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
