@@ -14,18 +14,12 @@ from torch import Tensor, nn
 from zoo import recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.checkpoints import Pretrained, describe
+from zoo.data.contracts import CONTRACTS
 from zoo.files.checkpoints import read_checkpoint
 from zoo.guards import GuardedModule
 from zoo.training import build
 
 CARDS = Path(__file__).parents[1] / "docs" / "cards"
-KEYS = {  # a batch of each contract has at least these tensors; all but points lie in [-1, 1]
-    "images": {"image"},
-    "points": {"point"},
-    "pairs": {"input", "target"},
-    "super-resolution": {"input", "target"},
-}
-
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
@@ -104,13 +98,14 @@ def test_trains_for_two_steps(name: str, trained: Trained) -> None:
     assert not unexplained, f"the card explains no {unexplained}"
 
 
-def test_a_batch_has_what_the_contract_says(name: str, trained: Trained) -> None:
-    data = trained.data
-    batch = next(iter(data.train_dataloader()))
-    keys = KEYS[data.contract]
-    assert keys <= batch.keys()
-    if data.contract != "points":
-        assert all(batch[k].abs().max() <= 1 and batch[k].dtype == torch.float32 for k in keys)
+def test_a_batch_has_what_the_contract_says(trained: Trained) -> None:
+    batch = next(iter(trained.data.train_dataloader()))
+    contract = CONTRACTS[trained.data.contract]
+    assert contract.keys <= batch.keys()
+    if contract.is_picture:
+        tensors = {key: batch[key] for key in contract.keys if isinstance(batch[key], Tensor)}
+        assert tensors[contract.real].dim() == 4
+        assert all(x.abs().max() <= 1 and x.dtype == torch.float32 for x in tensors.values() if x.dim() == 4)
 
 
 def test_a_checkpoint_and_a_second_run_give_the_same_output(name: str, trained: Trained) -> None:

@@ -45,7 +45,7 @@ Config = dict[str, Any]
 
 
 class _Sampler(Protocol):
-    """A module that can be sampled: one whose ``takes`` is not ``nothing``."""
+    """A module with the method ``sample``."""
 
     def sample(self, inputs: Any, /, *, seed: int) -> Tensor:
         """Draw or translate; the output lies in [-1, 1]."""
@@ -67,7 +67,7 @@ class Pretrained:
 
     @property
     def takes(self) -> str:
-        """Input of :meth:`sample`: ``noise`` (a number of samples), ``picture``, or ``nothing``."""
+        """Kind of input: ``noise``, ``picture``, another file of :mod:`zoo.use`, or ``nothing``."""
         return self.module.takes
 
     @property
@@ -96,7 +96,7 @@ class Pretrained:
 
         Args:
             inputs: Number of samples, for a model that takes noise; pictures (B, C, H, W) in [-1, 1] of any
-                size, for one that takes pictures.
+                size, for one that takes pictures; for other kinds, what the module's ``sample`` takes.
             seed: Seed of all random draws.
 
         Returns:
@@ -114,26 +114,25 @@ class Pretrained:
             raise UserError(
                 f"{self.origin} holds only the discriminator and cannot make samples; load the generator."
             )
-        if self.takes == "noise":
-            if not isinstance(inputs, int) or inputs < 1:
+        if self.takes == "noise" and (not isinstance(inputs, int) or inputs < 1):
+            raise UserError(
+                f"{self.origin} makes samples from noise: give how many, 1 or more, not {inputs!r:.40}."
+            )
+        if self.takes == "picture":
+            if not isinstance(inputs, Tensor) or inputs.dim() != 4:
                 raise UserError(
-                    f"{self.origin} makes samples from noise: give how many, 1 or more, not {inputs!r:.40}."
+                    f"{self.origin} translates pictures: give a tensor (B, C, H, W) with values in [-1, 1]."
                 )
-        elif not isinstance(inputs, Tensor) or inputs.dim() != 4:
-            raise UserError(
-                f"{self.origin} translates pictures: give a tensor (B, C, H, W) with values in [-1, 1]."
-            )
-        elif inputs.shape[1] != self.input_channels:
-            raise UserError(
-                f"{self.origin} expects pictures of {self.input_channels} channels, got {inputs.shape[1]}."
-            )
+            if inputs.shape[1] != self.input_channels:
+                wanted, given = self.input_channels, inputs.shape[1]
+                raise UserError(f"{self.origin} expects pictures of {wanted} channels, got {given}.")
         return cast(_Sampler, self.module).sample(inputs, seed=seed)
 
     def fixed_output(self) -> Tensor | None:
         """Compute the output for a fixed input.
 
         The input is seed 0 for a model of noise, a fixed pattern for a model of pictures, and Lightning's
-        ``example_input_array`` for a module that cannot be sampled; None if that module sets none.
+        ``example_input_array`` for any other module; None if it sets none.
         """
         if self.takes == "noise":
             return self.sample(4, seed=0)

@@ -35,9 +35,8 @@ CHECKPOINT_FORMAT = 1
 class GuardedModule(pl.LightningModule):
     """A LightningModule whose trainings carry all guards of this file."""
 
-    takes: ClassVar[str] = (
-        "nothing"  # input of `sample`: "noise", "picture", or "nothing" if there is no such method
-    )
+    # kind of input of `sample`, a file of zoo/use: "noise", "picture", …; "nothing" without that method
+    takes: ClassVar[str] = "nothing"
     loaded_step = 0  # the step of the checkpoint that was loaded last
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

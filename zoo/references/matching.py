@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.adversarial import AdversarialModule, Player
 from zoo.errors import UserError
+from zoo.guards import GuardedModule
 
 State = dict[str, Tensor]
 WRAPPERS = ("module", "_orig_mod")  # DataParallel, torch.compile
@@ -37,24 +37,24 @@ class Match(NamedTuple):
     """A network that was recognised.
 
     Attributes:
-        player: The player that it is.
+        player: The player, or other part of the class, that it is.
         arguments: Arguments of the paper's class that build it.
         weights: Its weights by the names of the paper's file.
         unsaved: Endings of keys that the other implementation does not save; they are filled with zeros.
     """
 
-    player: Player
+    player: str
     arguments: dict[str, Any]
     weights: State
     unsaved: tuple[str, ...] = ()
 
 
-def convert(paper: type[AdversarialModule], state: Mapping[str, Tensor]) -> Match:
+def convert(paper: type[GuardedModule], state: Mapping[str, Tensor]) -> Match:
     """Recognise a network of another implementation and rename its weights to those of ``paper``.
 
     Args:
         paper: The paper's class.
-        state: State dict of one player, as the other implementation saves it, in any order.
+        state: State dict of one player or other part, as the other implementation saves it, in any order.
 
     Returns:
         The match; its weights are those of the network that its arguments build, in that network's order.
