@@ -20,7 +20,7 @@ FILES = sorted(
 MAY_IMPORT: list[tuple[str, set[str]]] = [
     # checkpoints: a second stage starts from the first one's weights
     ("zoo.models", {"adversarial", "losses", "features", "errors", "checkpoints", "references"}),
-    ("zoo.references", {"references", "adversarial", "errors"}),
+    ("zoo.references", {"references", "adversarial", "guards", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),
     ("zoo.data", {"data", "features", "files", "drawing", "errors", "seeds", "class_paths"}),

@@ -1,7 +1,7 @@
-"""A new paper edits no existing file: two toys are added to a copy of the tree; the generic tests pass on them.
+"""A new paper edits no existing file: the generic tests pass on two toys added to a copy of the tree.
 
-``ToyGame`` is a GAN with everything that a paper brings; ``ToyDigits`` is a classifier, so not a GAN, with a kind
-of input of its own. Their files are below, by path. The only existing files that change are those that
+``ToyGame`` is a GAN with everything that a paper brings; ``ToyDigits`` is a classifier, so not a GAN, with an
+input kind of its own. Their files are below, by path. The only existing files that change are those that
 ``make tables`` writes.
 """
 
@@ -142,8 +142,8 @@ data:
     "docs/cards/toygame.md": """
 # ToyGame: digits from noise
 
-Nobody et al. 2026, nowhere. Logged: `train/d_real`, `train/d_fake`, `train/g_adversarial`, `train/d_grad_norm`,
-`train/g_grad_norm`.
+Nobody et al. 2026, nowhere. Logged: `train/d_real`, `train/d_fake`, `train/g_adversarial`,
+`train/d_grad_norm`, `train/g_grad_norm`.
 
 ## Weights
 
