@@ -309,7 +309,7 @@ assert package.load("toydigits-digits").config["players"] == ["temperature", "ne
 
 selected = "toy and not ToyGame-2 and not ToyDigits-2 and not two_processes and not channels_last"
 paths = [f"tests/test_{name}.py" for name in ("architecture", "recipes", "guarantees", "checkpoints")]
-done = pytest.main([*paths, "tests/models/test_toygame.py", "-k", selected, "-v", "-p", "no:cacheprovider"])
+done = pytest.main([*paths, "tests/models/test_toygame.py", "-k", selected, "-vv", "-p", "no:cacheprovider"])
 assert done == 0, done
 assert pytest.main(["tests/test_tables.py", "-p", "no:cacheprovider"]) == 0
 """
