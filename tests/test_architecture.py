@@ -19,7 +19,7 @@ FILES = sorted(
 # first matching line wins; a name stands for the module and what lies below it
 MAY_IMPORT: list[tuple[str, set[str]]] = [
     # checkpoints: a second stage starts from the first one's weights
-    ("zoo.models", {"adversarial", "losses", "features", "errors", "checkpoints", "references"}),
+    ("zoo.models", {"adversarial", "guards", "losses", "features", "errors", "checkpoints", "references"}),
     ("zoo.references", {"references", "adversarial", "guards", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),

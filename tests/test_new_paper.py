@@ -288,7 +288,7 @@ for toy in ("toygame", "toydigits"):
     zoo("export", str(trained), "-o", f"checkpoints/{toy}-digits", "--licence", "CC0-1.0", *title)
     zoo("show", f"{toy}/digits")
 zoo("test", "--config", "toygame/digits", "--model.width", "8", "--ckpt_path", "last", "--wandb", "off")
-runpy.run_path("scripts/tables.py", run_name="__main__")
+runpy.run_path("scripts/tables.py")["main"]()
 shutil.rmtree("runs")
 
 zoo("list")
