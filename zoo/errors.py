@@ -1,7 +1,9 @@
 """Exceptions for user mistakes, and what their messages share."""
 
+from __future__ import annotations
+
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -25,3 +27,8 @@ def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4
 def reason_of(error: Exception) -> str:
     """An exception's message on one line, without a full stop; its class name if it has none."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def first_few(names: Sequence[object], most: int = 10) -> str:
+    """The first names, for a message; an ellipsis stands for the others."""
+    return ", ".join(map(str, names[:most])) + (", …" if len(names) > most else "")

@@ -342,7 +342,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         "captions.csv line 2 has an empty caption for a.png",
     ),
     "no name": (write("image,caption\n,x\n"), "captions.csv line 2 names no picture"),
-    "outside": (write("image,caption\n../a.png,x\n"), "captions.csv line 2 names ../a.png, which leads out"),
+    "outside": (
+        write("image,caption\n../a.png,x\n"),
+        "captions.csv line 2 names ../a.png, which points outside",
+    ),
     "no column": (
         write("image;caption\na.png;x\n"),
         "captions.csv has no column image or file_name, only image;cap",
@@ -371,7 +374,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         write('{"image": "a.png", "caption": "x"}\n{"image": \n', "captions.jsonl"),
         "line 2 is not JSON",
     ),
-    "no object": (write('["a.png", "x"]\n', "captions.jsonl"), "captions.jsonl line 1 is no object"),
+    "no object": (write('["a.png", "x"]\n', "captions.jsonl"), "captions.jsonl line 1 is not an object"),
     "number": (write('{"image": "a.png", "caption": 5}\n', "captions.jsonl"), "line 1 has an empty caption"),
     "no text": (write("x", "b.txt"), "a.png has no caption: .*a.txt is missing"),
     "empty text": (write(" \n", "a.txt"), "a.txt holds an empty caption"),

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.data.domains.files import opaque, squared
 from zoo.data.domains.module import DomainFolders
 from zoo.data.domains.world import DigitsToMNISTM, FacesToEmoji
+from zoo.data.pixels import opaque, squared
 from zoo.data.worlds import faces
 from zoo.errors import UserError
 from zoo.files.pictures import write_picture

@@ -27,7 +27,7 @@ def test_no_split_reaches_into_the_next(path: str) -> None:
     longest = make(path).longest[1]
     data = make(path, train_length=5, eval_length=longest)
     spans = sorted((FIRST[split], FIRST[split] + data.lengths[split]) for split in FIRST)
-    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     for options in ({"eval_length": longest + 1}, {"eval_length": 0}, {"train_length": 0}):
         with pytest.raises(UserError, match=rf"data\.{next(iter(options))} is .*give 1 to"):
             make(path, **options)

@@ -122,7 +122,7 @@ def test_turns_can_be_chosen(tmp_path: Path) -> None:
         ("p1,-30,", "p1,left,", r"Line \d+ .*'left' as yaw"),
         ("p1/-30_happy.png", "p1/gone.png", "gone.png, which is not there"),
         ("p1,0,sad", "p1,20,sad", None),  # the happy frontal one is left
-        (",happy\np1/60", "\np1/60", "is too short"),
+        (",happy\np1/60", "\np1/60", r"line 8 has 3 cells where the first line has 4"),
     ],
 )
 def test_faults_of_the_index_are_named(tmp_path: Path, old: str, new: str, says: str | None) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
-from zoo.data.images.module import MNIST, Digits, ImageFolder, with_channels
+from zoo.data.images.module import MNIST, Digits, ImageFolder
+from zoo.data.pixels import with_channels
 from zoo.errors import UserError
 from zoo.files.pictures import write_picture
 

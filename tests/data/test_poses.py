@@ -377,7 +377,10 @@ def test_splits_from_folders(tmp_path: Path) -> None:
     [
         (lambda r: (r / "images" / "anna_1.png").unlink(), "keypoints for anna_1.png, which does not exist"),
         (lambda r: picture(r / "images" / "eve_1.png", 9), "have no keypoints (eve_1.png)"),
-        (lambda r: edit(r, lambda s: s.replace("16,4", "16", 1)), "35 cells in line 2 where its head has 36"),
+        (
+            lambda r: edit(r, lambda s: s.replace("16,4", "16", 1)),
+            "line 2 has 35 cells where the first line has 36",
+        ),
         (
             lambda r: edit(r, lambda s: s.replace("16,4", "nan,4", 1)),
             "line 2: (nan, 4) is not finite",
@@ -415,8 +418,8 @@ def one_sentence(error: Exception) -> bool:
     ("text", "said"),
     [
         ("name:keypoints_y:keypoints_x\nanna_1.png: [1, 2]: [1, 2]\n", "2 points in line 2; give 18"),
-        ("name:keypoints_y:keypoints_x\nanna_1.png: [1, 2: [1, 2]\n", "in line 2; mend it"),
-        (f"name:keypoints_y:keypoints_x\na_1.png: {[1] * 18}: {[1] * 17}\n", "in line 2; mend it"),
+        ("name:keypoints_y:keypoints_x\nanna_1.png: [1, 2: [1, 2]\n", "in line 2; correct it"),
+        (f"name:keypoints_y:keypoints_x\na_1.png: {[1] * 18}: {[1] * 17}\n", "in line 2; correct it"),
         (f"name:keypoints_y:keypoints_x\na_1.png: {[1] * 18}: [NaN{', 1' * 17}]\n", "is not finite"),
     ],
 )

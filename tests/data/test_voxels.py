@@ -1,9 +1,7 @@
 """Voxels: files of grids and meshes, folders, turns, the known chairs, and how they are shown."""
 
-import io
+import hashlib
 import math
-import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 import scipy.io
 import torch
 
-from zoo.commands._names import reader
 from zoo.data.base import collate
+from zoo.data.folders import find_root
 from zoo.data.voxels.files import find_layout
 from zoo.data.voxels.module import VoxelFolder, turned
 from zoo.data.voxels.sets import ModelNetChairs
@@ -369,7 +367,7 @@ def test_mistakes_about_folders(tmp_path: Path) -> None:
         lambda: VoxelFolder(str(tmp_path), classes=["sofa"]).dataset("train")
     )
     save(tmp_path / "train" / "b.npy")
-    assert "beside class folders" in refusal(lambda: VoxelFolder(str(tmp_path)).dataset("train"))
+    assert "beside folders of classes" in refusal(lambda: VoxelFolder(str(tmp_path)).dataset("train"))
 
 
 @pytest.mark.parametrize(
@@ -461,56 +459,46 @@ def test_what_would_be_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def few_chairs(root: Path) -> np.ndarray:
-    """Twenty chairs in two turns each, in both files' forms; gives the grids."""
-    random = np.random.default_rng(0)
-    grids = random.random((40, 30, 30, 30)) > 0.9
-    names = [f"chair_{k // 2:09d}_{k % 2 + 1}" for k in range(40)]
-    bits = np.packbits(grids.reshape(40, -1), axis=1)
-    np.savez(root / "packed" / "chair_30_packed.npz", bits=bits, names=np.array(names))
-    with tarfile.open(root / "archive" / "chair_30_mat.tar.gz", "w:gz") as archive:
-        for name, grid in reversed(list(zip(names, grids, strict=True))):
-            data = io.BytesIO()
-            scipy.io.savemat(data, {"instance": grid.astype(np.int8)}, do_compression=True)
-            info = tarfile.TarInfo(f"chair/30/train/{name}.mat")
-            info.size = data.tell()
-            data.seek(0)
-            archive.addfile(info, data)
+    """Twenty chairs in two turns each, as their owners lay them out; gives the grids."""
+    grids = np.random.default_rng(0).random((40, 30, 30, 30)) > 0.9
+    folder = root / "chair" / "30" / "train"
+    folder.mkdir(parents=True)
+    for k, grid in enumerate(grids):
+        path = folder / f"chair_{k // 2:09d}_{k % 2 + 1}.mat"
+        scipy.io.savemat(path, {"instance": grid.astype(np.int8)}, do_compression=True)
     return grids
 
 
-def test_chairs_from_each_form(tmp_path: Path) -> None:
-    for folder in ("packed", "archive"):
-        (tmp_path / folder).mkdir()
+def test_chairs(tmp_path: Path) -> None:
     grids = few_chairs(tmp_path)
-    with tarfile.open(tmp_path / "archive" / "chair_30_mat.tar.gz") as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
-    known = [ModelNetChairs(str(tmp_path / folder)) for folder in ("packed", "archive", "unpacked")]
-    assert known[0].describe() == known[1].describe() == known[2].describe()
-    assert known[0].describe()["research_only"]
-    assert [len(data.split("test").files()) for data in known] == [1, 1, 40]
-    for data in known[:2]:
-        found = reader(data.root).check(data.root)
-        assert found.class_path == "zoo.data.voxels.ModelNetChairs"
-        assert found.samples == {"train": 32, "val": 4, "test": 4} and not found.errors
-    for data in known:
-        assert [len(data.split(s)) for s in ("train", "val", "test")] == [32, 4, 4]
-        assert data.split("test").names == [f"chair_{k:09d}_{t}" for k in (0, 10) for t in (1, 2)]
-        sample = data.split("train")[1]  # the second turn of chair 2
-        assert np.array_equal(sample["voxels"][0].numpy(), np.pad(grids[5], 1)) and sample["label"] == 0
+    data = ModelNetChairs(str(tmp_path))
+    said = data.describe()
+    assert said["research_only"]
+    cells = np.packbits(grids.reshape(40, -1), axis=1).tobytes()
+    names = "\n".join(f"chair_{k // 2:09d}_{k % 2 + 1}" for k in range(40))
+    assert said["fingerprint"] == hashlib.sha256(names.encode() + cells).hexdigest()
+    assert [len(data.split(s)) for s in ("train", "val", "test")] == [32, 4, 4]
+    assert len(data.split("test").files()) == 40
+    assert data.split("test").names == [f"chair_{k:09d}_{t}" for k in (0, 10) for t in (1, 2)]
+    sample = data.split("train")[1]  # the second turn of chair 2
+    assert np.array_equal(sample["voxels"][0].numpy(), np.pad(grids[5], 1)) and sample["label"] == 0
+    assert VoxelFolder.recognises(tmp_path)
 
 
 def test_chairs_that_are_missing_or_damaged(tmp_path: Path) -> None:
-    assert "chair_30_packed.npz" in refusal(lambda: ModelNetChairs(str(tmp_path)).split("train"))
-    path = tmp_path / "chair_30_mat.tar.gz"
-    path.write_bytes(b"\x1f\x8b nothing")
+    assert "chairs_voxels" in refusal(lambda: ModelNetChairs(str(tmp_path)).split("train"))
+    few_chairs(tmp_path)
+    path = tmp_path / "chair" / "30" / "train" / "chair_000000003_1.mat"
+    scipy.io.savemat(path, {"instance": np.ones((8, 8, 8), np.int8)})
     assert str(path) in refusal(lambda: ModelNetChairs(str(tmp_path)).split("train"))
-    path = tmp_path / "chair_30_packed.npz"
-    np.savez(path, bits=np.zeros((2, 7), np.uint8), names=np.array(["a_1", "b_1"]))
+    path.write_bytes(b"nothing")
     assert str(path) in refusal(lambda: ModelNetChairs(str(tmp_path)).split("train"))
-    assert str(path) in VoxelFolder.check(tmp_path).errors[0].text
 
 
-@pytest.mark.skipif("ZOO_DATA" not in os.environ, reason="set ZOO_DATA to the folder of real sets")
+@pytest.mark.skipif(
+    not (find_root("chairs_voxels") / "chair" / "30" / "train").is_dir(),
+    reason="set ZOO_DATA to a folder with chairs_voxels/chair/30/train",
+)
 def test_the_real_chairs() -> None:
     data = ModelNetChairs("chairs_voxels")
     sets = {split: data.split(split) for split in ("train", "val", "test")}

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.checkpoints import describe, write
-from zoo.data.base import find_root
+from zoo.data.folders import find_root
 from zoo.data.pairs.world import ScenePairs
 from zoo.data.superres.files import enlarge
 from zoo.data.superres.module import SuperResolutionFolder

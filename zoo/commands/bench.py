@@ -297,7 +297,6 @@ class Rounds:
     length: int
 
     def __len__(self) -> int:
-        """Number of batches."""
         return self.length
 
     def __iter__(self) -> Iterator[Batch]:

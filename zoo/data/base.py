@@ -6,11 +6,8 @@ slow and deterministic, so it can be cached in memory or in a pack; :meth:`Sampl
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -53,7 +50,6 @@ class SampleSet(Dataset[Batch]):
     _bytes = 0
 
     def __len__(self) -> int:
-        """Number of samples in an epoch."""
         raise NotImplementedError
 
     def load(self, index: int) -> Sample:
@@ -177,7 +173,6 @@ class OrderedSampler(DistributedSampler[Any]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Samples of this rank in a full epoch."""
         return self.length // self.num_replicas
 
     def __iter__(self) -> Any:
@@ -198,7 +193,6 @@ class EvalSampler(DistributedSampler[Any]):
         """Nothing changes from epoch to epoch."""
 
     def __len__(self) -> int:
-        """Samples of this rank."""
         return len(self.indices)
 
     def __iter__(self) -> Any:
@@ -455,23 +449,6 @@ class DataModule(pl.LightningDataModule):
         )
         loader.leave_bytes = loader.pin_memory and self.trainer is not None
         return loader
-
-
-def find_root(root: str | Path) -> Path:
-    """The folder of a data set; a relative one that does not exist is looked for below ``$ZOO_DATA``."""
-    root = Path(root)
-    common = os.environ.get("ZOO_DATA")
-    if common and not root.is_absolute() and not root.exists():
-        for below in (Path(common) / root, Path(common) / root.name):
-            if below.exists():
-                return below
-    return root
-
-
-def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
-    """SHA-256 over names (relative to ``root``) and sizes; the same wherever the folder lies."""
-    lines = sorted(f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in files)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _in_blocks(samples: list[dict[str, Tensor]]) -> Tensor:

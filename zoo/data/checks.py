@@ -1,4 +1,4 @@
-"""Results of checking a data folder: every faulty file, notes, and a recipe's data block.
+"""Checks of arguments, and results of checking a data folder: faulty files, notes, a recipe's data block.
 
 Each contract's folder class checks its own format (``check``); this module is what they share.
 """
@@ -11,12 +11,37 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
+from zoo.errors import UserError
+
 Item = TypeVar("Item")
 NUMBERS = ("labels", "instances")  # sides whose values are class or instance numbers, not brightness
+
+
+def at_least(least: int, **arguments: int | None) -> None:
+    """Refuse arguments of a data module that are too small; None passes.
+
+    Raises:
+        UserError: An argument is less than ``least``.
+    """
+    for key, value in arguments.items():
+        if value is not None and value < least:
+            raise UserError(f"data.{key} is {value}; give at least {least}.")
+
+
+def one_of(choices: Any, **arguments: object) -> None:
+    """Refuse arguments of a data module that are no value of a ``Literal``.
+
+    Raises:
+        UserError: An argument is another value.
+    """
+    *others, last = get_args(choices)
+    for key, value in arguments.items():
+        if value not in (*others, last):
+            raise UserError(f"data.{key} is {value!r}; give {', '.join(map(str, others))} or {last}.")
 
 
 class Fault(NamedTuple):
@@ -88,7 +113,11 @@ class Findings:
 
 
 def examine(
-    found: Findings, split: str, items: Sequence[Item], look: Callable[[Item], list[Facts] | Fault]
+    found: Findings,
+    split: str,
+    items: Sequence[Item],
+    look: Callable[[Item], list[Facts]],
+    files: Callable[[Item], Sequence[Path | None]],
 ) -> None:
     """Check all items in parallel threads and add the results to ``found``.
 
@@ -96,16 +125,26 @@ def examine(
         found: Collects the results.
         split: Split of the items.
         items: Samples, as files or groups of files.
-        look: Returns the properties of a sample, or its fault.
+        look: Returns the properties of a sample; its UserError becomes a fault.
+        files: Files of a sample; a fault belongs to the last one that its text names, else to the first.
     """
+
+    def result(item: Item) -> list[Facts] | Fault:
+        try:
+            return look(item)
+        except UserError as error:
+            first, *others = (str(path) for path in files(item) if path)
+            named = [path for path in others if path in str(error)]
+            return Fault(named[-1] if named else first, str(error))
+
     found.samples.setdefault(split, 0)
     with ThreadPoolExecutor() as pool:  # decoders and hashes release Python's lock
-        for result in pool.map(look, items):
-            if isinstance(result, Fault):
-                found.errors.append(result)
+        for facts in pool.map(result, items):
+            if isinstance(facts, Fault):
+                found.errors.append(facts)
             else:
                 found.samples[split] += 1
-                found.facts += result
+                found.facts += facts
 
 
 def picture_facts(path: Path, side: str, values: np.ndarray[Any, Any]) -> Facts:

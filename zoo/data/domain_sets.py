@@ -1,5 +1,5 @@
-"""Earlier class paths of :mod:`zoo.data.domains.sets`, which recipes and checkpoints may name."""
+"""The earlier place of SVHN to MNIST; recipes, ``model.json`` and packs name it here."""
 
-from zoo.data.domains.sets import PublishedMNISTM, SVHNToMNIST
+from zoo.data.domains.sets import SVHNToMNIST
 
-__all__ = ["PublishedMNISTM", "SVHNToMNIST"]
+__all__ = ["SVHNToMNIST"]

@@ -38,8 +38,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 class Loads(Protocol):
     """Interface of what can be packed."""
 
-    def __len__(self) -> int:
-        """Number of samples."""
+    def __len__(self) -> int: ...
 
     def load(self, index: int) -> Sample:
         """Tensors and strings of one sample."""
@@ -127,7 +126,6 @@ class Pack:
         return Pack(key.folder, index)
 
     def __len__(self) -> int:
-        """Number of samples."""
         return self.count
 
     def __getitem__(self, index: int) -> Sample:

@@ -29,7 +29,6 @@ class PointSet(SampleSet):
         self.length, self.sigma, self.split = length, sigma, split
 
     def __len__(self) -> int:
-        """Points in an epoch."""
         return self.length
 
     def sample(self, index: int, random: torch.Generator | None) -> Batch:

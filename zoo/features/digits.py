@@ -10,7 +10,6 @@ Repeat the training with ``python -m zoo.features.digits --data digits|mnist [--
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 from collections.abc import Sequence
@@ -18,13 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.files.idx import read_idx
 from zoo.files.writing import sha256, write_bytes, write_text
 
 Kind = Literal["digits", "mnist"]
@@ -135,19 +134,10 @@ def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
         )
     parts = []
     for name in ("train", "t10k"):
-        images = _idx(root / f"{name}-images-idx3-ubyte.gz", 16).view(-1, 1, 28, 28).float() / 127.5 - 1
-        parts.append(Labelled(images, _idx(root / f"{name}-labels-idx1-ubyte.gz", 8).long()))
+        values, _ = read_idx(root / f"{name}-images-idx3-ubyte.gz", 3)
+        labels, _ = read_idx(root / f"{name}-labels-idx1-ubyte.gz", 1)
+        parts.append(Labelled(values.view(-1, 1, 28, 28).float() / 127.5 - 1, labels.long()))
     return parts[0], parts[1]
-
-
-def _idx(path: Path, header: int) -> Tensor:
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
-        raise UserError(
-            f"{path} is missing or not a whole gzip file; give MNIST's folder with --root."
-        ) from error
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).copy())
 
 
 def train(kind: Kind, data: Labelled, seed: int) -> nn.Module:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from zoo.errors import UserError
+from zoo.errors import UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, to_array
 from zoo.files.writing import write_bytes
 
@@ -103,8 +103,8 @@ def numbered_frames(folder: Path) -> tuple[Path, ...]:
         numbers[number] = path
     if len(prefixes) > 1:
         raise UserError(
-            f"{folder} holds frames of {len(prefixes)} videos ({some_of(sorted(prefixes))}); give each video a "
-            "folder of its own."
+            f"{folder} holds frames of {len(prefixes)} videos ({first_few(sorted(prefixes))}); give each "
+            "video a folder of its own."
         )
     order = sorted(numbers)
     steps = [after - before for before, after in pairwise(order)]
@@ -277,6 +277,7 @@ def _format(path: Path, head: bytes) -> str:
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
+    """Whether a path is a file, not hidden, whose suffix is one of these."""
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
@@ -302,7 +303,3 @@ def write_gif(path: str | Path, frames: Tensor, seconds: float = 0.1) -> None:
         buffer, "GIF", save_all=True, append_images=shown[1:], duration=round(seconds * 1000), loop=0
     )
     write_bytes(path, buffer.getvalue())
-
-
-def some_of(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

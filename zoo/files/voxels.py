@@ -8,9 +8,8 @@ could run code is read: no pickles, no other files that a mesh names.
 from __future__ import annotations
 
 import io
-import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -178,55 +177,6 @@ def write_binvox(path: Path, grid: Array) -> None:
     sides = " ".join(map(str, stored.shape))
     head = f"#binvox 1\ndim {sides}\ntranslate 0 0 0\nscale {max(grid.shape)}\ndata\n"
     write_bytes(path, head.encode() + runs.tobytes())
-
-
-def read_many(path: Path, side: int) -> tuple[list[str], Array]:
-    """Many grids of one size from one file, as names in order and rows of bytes that hold eight cells each.
-
-    Args:
-        path: A .npz with ``names`` and ``bits``, or a .tar.gz or a folder of .mat files with ``instance``.
-        side: Cells of each side of every grid.
-
-    Raises:
-        UserError: The file is unreadable or damaged.
-    """
-    with _decoding(path):
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                names, bits = arrays["names"].tolist(), arrays["bits"]
-        else:
-            found = _in_folder(path) if path.is_dir() else _in_archive(path, 10 * side**3)
-            names, bits = _packed(found, side)
-        if bits.shape != (len(names), -(-(side**3) // 8)) or bits.dtype != np.uint8 or not names:
-            raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
-    order = sorted(range(len(names)), key=names.__getitem__)
-    return [names[i] for i in order], bits[order]
-
-
-def _packed(files: Iterable[tuple[str, bytes]], side: int) -> tuple[list[str], Array]:
-    names, rows = [], []
-    for name, data in files:
-        grid = scipy.io.loadmat(io.BytesIO(data))["instance"]
-        if grid.shape != (side, side, side):
-            raise ValueError(f"{name} has the shape {grid.shape}")
-        names.append(name)
-        rows.append(np.packbits(grid.reshape(-1) > 0))
-    return names, np.array(rows)
-
-
-def _in_folder(path: Path) -> Iterator[tuple[str, bytes]]:
-    yield from ((file.stem, file.read_bytes()) for file in path.glob("*.mat"))
-
-
-def _in_archive(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r|gz") as archive:
-        for member in archive:
-            data = archive.extractfile(member) if member.name.endswith(".mat") else None
-            if data is None:
-                continue
-            if member.size > largest:
-                raise ValueError(f"{member.name} is larger than its grid can be")
-            yield Path(member.name).stem, data.read()
 
 
 # ----------------------------------------------------------------------------------------------------- meshes

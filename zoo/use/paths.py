@@ -52,7 +52,7 @@ def pictures_of(inputs: Sequence[Path], name: str, videos: bool) -> list[Path]:
     Raises:
         UserError: An input does not exist, is empty, or is a video for a model of pictures.
     """
-    from zoo.data.pairs.files import pictures_in
+    from zoo.data.folders import pictures_in
 
     if not inputs:
         raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")

@@ -1,25 +1,24 @@
-"""Reading captions: a table, JSON lines, or a text file beside each picture; every fault with file and line.
+"""Reading captions: a table, JSON lines, or a text file beside each picture; faults name file and line.
 
-Nothing here decodes a picture. Faults are collected, not raised, so that a check can name them all.
+Nothing here decodes a picture. Faults are collected, not raised, so that a check can report them all.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from zoo.data.base import Split
 from zoo.data.checks import Fault
-from zoo.data.pairs.files import is_picture, pictures_in
+from zoo.data.folders import SPLITS, csv_rows, decoded, header_of, is_picture, pictures_in
 from zoo.files.pictures import PICTURE_SUFFIXES
 
-PICTURE = ("image", "file_name")  # the names of a column, the usual one first
+PICTURE = ("image", "file_name")  # accepted names of a column, the usual one first
 CAPTION = ("caption", "text", "captions")
 TABLES = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
 EXPECTED = (
@@ -36,10 +35,10 @@ class Captioned:
 
     Args:
         picture: The file.
-        captions: At least one, each of one line.
-        category: Its class, where classes are known.
-        split: Where the data says it.
-        box: The part of the picture to take: left, top, right, bottom in pixels; what is outside is left out.
+        captions: At least one caption, each of one line.
+        category: Its class, if classes are known.
+        split: Its split, if the data states one.
+        box: Left, top, right and bottom of the crop in pixels; parts outside of the picture are left out.
     """
 
     picture: Path
@@ -54,11 +53,11 @@ class Found:
     """What a folder holds.
 
     Args:
-        layout: In words.
-        records: In the order of their names.
-        faults: What training would stumble over.
-        notes: What one should know.
-        files: Those that captions were read from.
+        layout: Description of the layout.
+        records: Captioned pictures in the order of their names.
+        faults: Faults that stop training.
+        notes: Things worth knowing.
+        files: Files that captions were read from.
     """
 
     layout: str = ""
@@ -68,11 +67,11 @@ class Found:
     files: list[Path] = field(default_factory=list)
 
     def fault(self, file: Path, text: str) -> None:
-        """Note what is wrong with a file."""
+        """Add a fault of a file."""
         self.faults.append(Fault(str(file), text))
 
     def add(self, other: Found) -> None:
-        """Take over what another folder holds."""
+        """Add all that another folder holds."""
         self.layout = other.layout
         self.records += other.records
         self.faults += other.faults
@@ -82,7 +81,7 @@ class Found:
 
 def read_folder(root: Path) -> Found:
     """The captioned pictures of a folder, or of its folders ``train``, ``val`` and ``test``."""
-    found, splits = Found(), [split for split in get_args(Split) if (root / split).is_dir()]
+    found, splits = Found(), [split for split in SPLITS if (root / split).is_dir()]
     for split in splits:
         part = _read_one(root / split)
         part.records = [replace(record, split=split) for record in part.records]
@@ -94,8 +93,8 @@ def read_folder(root: Path) -> Found:
 
 
 def looks_captioned(root: Path) -> bool:
-    """Whether a folder looks like one of these forms, judged by a few names."""
-    for folder in [root, *(root / split for split in get_args(Split))]:
+    """Whether a folder has one of these layouts, judged by a few names."""
+    for folder in [root, *(root / split for split in SPLITS)]:
         for table in (folder / name for name in TABLES):
             if table.suffix == ".jsonl" and table.is_file():
                 return True
@@ -127,9 +126,9 @@ class Table:
 
     Args:
         pictures: A folder beside the table where pictures are looked for, besides the table's own.
-        columns: What a row must have, each with the names that it may have; the first is the picture.
-        category: Names of the column that holds the class; none is needed.
-        captions: Makes the captions of a row, some of which may be the same or empty.
+        columns: Required columns, each with its accepted names; the first is the picture.
+        category: Accepted names of the column of the class, which is optional.
+        captions: Makes the captions of a row; duplicates and empty ones are allowed.
     """
 
     pictures: str = "images"
@@ -141,7 +140,10 @@ class Table:
 def read_table(file: Path, table: Table = Table()) -> Found:
     """The captioned pictures that a ``.csv`` or ``.jsonl`` names; a picture may stand in several rows."""
     found = Found(layout=f"pictures with {file.name}", files=[file])
-    rows = list(csv_rows(file, found) if file.suffix == ".csv" else json_rows(file, found))
+    fault = partial(found.fault, file)
+    rows: list[tuple[int, Row]] = [
+        *(csv_rows(file, fault) if file.suffix == ".csv" else json_rows(file, fault))
+    ]
     if rows and file.suffix == ".csv" and not _has_columns(file, list(rows[0][1]), table, found):
         return found
     merged: dict[Path, Captioned] = {}
@@ -151,10 +153,8 @@ def read_table(file: Path, table: Table = Table()) -> Found:
             continue
         before = merged.setdefault(record.picture, record)
         if (before.category, before.split) != (record.category, record.split):
-            text = (
-                f"{file} line {line} gives {record.picture.name} another class or split than before; mend it."
-            )
-            found.fault(file, text)
+            text = f"{file} line {line} gives {record.picture.name} another class or split than before"
+            fault(f"{text}; correct it.")
         texts = dict.fromkeys((*before.captions, *record.captions))
         merged[record.picture] = replace(before, captions=tuple(texts))
     found.records = sorted(merged.values(), key=lambda record: record.picture)
@@ -165,7 +165,7 @@ def read_table(file: Path, table: Table = Table()) -> Found:
 
 
 def _record(file: Path, line: int, row: Row, table: Table, found: Found) -> Captioned | None:
-    """One row; None, and a fault, where something is wrong with it."""
+    """One row; None, and a fault, if something is wrong with it."""
     here = f"{file} line {line}"
     name = str(_cell(row, table.columns[0]) or "").strip()
     picture = next(
@@ -178,12 +178,12 @@ def _record(file: Path, line: int, row: Row, table: Table, found: Found) -> Capt
     if not name:
         fault = f"names no picture; fill its {table.columns[0][0]}."
     elif Path(name).is_absolute() or ".." in Path(name).parts:
-        fault = f"names {name}, which leads out of the folder; give a path inside."
+        fault = f"names {name}, which points outside of the folder; give a path inside."
     elif picture is None:
         fault = f"names {name}, which is not there; put it into {file.parent} or delete the line."
     elif not captions or not all(isinstance(text, str) and text.strip() for text in captions):
         fault = f"has an empty caption for {name}; write one or delete the line."
-    elif split not in (None, *get_args(Split)):
+    elif split not in (None, *SPLITS):
         fault = f"has the split {split}; write train, val or test."
     if fault or picture is None:
         found.fault(file, f"{here} {fault}")
@@ -199,72 +199,20 @@ def _has_columns(file: Path, header: list[str], table: Table, found: Found) -> b
     return not missing
 
 
-def csv_rows(table: Path, found: Found) -> Iterator[tuple[int, Row]]:
-    """The rows of a CSV file with their line numbers; faults go into ``found``."""
-    content = decoded(table, found)
-    if content is None:
-        return
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    header: list[str] | None = None
-    start = 1
-    try:
-        for cells in reader:
-            line, start = start, reader.line_num + 1
-            if not cells:
-                continue
-            if header is None:
-                header = [cell.strip() for cell in cells]
-                continue
-            if len(cells) != len(header):
-                text = f"{table} line {line} has {len(cells)} cells where the first line has {len(header)}"
-                found.fault(table, f"{text}; put text that holds a comma in quotes.")
-                continue
-            yield line, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        found.fault(table, f"{table} line {start} is not CSV ({error}); mend its quotes.")
-    if header is None:
-        found.fault(table, f"{table} is empty; name the columns image and caption in its first line.")
-
-
-def json_rows(table: Path, found: Found) -> Iterator[tuple[int, Row]]:
-    """The objects of a JSON-lines file with their line numbers; faults go into ``found``."""
-    text = decoded(table, found)
-    for line, content in enumerate((text or "").split("\n"), 1):
+def json_rows(table: Path, fault: Callable[[str], None]) -> Iterator[tuple[int, Row]]:
+    """The objects of a JSON-lines file with their line numbers; ``fault`` is called for each faulty line."""
+    for line, content in enumerate((decoded(table, fault) or "").split("\n"), 1):
         if not content.strip():
             continue
         try:
             row = json.loads(content)
         except ValueError as error:
-            found.fault(table, f"{table} line {line} is not JSON ({error}); mend it.")
+            fault(f"{table} line {line} is not JSON ({error}); correct it.")
             continue
         if not isinstance(row, dict):
-            found.fault(
-                table, f'{table} line {line} is no object; write {{"image": "x.png", "caption": "…"}}.'
-            )
+            fault(f'{table} line {line} is not an object; write {{"image": "x.png", "caption": "…"}}.')
             continue
         yield line, row
-
-
-def header_of(table: Path) -> list[str]:
-    """The column names of a CSV file; none where it cannot be read."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return [cell.strip() for cell in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-
-
-def decoded(file: Path, found: Found) -> str | None:
-    """A text file's content; None, and a fault, where it is not UTF-8 or cannot be read."""
-    try:
-        data = file.read_bytes()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        found.fault(file, f"{file} line {line} is not UTF-8; save the file as UTF-8.")
-    except OSError as error:
-        found.fault(file, f"{file} cannot be read ({error.strerror or error}); check it.")
-    return None
 
 
 def _cell(row: Row, names: tuple[str, ...]) -> Any:
@@ -275,11 +223,11 @@ def _cell(row: Row, names: tuple[str, ...]) -> Any:
 
 
 def read_texts(pictures: Path, texts: Path | None = None) -> Found:
-    """Pictures with text files of the same names, one caption a line; a folder in between is the class.
+    """Pictures with text files of the same names, one caption per line; a folder in between is the class.
 
     Args:
         pictures: The folder of pictures.
-        texts: The folder of text files where it is another; it has the same folders.
+        texts: The folder of text files, if it is another; it has the same subfolders.
     """
     found = Found(layout="pictures with a .txt each")
     texts = texts or pictures
@@ -293,7 +241,7 @@ def read_texts(pictures: Path, texts: Path | None = None) -> Found:
         taken[text] = picture
         if not text.is_file():
             found.fault(
-                picture, f"{picture} has no caption: {text} is missing; write it, one caption a line."
+                picture, f"{picture} has no caption: {text} is missing; write it, one caption per line."
             )
             continue
         captions = text_captions(text, found)
@@ -310,17 +258,17 @@ def read_texts(pictures: Path, texts: Path | None = None) -> Found:
 
 
 def text_captions(text: Path, found: Found) -> tuple[str, ...]:
-    """The lines of a text file that hold words; none, and a fault, where there are none."""
-    content = decoded(text, found)
+    """The non-blank lines of a text file; none, and a fault, if there are none."""
+    content = decoded(text, partial(found.fault, text))
     found.files.append(text)
     if content is None:
         return ()
     captions = _tidy([line for line in content.split("\n") if line.strip()])
     if not captions:
-        found.fault(text, f"{text} holds an empty caption; write one caption a line.")
+        found.fault(text, f"{text} holds an empty caption; write one caption per line.")
     return captions
 
 
 def _tidy(captions: list[str]) -> tuple[str, ...]:
-    """Captions of one line each, none twice."""
+    """Captions as one line each, without duplicates."""
     return tuple(dict.fromkeys(" ".join(caption.split()) for caption in captions))

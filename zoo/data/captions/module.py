@@ -1,14 +1,14 @@
-"""Captions {image, text, wrong_image and/or wrong_text, caption}: pictures and what is said of them.
+"""Captions {image, text, wrong_image and/or wrong_text, caption}: pictures with sentences.
 
 ``text`` is the vector of a caption (:mod:`zoo.features.text`). The wrong image is another picture, of another
-class where classes are known, that has none of the right one's captions: what the matching-aware
-discriminator of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.2) learns to refuse. A folder of
-one's own is one of::
+class if classes are known, that has none of the right one's captions: the mismatch that the matching-aware
+discriminator of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.2) learns to reject. Your own folder
+is one of::
 
     birds/                     birds/                      birds/
       captions.csv               captions.jsonl              finch/            a folder is a class;
       finch.png                  images/                       1.jpg           none is needed
-      images/heron.png             finch.png                   1.txt           one caption a line
+      images/heron.png             finch.png                   1.txt           one caption per line
 
     captions.csv                       captions.jsonl
       image,caption,class                {"image": "finch.png", "captions": ["a red finch", "a small bird"]}
@@ -16,10 +16,10 @@ one's own is one of::
       finch.png,a small bird,songbird
       heron.png,a grey heron,wader
 
-or holds ``train``, ``val`` and ``test`` with one of these each. ``class`` (or ``category``) and ``split``
-may be missing; ``file_name`` and ``text`` do for ``image`` and ``caption``, and ``metadata.csv`` or
-``metadata.jsonl`` for the file's name. Files are UTF-8. Pictures are PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or
-16 bit, and become RGB of 8 bit.
+or has folders ``train``, ``val`` and ``test`` with one of these each. ``class`` (or ``category``) and
+``split`` are optional; ``file_name`` and ``text`` are accepted for ``image`` and ``caption``, and
+``metadata.csv`` or ``metadata.jsonl`` as names of the file. Files are UTF-8. Pictures are PNG, JPEG, TIFF,
+WebP, BMP or NPY, 8 or 16 bit, and become 8-bit RGB.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ import hashlib
 import math
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar, Literal, Unpack, cast, get_args
+from typing import Any, ClassVar, Literal, Unpack, cast
 
 import torch
 from torch import Tensor
 
 from zoo.class_paths import public_path
-from zoo.data.base import DataModule, LoaderOptions, Sample, Split, find_root, folder_fingerprint
+from zoo.data.base import DataModule, LoaderOptions, Sample, Split
 from zoo.data.captions.files import EXPECTED, Captioned, Found, looks_captioned, read_folder
 from zoo.data.captions.samples import CaptionSet, Wrong, read_record
-from zoo.data.checks import Facts, Fault, Findings, examine, picture_facts, require_training
-from zoo.data.domains.files import Fit
+from zoo.data.checks import Facts, Findings, at_least, examine, one_of, picture_facts, require_training
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, split_of
+from zoo.data.pixels import Fit, require_load_size
 from zoo.drawing.sheets import captioned
 from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, cached_vectors, text_encoder
@@ -47,6 +48,7 @@ from zoo.files.writing import cache_folder
 from zoo.seeds import mix
 
 Background = Literal["white", "grey", "black"]
+SplitBy = Literal["image", "class"]
 LEVELS: dict[Background, int] = {"white": 255, "grey": 128, "black": 0}
 
 
@@ -57,7 +59,7 @@ class CaptionOptions(LoaderOptions, total=False):
     fit: Fit
     background: Background
     mirror: bool
-    split_by: Literal["image", "class"]
+    split_by: SplitBy
     hold_out: int
     wrong: Wrong
     average: int
@@ -68,34 +70,32 @@ class CaptionOptions(LoaderOptions, total=False):
 
 
 class CaptionFolder(DataModule):
-    """Pictures with captions from a folder; the forms that it may have stand at the top of this file.
+    """Pictures with captions from a folder; its layouts are listed at the top of the file.
 
-    Where the folder says nothing about splits, some pictures, or some whole classes, are held out: the same
-    ones on every machine. In training one caption, the cut, the mirroring and the mismatch are drawn anew
-    each time.
+    If the folder states no splits, some pictures, or some whole classes, are held out: the same ones on every
+    machine. In training the caption, the crop, the mirroring and the mismatch are drawn for each sample.
 
     Args:
         root: The folder.
-        size: Pixels of each side of what a batch holds.
-        load_size: Pixels of each side of a training picture before a random part is cut; ``size`` when not
-            given.
+        size: Pixels of each side of a sample.
+        load_size: Pixels of each side of a training picture before a random crop; ``size`` when not given.
         fit: How a picture becomes square: ``pad`` with the background, ``crop`` its middle, or ``stretch``.
-        background: What lies under transparent parts and beside padded ones.
+        background: Colour under transparent parts and of padding.
         mirror: Mirror training pictures with probability 1/2; not for pictures of letters, or captions that
             say left and right.
         split_by: Hold out single pictures, or whole classes as Reed does for birds and flowers.
-        hold_out: Of so many pictures (or classes) one is kept for test and one for validation; 0 keeps none.
-        wrong: What mismatch to give: another picture, another text, or both.
-        average: So many captions' vectors are averaged; GAN-INT-CLS and StackGAN take 4 for birds and
+        hold_out: Of so many pictures (or classes) one is for test and one for validation; 0 holds out none.
+        wrong: Which mismatch to give: another picture, another text, or both.
+        average: Number of captions whose vectors are averaged; GAN-INT-CLS and StackGAN take 4 for birds and
             flowers.
-        text: What makes vectors: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
+        text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
-        text_model: Of ``sentence``: a name or folder; MiniLM from its package when not given.
-        text_weights: Of ``char``: the safetensors file.
-        name: What the data is called; the folder's name when not given.
-        licence: Of pictures and captions, as it shall stand in checkpoints.
-        research_only: False only where the licence allows commercial use.
-        options: Of every data module.
+        text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package when not given.
+        text_weights: Safetensors file of ``char``.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of pictures and captions, stored in checkpoints.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module.
     """
 
     contract: ClassVar[str] = "captions"
@@ -108,7 +108,7 @@ class CaptionFolder(DataModule):
         fit: Fit = "pad",
         background: Background = "white",
         mirror: bool = False,
-        split_by: Literal["image", "class"] = "image",
+        split_by: SplitBy = "image",
         hold_out: int = 10,
         wrong: Wrong = "image",
         average: int = 1,
@@ -122,27 +122,20 @@ class CaptionFolder(DataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        check_choices(fit=fit, background=background, split_by=split_by, wrong=wrong)
-        if size < 1 or average < 1:
-            key = "size" if size < 1 else "average"
-            raise UserError(f"data.{key} is {min(size, average)}; give at least 1.")
-        if load_size is not None and load_size < size:
-            raise UserError(
-                f"data.load_size ({load_size}) is less than data.size ({size}); give at least that."
-            )
-        if hold_out < 3 and hold_out != 0:
-            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        one_of(Fit, fit=fit)
+        one_of(Background, background=background)
+        one_of(SplitBy, split_by=split_by)
+        one_of(Wrong, wrong=wrong)
+        at_least(1, size=size, average=average)
+        require_load_size(load_size or size, size)
+        require_hold_out(hold_out)
         self.root = find_root(root)
         self.size, self.load_size = size, load_size or size
         self.fit, self.background = fit, background
         self.mirror, self.split_by, self.hold_out = mirror, split_by, hold_out
         self.wrong, self.average = wrong, average
-        self.text, self.text_words, self.text_model, self.text_weights = (
-            text,
-            text_words,
-            text_model,
-            text_weights,
-        )
+        self.text, self.text_words = text, text_words
+        self.text_model, self.text_weights = text_model, text_weights
         self.name = name or self.root.resolve().name
         self.licence, self.research_only = licence, research_only
         self._found: Found | None = None
@@ -150,18 +143,18 @@ class CaptionFolder(DataModule):
 
     @classmethod
     def read(cls, root: Path) -> Found:
-        """The pictures and captions of a folder; a known set's class reads its own form."""
+        """The pictures and captions of a folder; a known set's class reads its own layout."""
         return read_folder(root)
 
     def read_root(self) -> Found:
-        """What is read with this module's settings."""
+        """The pictures and captions that this module's settings select."""
         return self.read(self.root)
 
     def found(self) -> Found:
-        """What the folder holds, read once.
+        """The pictures and captions of the folder, read once.
 
         Raises:
-            UserError: It does not exist, holds nothing, or something in it is wrong.
+            UserError: The folder does not exist, holds nothing, or has a fault.
         """
         if self._found is None:
             if not self.root.is_dir():
@@ -180,7 +173,7 @@ class CaptionFolder(DataModule):
         """The captioned pictures of a split.
 
         Raises:
-            UserError: Classes are to be held out, but pictures have none.
+            UserError: Classes are to be held out, but a picture has none.
         """
         records = self.found().records
         if any(record.split for record in records):
@@ -193,15 +186,17 @@ class CaptionFolder(DataModule):
                     f"{without.picture} has no class, so data.split_by cannot be class; take image."
                 )
             units = [cast(str, record.category) for record in records]
-        # by hash: more pictures change the lot of few, and neighbours do not share one
+        # by hash: added pictures change the split of few, and neighbours are not held out together
         order = sorted(set(units), key=lambda unit: mix("held out", unit))
-        step = self.hold_out or len(order) + 1
-        held = {unit: place % step for place, unit in enumerate(order)} if self.hold_out else {}
-        mine = {"test": (0,), "val": (1,), "train": (None, *range(2, step))}[split]
-        return [record for record, unit in zip(records, units, strict=True) if held.get(unit) in mine]
+        places = {unit: place for place, unit in enumerate(order)}
+        return [
+            record
+            for record, unit in zip(records, units, strict=True)
+            if split_of(places[unit], self.hold_out) == split
+        ]
 
     def encoder(self) -> TextEncoder:
-        """What makes the vectors; a bag of words has learnt from the training captions."""
+        """The text encoder; a bag of words is fitted to the training captions."""
         if self._encoder is None:
             captions = (caption for record in self.records("train") for caption in record.captions)
             self._encoder = text_encoder(
@@ -210,7 +205,7 @@ class CaptionFolder(DataModule):
         return self._encoder
 
     def dataset(self, split: Split) -> CaptionSet | None:
-        """The captioned pictures of a split; None where none are held out.
+        """The captioned pictures of a split; None if none are held out.
 
         Raises:
             UserError: Nothing is left for training.
@@ -260,15 +255,15 @@ class CaptionFolder(DataModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every picture and every caption of a folder."""
+        """Check every picture and every caption of a folder."""
         read = cls.read(root)
         found = Findings(cls.contract, read.layout, public_path(cls))
         found.errors += read.faults
         found.notes += read.notes
-        for split in get_args(Split):
+        for split in SPLITS:
             records = [record for record in read.records if (record.split or "train") == split]
             if records:
-                examine(found, split, records, _look)
+                examine(found, split, records, _facts, lambda record: [record.picture])
         require_training(found, root, EXPECTED)
         if found.facts:
             usual = median(min(fact.size) for fact in found.facts)
@@ -276,26 +271,10 @@ class CaptionFolder(DataModule):
         return found
 
 
-def _look(record: Captioned) -> list[Facts] | Fault:
-    try:
-        pixels = read_array(record.picture)
-        read_record(record, 255)
-    except UserError as error:
-        return Fault(str(record.picture), str(error))
+def _facts(record: Captioned) -> list[Facts]:
+    pixels = read_array(record.picture)
+    read_record(record, 255)
     return [picture_facts(record.picture, "image", pixels)]
-
-
-def check_choices(**choices: str) -> None:
-    """Refuse a value that its argument does not know.
-
-    Raises:
-        UserError: Names the argument and its values.
-    """
-    allowed = {"fit": Fit, "background": Background, "split_by": Literal["image", "class"], "wrong": Wrong}
-    for key, value in choices.items():
-        names = get_args(allowed[key])
-        if value not in names:
-            raise UserError(f"data.{key} is {value!r}; give {', '.join(names[:-1])} or {names[-1]}.")
 
 
 def sheet_of(samples: list[Sample]) -> Tensor:

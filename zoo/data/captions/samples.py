@@ -1,13 +1,13 @@
 """Samples of the captions contract: a picture, a caption's vector, and a mismatch.
 
-The data modules that give them stand in :mod:`zoo.data.captions`.
+The data modules are in :mod:`zoo.data.captions`.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, Literal, Required, TypedDict, Unpack, cast
+from typing import Literal, Required, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo.data.base import Sample, SampleSet
 from zoo.data.captions.files import Captioned
-from zoo.data.domains.files import Fit, squared
+from zoo.data.pixels import Fit, Pixels, cut, draw_jitter, middle, squared, to_bytes
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.features.text import TextEncoder
@@ -23,8 +23,7 @@ from zoo.files.pictures import read_array
 from zoo.seeds import mix
 
 Wrong = Literal["image", "text", "both"]
-Pixels = np.ndarray[Any, Any]
-DRAWS = 32  # of a mismatch at random, before all others are gone through
+DRAWS = 32  # random tries to find a mismatch, before all samples are searched in order
 
 
 class MatchOptions(TypedDict, total=False):
@@ -37,17 +36,17 @@ class MatchOptions(TypedDict, total=False):
 
 
 class MatchSet(SampleSet):
-    """Samples that are given with a mismatch; a subclass writes ``load`` and ``__len__``.
+    """Samples with a mismatch; a subclass writes ``load`` and ``__len__``.
 
-    ``load`` gives ``index``, ``image`` (3,S,S) of uint8, ``captions`` one a line, and their vectors
-    ``texts`` (K,D).
+    ``load`` gives ``index``, ``image`` (3, S, S) of uint8, ``captions`` one per line, and their vectors
+    ``texts`` (K, D).
 
     Args:
-        size: Pixels of each side of what a batch holds.
+        size: Pixels of each side of a sample.
         wrong: Which of ``wrong_image`` and ``wrong_text`` to give.
-        average: So many captions' vectors are averaged; all, where a picture has fewer.
-        mirror: Mirror at random.
-        classes: A class number of each sample, where classes are known: a mismatch is of another one.
+        average: Number of captions whose vectors are averaged; all, if a picture has fewer.
+        mirror: Mirror with probability 1/2 in training.
+        classes: Class number of each sample, if classes are known: a mismatch then has another class.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class MatchSet(SampleSet):
         return sample
 
     def _mismatch(self, loaded: Sample, random: torch.Generator) -> Sample:
-        """Another sample, drawn, that shares neither class nor caption."""
+        """Another sample, drawn at random, that shares neither class nor caption."""
         index, mine = int(loaded["index"]), set(loaded["captions"].split("\n"))
         drawn = (int(torch.randint(len(self), (), generator=random)) for _ in range(DRAWS))
         for other in chain(drawn, range(len(self))):
@@ -90,19 +89,17 @@ class MatchSet(SampleSet):
         )
 
     def _image(self, loaded: Sample, random: torch.Generator | None) -> Tensor:
-        """The picture (3, size, size) in bytes: its middle, or in training any part, mirrored or not."""
+        """The picture (3, size, size) in bytes: its centre, or in training a random crop, mirrored or not."""
         image: Tensor = loaded["image"]
+        if random is None:
+            return middle(image, self.size, self.size)
         spare = image.shape[1] - self.size
-        top = left = spare // 2
-        mirrored = False
-        if random is not None:
-            top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (spare + 1, spare + 1, 2))
-            mirrored = self.mirror and coin == 1
-        cut = image[:, top : top + self.size, left : left + self.size]
-        return cut.flip(-1) if mirrored else cut
+        top, left, mirrored = draw_jitter(spare, spare, self.mirror, random)
+        crop = cut(image, top, left, self.size, self.size)
+        return crop.flip(-1) if mirrored else crop
 
     def _text(self, loaded: Sample, random: torch.Generator | None) -> tuple[Tensor, str]:
-        """The mean vector of some captions, and the first of these: the first ones, or in training any."""
+        """The mean vector of some captions, and one of these: the first ones, or in training random ones."""
         vectors, captions = loaded["texts"], loaded["captions"].split("\n")
         count = len(captions)
         order = range(count) if random is None else torch.randperm(count, generator=random).tolist()
@@ -115,10 +112,10 @@ class CaptionSet(MatchSet):
 
     Args:
         records: The pictures.
-        vectors: Of all captions of all pictures, in their order.
-        load_size: Pixels of each side before the cut.
+        vectors: Vectors of all captions of all pictures, in their order.
+        load_size: Pixels of each side before the crop.
         fit: How a picture becomes square.
-        background: Level below what is transparent, and beside what is padded.
+        background: Value under transparency and of padding.
         match: Arguments of :class:`MatchSet`.
     """
 
@@ -140,18 +137,17 @@ class CaptionSet(MatchSet):
         self._ends = list(accumulate(len(record.captions) for record in records))
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.records)
 
     def files(self) -> list[Path]:
-        """The pictures; their captions are among the settings, by the hash of all."""
+        """The pictures; their captions are in the fingerprint."""
         return [record.picture for record in self.records]
 
     def load(self, index: int) -> Sample:
         """The picture, square, over the background, with all captions and their vectors.
 
         Raises:
-            UserError: The picture is unreadable, or has other than 1 to 4 channels.
+            UserError: The picture is unreadable or has more than four channels.
         """
         record = self.records[index]
         end = self._ends[index]
@@ -166,10 +162,10 @@ class CaptionSet(MatchSet):
 
 
 def read_record(record: Captioned, background: int) -> Pixels:
-    """The picture, cut to its box, as RGB (H, W, 3) of 8 bit over a background.
+    """The picture, cropped to its box, as 8-bit RGB (H, W, 3) over a background.
 
     Raises:
-        UserError: It is unreadable, or has other than 1 to 4 channels.
+        UserError: It is unreadable or has more than four channels.
     """
     pixels = read_array(record.picture)
     if record.box:
@@ -188,7 +184,7 @@ def read_record(record: Captioned, background: int) -> Pixels:
 
 
 class SceneSet(MatchSet):
-    """Scenes ``first`` to ``first + length`` of a world, drawn when asked for.
+    """Scenes ``first`` to ``first + length - 1`` of a world, drawn on demand.
 
     Args:
         world: Seed of the world.
@@ -205,7 +201,6 @@ class SceneSet(MatchSet):
         self.world, self.first, self.length, self.encoder = world, first, length, encoder
 
     def __len__(self) -> int:
-        """Number of scenes."""
         return self.length
 
     def load(self, index: int) -> Sample:
@@ -217,8 +212,3 @@ class SceneSet(MatchSet):
             "captions": scene.caption,
             "texts": self.encoder.encode([scene.caption]),
         }
-
-
-def to_bytes(picture: Tensor) -> Tensor:
-    """A picture in [-1, 1] in eight bits, as a file would hold it."""
-    return ((picture + 1) * 127.5).round().byte()

@@ -1,9 +1,9 @@
-"""Known sets of captioned pictures: a recipe needs only ``root``.
+"""Public sets of captioned pictures, for which a recipe needs only ``root``.
 
 Small ones that train in minutes: emoji, Tux Paint's stamps, monsters of Dungeon Crawl, and avatars whose
-captions are made from the parameters that drew them. And, once a person has fetched them, the sets of
-GAN-INT-CLS and StackGAN: COCO, and birds (CUB-200-2011) and flowers (Oxford-102) with the ten sentences a
-picture that Reed collected, as::
+captions are made from the parameters that drew them. And the sets of GAN-INT-CLS and StackGAN, some parts of
+which must be fetched by hand: COCO, and birds (CUB-200-2011) and flowers (Oxford-102) with the ten sentences
+per picture that Reed collected, as::
 
     cub200/                                     flowers102/
       images/001.Black_footed_Albatross/…         jpg/image_00001.jpg …
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
@@ -31,18 +32,20 @@ from zoo.data.captions.files import (
     Found,
     Row,
     Table,
-    decoded,
-    header_of,
     read_table,
     read_texts,
     text_captions,
 )
 from zoo.data.captions.module import CaptionFolder, CaptionOptions
+from zoo.data.checks import one_of
+from zoo.data.folders import decoded, header_of
 from zoo.errors import UserError
+
+Kind = Literal["avataaars", "facesjs"]
 
 
 class _Known(CaptionFolder):
-    """A known set: ``defaults`` of its own under the user's options."""
+    """A public set with ``defaults`` of its own, which the user's options override."""
 
     title: str
     licence: str
@@ -56,7 +59,7 @@ class _Known(CaptionFolder):
 
 
 class _KnownTable(_Known):
-    """A known set with one ``captions.csv``."""
+    """A public set with one ``captions.csv``."""
 
     table: Table
 
@@ -91,7 +94,7 @@ class Emoji(_KnownTable):
     Args:
         root: The folder, with ``captions.csv`` and ``noto64``.
         size: Pixels of each side; the pictures have 64.
-        options: Of :class:`zoo.data.captions.CaptionFolder`.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`.
     """
 
     title = "emoji"
@@ -109,7 +112,7 @@ class Stamps(_KnownTable):
     Args:
         root: The folder, with ``captions.csv`` and ``images``.
         size: Pixels of each side; the pictures have 96.
-        options: Of :class:`zoo.data.captions.CaptionFolder`.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`.
     """
 
     title = "tuxpaint_stamps"
@@ -122,19 +125,19 @@ class Stamps(_KnownTable):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the columns fit and a certain stamp is there: anybody's table may have such columns."""
+        """Whether the columns match and one of the stamps is there: other tables may have such columns."""
         return super().recognises(root) and (root / "images/animals__amphibians__frog.png").is_file()
 
 
 class DungeonTiles(_KnownTable):
     """Monsters of Dungeon Crawl Stone Soup, 32 pixels wide, with their names and descriptions.
 
-    A tile that stands for several monsters has the captions of all.
+    A tile that shows several monsters has the captions of all.
 
     Args:
         root: The folder, with ``captions.csv`` and ``images``.
         size: Pixels of each side; most pictures have 32.
-        options: Of :class:`zoo.data.captions.CaptionFolder`.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`.
     """
 
     title = "dcss_tiles"
@@ -152,13 +155,13 @@ class DungeonTiles(_KnownTable):
 
 
 class Avatars(_Known):
-    """1,000 drawn heads with three sentences each, made from what drew them.
+    """1,000 drawn heads with three sentences each, made from the parameters that drew them.
 
     Args:
         root: The folder, with ``avataaars.jsonl`` and ``facesjs.jsonl`` and a folder of pictures for each.
         size: Pixels of each side; avataaars have 64, facesjs 64 x 96.
         kind: ``avataaars``, or ``facesjs``.
-        options: Of :class:`zoo.data.captions.CaptionFolder`.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`.
     """
 
     title = "avatars"
@@ -169,11 +172,10 @@ class Avatars(_Known):
         self,
         root: str,
         size: int = 64,
-        kind: Literal["avataaars", "facesjs"] = "avataaars",
+        kind: Kind = "avataaars",
         **options: Unpack[CaptionOptions],
     ) -> None:
-        if kind not in ("avataaars", "facesjs"):
-            raise UserError(f"data.kind is {kind!r}; give avataaars or facesjs.")
+        one_of(Kind, kind=kind)
         self.kind = kind
         super().__init__(root, size, {"mirror": True}, options)
 
@@ -205,17 +207,17 @@ def _read_avatars(root: Path, kind: str) -> Found:
 class CUB(_Known):
     """CUB-200-2011: 11,788 photographs of birds of 200 kinds, with Reed's ten sentences each.
 
-    ``zoo data get cub200`` fetches the pictures (1.1 GB); unpack Reed's captions, which a person must fetch
-    (https://github.com/reedscot/cvpr2016), into the same folder, as at the top of this file. The usual split
-    is by class, 150 for training and 50 for test, as Reed's lists of classes say; without them classes are
-    held out by ``hold_out``.
+    ``zoo data get cub200`` fetches the pictures (1.1 GB); fetch Reed's captions by hand
+    (https://github.com/reedscot/cvpr2016) and unpack them into the same folder, as shown at the top of this
+    file. The usual split is by class, 150 for training and 50 for test, as in Reed's lists of classes;
+    without these, classes are held out by ``hold_out``.
 
     Args:
         root: The folder.
         size: Pixels of each side.
-        crop_to_bird: Take a square of 1.5 times the longer side of the bird's box around its middle, as
-            StackGAN.
-        options: Of :class:`zoo.data.captions.CaptionFolder`; other than there, pictures are cut
+        crop_to_bird: Crop a square around the middle of the bird's box, of 1.5 times its longer side, as
+            StackGAN does.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`; by default pictures are cropped
             (``load_size`` 76/64 of ``size``) and mirrored, four captions averaged, and classes split.
     """
 
@@ -230,12 +232,12 @@ class CUB(_Known):
         super().__init__(root, size, _paper(size), options)
 
     def read_root(self) -> Found:
-        """The birds, cut to their boxes or whole."""
+        """The birds, cropped to their boxes or whole."""
         return _read_birds(self.root, self.crop_to_bird)
 
     @classmethod
     def read(cls, root: Path) -> Found:
-        """The birds, cut to their boxes."""
+        """The birds, cropped to their boxes."""
         return _read_birds(root, crop=True)
 
     @classmethod
@@ -244,7 +246,7 @@ class CUB(_Known):
         return (root / "images.txt").is_file() and (root / "text_c10").is_dir()
 
     def describe(self) -> dict[str, Any]:
-        """As of every folder, with whether pictures are cut to the bird."""
+        """The description of every folder, with ``crop_to_bird``."""
         described = super().describe()
         described["preprocessing"]["crop_to_bird"] = self.crop_to_bird
         return described
@@ -253,15 +255,15 @@ class CUB(_Known):
 class OxfordFlowers(_Known):
     """Oxford-102: 8,189 photographs of flowers of 102 kinds, with Reed's ten sentences each.
 
-    ``zoo data get flowers102`` fetches the pictures (0.3 GB); unpack Reed's captions, which a person must
-    fetch (https://github.com/reedscot/cvpr2016), into the same folder, as at the top of this file. The usual
-    split is by class, 82 for training and 20 for test, as Reed's lists of classes say; without them classes
-    are held out by ``hold_out``.
+    ``zoo data get flowers102`` fetches the pictures (0.3 GB); fetch Reed's captions by hand
+    (https://github.com/reedscot/cvpr2016) and unpack them into the same folder, as shown at the top of this
+    file. The usual split is by class, 82 for training and 20 for test, as in Reed's lists of classes; without
+    these, classes are held out by ``hold_out``.
 
     Args:
         root: The folder.
         size: Pixels of each side.
-        options: Of :class:`zoo.data.captions.CaptionFolder`, with the defaults of :class:`CUB`.
+        options: Options of :class:`zoo.data.captions.CaptionFolder`, with the defaults of :class:`CUB`.
     """
 
     title = "Oxford-102"
@@ -294,13 +296,13 @@ class OxfordFlowers(_Known):
 class COCOCaptions(_Known):
     """COCO: photographs of everyday scenes with five sentences each, of 2014 (82,783 + 40,504) or 2017.
 
-    The papers train on its training part and report on its validation part, which is ``test`` here, for the
-    captions of COCO's own test part are not published; so there is no ``val``.
+    The papers train on its training part and report on its validation part, which is ``test`` here, because
+    the captions of COCO's own test part are not published; there is no ``val``.
 
     Args:
         root: The folder.
         size: Pixels of each side.
-        options: Of :class:`zoo.data.captions.CaptionFolder`; other than there, pictures are cut as in
+        options: Options of :class:`zoo.data.captions.CaptionFolder`; by default pictures are cropped as in
             StackGAN (``fit: crop``, ``load_size`` 76/64 of ``size``) and mirrored, though some captions say
             left and right.
     """
@@ -343,7 +345,8 @@ def _coco_table(root: Path, part: str) -> Path | None:
 
 def _read_coco(table: Path, root: Path, found: Found) -> None:
     """The pictures and sentences of one of COCO's files; faults go into ``found``."""
-    part, written = table.stem.removeprefix("captions_"), decoded(table, found)
+    fault = partial(found.fault, table)
+    part, written = table.stem.removeprefix("captions_"), decoded(table, fault)
     if written is None:
         return
     try:
@@ -353,26 +356,22 @@ def _read_coco(table: Path, root: Path, found: Found) -> None:
         for row in content["annotations"]:
             captions[int(row["image_id"])].append(" ".join(str(row["caption"]).split()))
     except (ValueError, KeyError, TypeError) as error:
-        text = f"{table} is no file of COCO's captions ({type(error).__name__}: {error}); fetch it again."
-        found.fault(table, text)
+        fault(f"{table} is no file of COCO's captions ({type(error).__name__}: {error}); fetch it again.")
         return
     folder = root / part
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for number, name in names.items():
         texts = tuple(dict.fromkeys(text for text in captions.pop(number, []) if text))
         if name not in there:
-            found.fault(
-                table, f"{table} names {name}, which is not in {folder}; unpack the whole {part}.zip."
-            )
+            fault(f"{table} names {name}, which is not in {folder}; unpack the whole {part}.zip.")
         elif not texts:
-            found.fault(table, f"{table} has no caption for {name}; fetch it again.")
+            fault(f"{table} has no caption for {name}; fetch it again.")
         else:
             found.records.append(Captioned(folder / name, texts, split=_COCO_PARTS[part[:-4]]))
     if captions:
-        text = (
+        fault(
             f"{table} has captions for image {next(iter(captions))}, which it does not list; fetch it again."
         )
-        found.fault(table, text)
 
 
 def _paper(size: int) -> CaptionOptions:
@@ -387,13 +386,13 @@ def _require(root: Path, title: str, *folders: str) -> None:
 
 
 def _class_splits(root: Path, found: Found) -> dict[str, Split | None]:
-    """The split of each class as Reed's lists say; None where there is no list."""
+    """The split of each class in Reed's lists; None if it is in none."""
     splits: defaultdict[str, Split | None] = defaultdict(lambda: None)
     lists: tuple[tuple[str, Split], ...] = (("trainvalclasses.txt", "train"), ("testclasses.txt", "test"))
     for name, split in lists:
         if (root / name).is_file():
             found.files.append(root / name)
-            splits.update((line.strip(), split) for line in (decoded(root / name, found) or "").split("\n"))
+            splits.update((line.strip(), split) for line in _lines(root / name, found))
     return splits
 
 
@@ -435,5 +434,9 @@ def _boxes(folder: Path, found: Found) -> dict[str, Box]:
 
 def _numbered(file: Path, found: Found) -> dict[str, str]:
     """Lines of a number and a value."""
-    lines = (line.split(maxsplit=1) for line in (decoded(file, found) or "").split("\n"))
+    lines = (line.split(maxsplit=1) for line in _lines(file, found))
     return {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
+
+
+def _lines(file: Path, found: Found) -> list[str]:
+    return (decoded(file, partial(found.fault, file)) or "").split("\n")

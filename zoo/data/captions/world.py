@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Unpack
 from torch import Tensor
 
 from zoo.data.base import LoaderOptions, Sample, Split
-from zoo.data.captions.module import check_choices, sheet_of
-from zoo.data.captions.samples import SceneSet, Wrong, to_bytes
+from zoo.data.captions.module import sheet_of
+from zoo.data.captions.samples import SceneSet, Wrong
+from zoo.data.checks import one_of
 from zoo.data.drawn import DrawnModule
+from zoo.data.pixels import to_bytes
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, text_encoder
@@ -54,7 +56,7 @@ class SceneCaptions(DrawnModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        check_choices(wrong=wrong)
+        one_of(Wrong, wrong=wrong)
         if size < 16:
             raise UserError(f"data.size is {size}; give at least 16.")
         self.size, self.wrong = size, wrong

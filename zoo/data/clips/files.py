@@ -1,4 +1,4 @@
-"""How folders lay videos and folders of frames out, and which of them a split holds."""
+"""Layouts of folders of videos and of folders of frames, and which of them a split holds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
-
-from numpy.typing import NDArray
+from typing import Literal, NamedTuple
 
 from zoo.data.base import Split
 from zoo.data.checks import Facts, Fault, Findings, examine, require_training
-from zoo.errors import UserError
-from zoo.files.films import VIDEO_SUFFIXES, Video, frame_times, has_suffix, look, read_frames, some_of
+from zoo.data.folders import SPLITS, of_split
+from zoo.errors import UserError, first_few
+from zoo.files.films import VIDEO_SUFFIXES, Video, frame_times, has_suffix, look, read_frames
 from zoo.files.pictures import PICTURE_SUFFIXES
 
-Array = NDArray[Any]
 Layout = Literal["splits", "ucf101", "kth", "held out"]
 LAYOUTS: dict[Layout, str] = {
     "splits": "train/, val/ and test/ with videos (or folders of numbered frames) in them",
@@ -27,7 +25,7 @@ LAYOUTS: dict[Layout, str] = {
 }
 EXPECTED = f"expected {'; or '.join(LAYOUTS.values())}"
 KTH_NAME = re.compile(r"person(\d\d)_[a-z]+_d\d(_uncomp)?")
-KTH_PERSONS: dict[Split, frozenset[int]] = {  # 00sequences.txt of the set
+KTH_PERSONS: dict[Split, frozenset[int]] = {  # from the set's 00sequences.txt
     "train": frozenset(range(11, 19)),
     "val": frozenset((19, 20, 21, 23, 24, 25, 1, 4)),
     "test": frozenset((22, 2, 3, 5, 6, 7, 8, 9, 10)),
@@ -35,7 +33,7 @@ KTH_PERSONS: dict[Split, frozenset[int]] = {  # 00sequences.txt of the set
 
 
 class Part(NamedTuple):
-    """Frames ``first`` to before ``end`` of a video."""
+    """Frames ``first`` to ``end - 1`` of a video."""
 
     video: Video
     first: int
@@ -44,10 +42,10 @@ class Part(NamedTuple):
 
 # ------------------------------------------------------------------------------------------ folders of videos
 def find_layout(root: Path) -> Layout:
-    """How a folder lays its videos out, judged by names."""
+    """The layout of a folder, judged by names."""
     if _lists(root) is not None:
         return "ucf101"
-    if any((root / split).is_dir() for split in get_args(Split)):
+    if any((root / split).is_dir() for split in SPLITS):
         return "splits"
     paths = find_videos(root)
     return "kth" if paths and all(KTH_NAME.fullmatch(path.stem) for path in paths) else "held out"
@@ -70,9 +68,9 @@ def looks_like_clips(root: Path) -> bool:
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Video files and folders of frames, at any depth, by name; hidden ones are left out.
+    """Video files and folders of frames at any depth, by path; those in hidden folders are left out.
 
-    A folder that holds video files is not taken for a folder of frames.
+    A folder that holds video files is no folder of frames.
     """
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
@@ -86,15 +84,14 @@ def find_videos(folder: Path) -> list[Path]:
 
 
 def split_paths(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Path] | None:
-    """The videos of a split; None where the layout has no such split.
+    """The videos of a split; None if the layout has no such split.
 
     Args:
         root: The folder.
-        layout: Of the folder.
-        split: Which split.
-        hold_out: Without a given split, of so many videos the first is for test and the second for
-            validation.
-        fold: Of UCF101's three ways to split, 1 to 3.
+        layout: Layout of the folder.
+        split: Name of the split.
+        hold_out: Without given splits, of so many videos the first is for test and the second for validation.
+        fold: Number of UCF101's list of splits, 1 to 3.
 
     Raises:
         UserError: A list names a video that is not there.
@@ -109,15 +106,14 @@ def split_paths(root: Path, layout: Layout, split: Split, hold_out: int, fold: i
     if not hold_out:
         return paths if split == "train" else None
     if len(paths) < 3:
-        return paths  # too few to hold one out: each is cut in time
-    mine = {"test": (0,), "val": (1,), "train": range(2, hold_out)}[split]
-    return [path for i, path in enumerate(paths) if i % hold_out in mine]
+        return paths  # too few to hold one out: each is divided in time
+    return of_split(paths, split, hold_out)
 
 
 def split_parts(root: Path, layout: Layout, split: Split, hold_out: int, fold: int) -> list[Part] | None:
-    """The videos of a split, looked at side by side, and which of their frames belong to it.
+    """The videos of a split, probed in parallel, and which of their frames belong to it.
 
-    Where fewer than three videos must be split, the last frames of each are for test, those before for
+    If fewer than three videos must be split, the last frames of each are for test, those before for
     validation.
 
     Raises:
@@ -159,19 +155,18 @@ def _listed(root: Path, name: str) -> list[Path]:
     missing = [n for n, path in zip(names, paths, strict=True) if path is None]
     if missing:
         raise UserError(
-            f"{place / name} names {len(missing)} videos that are not below {root} ({some_of(missing)}); "
-            "unpack the whole "
-            "UCF101.rar there."
+            f"{place / name} names {len(missing)} videos that are not below {root} ({first_few(missing)}); "
+            "unpack the whole UCF101.rar there."
         )
     return [path for path in paths if path is not None]
 
 
 # --------------------------------------------------------------------------------------------------- checking
 def check_clips(root: Path) -> Findings:
-    """Decode every frame of every video of a folder."""
+    """Check a folder by decoding every frame of every video."""
     layout = find_layout(root)
     found = Findings("clips", LAYOUTS[layout], mixed_channels=frozenset({1, 3, 4}))
-    for split in get_args(Split):
+    for split in SPLITS:
         try:
             paths = split_paths(root, layout, split, hold_out=10, fold=1)
         except UserError as error:
@@ -179,21 +174,17 @@ def check_clips(root: Path) -> Findings:
             continue
         found.samples[split] = 0
         if paths and not (split != "train" and layout == "held out" and len(find_videos(root)) < 3):
-            examine(found, split, paths, _facts)
+            examine(found, split, paths, _facts, lambda path: [path])
     require_training(found, root, EXPECTED)
     return found
 
 
-def _facts(path: Path) -> list[Facts] | Fault:
+def _facts(path: Path) -> list[Facts]:
     digest = hashlib.sha256()
-    low, high, shape, count = 255, 0, (0, 0, 0), 0
-    try:
-        video = look(path)
-        real = len(video.frames or frame_times(path).shown)
-        for values in read_frames(video, range(min(real, video.length))):
-            digest.update(repr(values.shape).encode() + values.tobytes())
-            low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
-            count += 1
-    except UserError as error:
-        return Fault(str(path), str(error))
+    low, high, shape = 255, 0, (0, 0, 0)
+    video = look(path)
+    real = len(video.frames or frame_times(path).shown)
+    for values in read_frames(video, range(min(real, video.length))):
+        digest.update(repr(values.shape).encode() + values.tobytes())
+        low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
     return [Facts(path, "video", (shape[1], shape[0]), shape[2], 8, low, high, digest.hexdigest())]

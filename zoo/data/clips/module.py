@@ -1,6 +1,6 @@
 """Clips {past, future}: frames of a video and those that follow, each (T, C, H, W) in [-1, 1].
 
-A folder of one's own holds videos (.mp4, .m4v, .mov, .avi, .webm, .mkv, .gif) or folders of numbered
+Your own folder holds videos (.mp4, .m4v, .mov, .avi, .webm, .mkv, .gif) or folders of numbered
 frames (PNG, JPEG, TIFF, WebP, NPY; 16 bit becomes 8), in folders for the splits, or together, and then whole
 videos are held out::
 
@@ -13,8 +13,7 @@ videos are held out::
       test/ …
 
 UCF101 (``trainlist01.txt`` and ``testlist01.txt``, there or in ``ucfTrainTestlist/``, beside its class
-folders, there or in ``UCF-101/``) and KTH (``person01_boxing_d1_uncomp.avi``, …) are split as their owners
-do.
+folders, there or in ``UCF-101/``) and KTH (``person01_boxing_d1_uncomp.avi``, …) have their official splits.
 """
 
 from __future__ import annotations
@@ -22,48 +21,39 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Unpack, get_args
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import (
-    DataModule,
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-    find_root,
-    folder_fingerprint,
-    to_floats,
-)
-from zoo.data.checks import Findings
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, to_floats
+from zoo.data.checks import Findings, at_least, one_of
 from zoo.data.clips.files import EXPECTED, Part, check_clips, find_layout, looks_like_clips, split_parts
+from zoo.data.folders import find_root, folder_fingerprint, require_hold_out
+from zoo.data.pixels import cut, draw_place, middle, require_load_size, shorter_side
 from zoo.drawing.sheets import mosaic, strip
 from zoo.errors import UserError
 from zoo.files.films import read_frames
 
 Array = np.ndarray[Any, Any]
 Crop = Literal["random", "centre"]
-TRIES = 20  # places that are tried for one that moves
+TRIES = 20  # random crops, of which one that moves is taken
 
 
 class ClipModule(DataModule):
-    """What all modules of this contract share: numbers of frames, and how clips are shown."""
+    """Base of this contract's modules: numbers of frames, and how clips are shown."""
 
     contract: ClassVar[str] = "clips"
 
     def __init__(self, past: int, future: int, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
-        for key, value in (("past", past), ("future", future)):
-            if value < 1:
-                raise UserError(f"data.{key} is {value}; give at least 1 frame.")
+        at_least(1, past=past, future=future)
         self.past, self.future = past, future
 
     def sheet(self, samples: list[Sample]) -> Tensor:
-        """Rows of frames: of each sample its past and its future."""
+        """One row of frames per sample: past, then future."""
         return strip({key: torch.stack([sample[key] for sample in samples]) for key in ("past", "future")})
 
     def film(self, samples: list[Sample]) -> Tensor:
@@ -80,32 +70,31 @@ def cut_film(film: Tensor, past: int) -> Sample:
 class ClipFolder(ClipModule):
     """Clips from a folder of videos, or of folders of numbered frames.
 
-    The index is made from the heads of the files; frames are decoded when asked for. Evaluation cuts the
+    The index is made from the headers of the files; frames are decoded on demand. Evaluation crops the
     centre.
 
     Args:
-        root: The folder; this module's docstring shows how it may be laid out.
-        past: Frames that a model is given.
-        future: Frames that follow.
-        stride: Of so many frames of the video one is taken.
-        hop: The first frames of clips lie so many frames apart; not given, as many as a clip lasts.
-        size: Side of the square that is cut out; None takes whole frames.
-        load_size: The shorter side is brought to this before cutting: ``size`` when not given, 0 keeps the
-            video's.
-        crop: Where training cuts.
-        moving: Training cuts where neighbouring frames differ by this at least (root of the mean square,
-            in values from -1 to 1): Mathieu et al. 2016 train on patches of 32 pixels with motion; of 20
-            places the first that moves so much is taken, or the one that moves most. 0 cuts anywhere.
+        root: The folder; its layouts are listed at the top of the file.
+        past: Number of frames that a model is given.
+        future: Number of frames that follow.
+        stride: Take every so many-th frame of the video.
+        hop: Frames between the first frames of consecutive clips; the length of a clip when not given.
+        size: Side of the square crop in pixels; None takes whole frames.
+        load_size: Length of the shorter side before cropping: ``size`` when not given, 0 keeps the video's.
+        crop: Where training crops: ``random`` or ``centre``.
+        moving: Least difference of neighbouring frames (root mean square, in values from -1 to 1) of a random
+            crop: Mathieu et al. 2016 train on patches of 32 pixels with motion. The first of 20 random crops
+            that moves so much is taken, or the one that moves most. 0 takes any.
         mirror: Mirror half of the training clips from left to right.
         channels: 3, or 1 for grey.
-        hold_out: Without folders for the splits, of so many videos the first is kept for test and the
-            second for validation (where there are fewer than three, the last frames of each); 0 keeps none.
-        fold: Of UCF101's three lists.
-        skip_short: Leave videos out that are shorter than a clip, instead of refusing them.
-        name: What the data is called; the folder's name when not given.
-        licence: Of the videos, as it shall stand in checkpoints.
-        research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        hold_out: Without split folders, of so many videos the first is for test and the second for validation
+            (with fewer than three videos, the last frames of each); 0 holds out none.
+        fold: Number of UCF101's list of splits, 1 to 3.
+        skip_short: Leave out videos that are shorter than a clip, instead of refusing them.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the videos, stored in checkpoints.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     def __init__(
@@ -130,21 +119,15 @@ class ClipFolder(ClipModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
-        for key, value in (("stride", stride), ("hop", hop), ("size", size)):
-            if value is not None and value < 1:
-                raise UserError(f"data.{key} is {value}; give at least 1.")
-        if size and load_size and load_size < size:
-            raise UserError(
-                f"data.load_size ({load_size}) is less than data.size ({size}); give at least that."
-            )
-        if crop not in get_args(Crop):
-            raise UserError(f"data.crop is {crop!r}; give random or centre.")
+        at_least(1, stride=stride, hop=hop, size=size)
+        if size and load_size:
+            require_load_size(load_size, size)
+        one_of(Crop, crop=crop)
         if moving and (crop == "centre" or size is None):
-            raise UserError("data.moving chooses among places to cut; give data.size and data.crop: random.")
+            raise UserError("data.moving chooses among random crops; give data.size and data.crop: random.")
         if channels not in (1, 3):
             raise UserError(f"data.channels is {channels}; give 1 (grey) or 3 (RGB).")
-        if hold_out < 3 and hold_out != 0:
-            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        require_hold_out(hold_out)
         if fold not in (1, 2, 3):
             raise UserError(f"data.fold is {fold}; UCF101 has 1, 2 and 3.")
         self.root = find_root(root)
@@ -156,7 +139,7 @@ class ClipFolder(ClipModule):
         self.licence, self.research_only = licence, research_only
 
     def dataset(self, split: Split) -> ClipSet | None:
-        """The clips of a split; None where the data has no such split.
+        """The clips of a split; None if the data has no such split.
 
         Raises:
             UserError: The folder is missing or empty, a video is damaged or too short.
@@ -176,10 +159,8 @@ class ClipFolder(ClipModule):
             short = min(parts, key=lambda part: part.end - part.first)
             raise UserError(
                 f"{len(parts) - len(long)} videos of the {split} split are shorter than a clip of {span} "
-                "frames "
-                f"({short.video.path} has {short.end - short.first}); lower data.past, data.future or "
-                "data.stride, "
-                "or leave them out with data.skip_short: true."
+                f"frames ({short.video.path} has {short.end - short.first}); lower data.past, data.future or "
+                "data.stride, or leave them out with data.skip_short: true."
             )
         random = split == "train" and self.crop == "random"
         return ClipSet(
@@ -216,7 +197,7 @@ class ClipFolder(ClipModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Decode every frame of a folder."""
+        """Check a folder by decoding every frame."""
         found = check_clips(root)
         found.class_path = "zoo.data.clips.ClipFolder"
         shortest = min((min(fact.size) for fact in found.facts), default=64)
@@ -227,19 +208,19 @@ class ClipFolder(ClipModule):
 
 
 class ClipSet(SampleSet):
-    """Clips of the videos of one split, decoded when asked for.
+    """Clips of the videos of one split, decoded on demand.
 
     Args:
         parts: Videos, each at least as long as a clip.
-        past: Frames that a model is given.
-        future: Frames that follow.
-        stride: Of so many frames one is taken.
-        hop: Frames from one clip's first to the next one's.
-        size: Side of the square that is cut out; None takes whole frames.
-        load_size: The shorter side before cutting; 0 keeps the video's.
-        random_crop: Cut at random.
-        moving: The least movement of a random cut.
-        mirror: Mirror at random.
+        past: Number of frames that a model is given.
+        future: Number of frames that follow.
+        stride: Take every so many-th frame.
+        hop: Frames between the first frames of consecutive clips.
+        size: Side of the square crop; None takes whole frames.
+        load_size: Length of the shorter side before cropping; 0 keeps the video's.
+        random_crop: Crop at a random place in training.
+        moving: Least movement of a random crop.
+        mirror: Mirror with probability 1/2 in training.
         channels: 1 or 3.
     """
 
@@ -265,7 +246,6 @@ class ClipSet(SampleSet):
         self._ends = list(accumulate((part.end - part.first - span) // hop + 1 for part in parts))
 
     def __len__(self) -> int:
-        """Number of clips."""
         return self._ends[-1]
 
     def files(self) -> list[Path]:
@@ -280,10 +260,10 @@ class ClipSet(SampleSet):
         return part, range(first, first + self.frames * self.stride, self.stride)
 
     def load(self, index: int) -> Sample:
-        """``film`` (T, C, H, W) of uint8, resized, and cut where the cut is not random.
+        """``film`` (T, C, H, W) of uint8, resized, and cropped if the crop is not random.
 
         Raises:
-            UserError: The video cannot be decoded or is smaller than the cut.
+            UserError: The video cannot be decoded or is smaller than the crop.
         """
         part, numbers = self.place(index)
         frames = []
@@ -292,44 +272,42 @@ class ClipSet(SampleSet):
             if self.size and min(frame.shape[1:]) < self.size:
                 raise UserError(
                     f"{part.video.path} is {frame.shape[2]} x {frame.shape[1]} pixels, smaller than "
-                    "data.size "
-                    f"{self.size}; lower it, or set data.load_size to {self.size}."
+                    f"data.size {self.size}; lower it, or set data.load_size to {self.size}."
                 )
             if self.size and not self.random_crop:
-                top, left = ((side - self.size) // 2 for side in frame.shape[1:])
-                frame = frame[:, top : top + self.size, left : left + self.size]
+                frame = middle(frame, self.size, self.size)
             frames.append(frame)
         return {"film": torch.stack(frames)}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``past`` and ``future`` (T, C, H, W) in bytes, cut and mirrored alike."""
+        """``past`` and ``future`` (T, C, H, W) in bytes, cropped and mirrored alike."""
         film: Tensor = loaded["film"]
         if random is not None:
             if self.size and self.random_crop:
-                film = self._moving_cut(film, random)
+                film = self._random_crop(film, self.size, random)
             if self.mirror and int(torch.randint(2, (), generator=random)):
                 film = film.flip(-1)
         return cut_film(film, self.past)
 
-    def _moving_cut(self, film: Tensor, random: torch.Generator) -> Tensor:
-        assert self.size is not None
+    def _random_crop(self, film: Tensor, size: int, random: torch.Generator) -> Tensor:
         best, most = film, -1.0
+        rows, columns = film.shape[2] - size, film.shape[3] - size
         for _ in range(TRIES if self.moving else 1):
-            top, left = (int(torch.randint(s - self.size + 1, (), generator=random)) for s in film.shape[2:])
-            cut = film[:, :, top : top + self.size, left : left + self.size]
+            top, left = draw_place(rows, columns, random)
+            crop = cut(film, top, left, size, size)
             if not self.moving:
-                return cut
-            floats = to_floats(cut)
+                return crop
+            floats = to_floats(crop)
             movement = float((floats[1:] - floats[:-1]).square().mean().sqrt())
             if movement >= self.moving:
-                return cut
+                return crop
             if movement > most:
-                best, most = cut, movement
+                best, most = crop, movement
         return best
 
 
 def _with_channels(values: Array, channels: int, path: Path) -> Tensor:
-    """Values (H, W, C) as (channels, H, W); grey becomes RGB or the reverse, alpha is dropped."""
+    """Values (H, W, C) as (channels, H, W), converted between grey and RGB; alpha is dropped."""
     found = values.shape[2]
     if found > 4:
         raise UserError(f"{path} has {found} channels; give frames in grey or RGB.")
@@ -341,10 +319,10 @@ def _with_channels(values: Array, channels: int, path: Path) -> Tensor:
 
 
 def resized(frame: Tensor, side: int) -> Tensor:
-    """A frame (C, H, W) of uint8 whose shorter side is ``side``; 0 leaves it."""
-    height, width = frame.shape[1:]
-    scale = side / min(height, width) if side else 1
-    to = (round(height * scale), round(width * scale))
-    if to == (height, width):
-        return frame
-    return F.interpolate(frame[None], to, mode="bilinear", antialias=True, align_corners=False)[0]
+    """A frame (C, H, W) of uint8 with its shorter side resized to ``side``; 0 leaves it."""
+    return shorter_side(frame, side, _bilinear) if side else frame
+
+
+def _bilinear(frame: Tensor, height: int, width: int) -> Tensor:
+    # not pixels.bilinear: processors without AVX2 round uint8 differently there
+    return F.interpolate(frame[None], (height, width), mode="bilinear", antialias=True)[0]

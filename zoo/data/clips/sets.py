@@ -1,4 +1,4 @@
-"""Clips of known sets that are put together when asked for: Moving MNIST, and sprites in action."""
+"""Clips of public sets: Moving MNIST, drawn or from its file, and sprites in action."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from zoo.data.base import LoaderOptions, Sample, SampleSet, Split, find_root
+from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import at_least
 from zoo.data.clips.module import ClipModule, cut_film, resized
 from zoo.data.clips.world import DrawnClips
 from zoo.data.drawn import DrawnModule
+from zoo.data.folders import find_root
 from zoo.data.images.module import MNIST, MemorySet
 from zoo.data.poses.sets import Sprites
 from zoo.data.poses.sprites import ACTIONS, FRAMES, SpriteSheets, on_black
@@ -22,22 +24,22 @@ from zoo.files.writing import sha256
 
 
 class MovingDigits(DrawnModule, ClipModule):
-    """Moving MNIST: films of two digits of MNIST's that bounce off the edges, drawn when asked for.
+    """Moving MNIST: films of two MNIST digits that bounce off the edges, drawn on demand.
 
-    The protocol is the published one (https://arxiv.org/abs/1502.04681); the sequences are our own, so
-    numbers compare in kind with those on the published 10,000 test sequences, not digit by digit.
-    Training, validation and test use MNIST's own training, last 10,000 and test digits.
+    The protocol is the published one (https://arxiv.org/abs/1502.04681); the sequences are our own, so scores
+    are comparable to those on the published 10,000 test sequences only roughly. Training, validation and test
+    use MNIST's training digits, their last 10,000, and its test digits.
 
     Args:
         root: Folder of MNIST's idx files, as for :class:`zoo.data.images.MNIST`.
-        past: Frames that a model is given; 10 in the protocol.
-        future: Frames that follow; 10 in the protocol.
+        past: Number of frames that a model is given; 10 in the protocol.
+        future: Number of frames that follow; 10 in the protocol.
         size: Pixels of each side; 64 in the protocol, with digits of 28.
-        count: Digits in a film; 2 in the protocol.
-        train_length: Clips in an epoch.
+        count: Digits per film; 2 in the protocol.
+        train_length: Clips per epoch.
         eval_length: Clips for validation, and as many others for test.
-        world: Which films are drawn; validation and test depend on nothing else.
-        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+        world: Seed of the films; validation and test depend on nothing else.
+        options: Options of every data module; ``cache`` is off by default, since drawing is cheap.
     """
 
     def __init__(
@@ -53,9 +55,8 @@ class MovingDigits(DrawnModule, ClipModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
-        for key, value, least in (("size", size, 16), ("count", count, 1)):
-            if value < least:
-                raise UserError(f"data.{key} is {value}; give at least {least}.")
+        at_least(16, size=size)
+        at_least(1, count=count)
         self.size, self.count = size, count
         self.set_lengths(train_length, eval_length, world)
         self._mnist = MNIST(root)
@@ -86,16 +87,16 @@ class MovingDigits(DrawnModule, ClipModule):
 class MovingMNIST(ClipModule):
     """Moving MNIST's own 10,000 sequences of 20 frames (https://arxiv.org/abs/1502.04681), from their file.
 
-    They are a test set: with ``mnist`` all of them are for test, and training and validation are drawn as in
-    :class:`MovingDigits`, which is the published protocol. Without it the sequences are divided, the last
-    1,000 for test and the 1,000 before for validation, and numbers do not compare with published ones.
+    With ``mnist`` all of them are for test, and training and validation are drawn as in
+    :class:`MovingDigits`, which is the published protocol. Without it the sequences are split, the last 1,000
+    for test and the 1,000 before for validation, and scores are not comparable with published ones.
 
     Args:
         root: Folder of ``mnist_test_seq.npy``.
-        mnist: Folder of MNIST's idx files; None divides the sequences.
-        past: Frames that a model is given; 10 in the protocol.
-        future: Frames that follow; 10 in the protocol, 20 with the past at most.
-        options: Those of every data module; ``cache`` is off when not given, for the file is mapped.
+        mnist: Folder of MNIST's idx files; None splits the sequences.
+        past: Number of frames that a model is given; 10 in the protocol.
+        future: Number of frames that follow; 10 in the protocol, 20 with the past at most.
+        options: Options of every data module; ``cache`` is off by default, since the file is memory-mapped.
     """
 
     cache_by_default = False
@@ -159,20 +160,19 @@ class MovingMNIST(ClipModule):
 
 
 class Sequences(SampleSet):
-    """Some of the sequences of a file, which is mapped into memory for each of them.
+    """Some of the sequences of a memory-mapped file.
 
     Args:
-        path: An array (T, N, H, W) of uint8.
-        places: Which of the N.
-        past: Frames that a model is given.
-        frames: All frames.
+        path: File of an array (T, N, H, W) of uint8.
+        places: Indices into N.
+        past: Number of frames that a model is given.
+        frames: Number of frames in all.
     """
 
     def __init__(self, path: Path, places: range, past: int, frames: int) -> None:
         self.path, self.places, self.past, self.frames = path, places, past, frames
 
     def __len__(self) -> int:
-        """Number of sequences."""
         return len(self.places)
 
     def files(self) -> list[Path]:
@@ -190,7 +190,7 @@ class Sequences(SampleSet):
 
 
 def _mapped(path: Path) -> np.ndarray[Any, Any]:
-    """A .npy file, mapped; nothing pickled is read."""
+    """A memory-mapped .npy file; pickles are refused."""
     try:
         mapped: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -209,11 +209,11 @@ class SpriteClips(ClipModule):
     :class:`zoo.data.poses.Sprites`.
 
     Args:
-        root: The folder of sheets; its layout stands in ``zoo/data/poses/sprites.py``.
-        past: Frames that a model is given.
-        future: Frames that follow; 8 with the past at most.
-        size: Pixels of each side; 64 as they are.
-        options: Those of every data module; ``cache`` is off when not given, for sheets stay in memory.
+        root: The folder of sheets; :mod:`zoo.data.poses.sprites` shows its layout.
+        past: Number of frames that a model is given.
+        future: Number of frames that follow; at most 8 with the past.
+        size: Pixels of each side; the files have 64.
+        options: Options of every data module; ``cache`` is off by default, since sheets stay in memory.
     """
 
     cache_by_default = False
@@ -227,8 +227,7 @@ class SpriteClips(ClipModule):
                 f"data.past and data.future are {past} and {future} frames, but an action has {FRAMES}; "
                 "lower one."
             )
-        if size < 16:
-            raise UserError(f"data.size is {size}; give at least 16.")
+        at_least(16, size=size)
         self.size = size
         self._sprites = Sprites(root)
 
@@ -253,10 +252,10 @@ class SpriteFilms(SampleSet):
     """Each action of each character.
 
     Args:
-        sheets: The parts.
-        characters: Whom to show.
-        past: Frames that a model is given.
-        frames: All frames.
+        sheets: The sheets of parts.
+        characters: Numbers of the characters.
+        past: Number of frames that a model is given.
+        frames: Number of frames in all.
         size: Pixels of each side.
     """
 
@@ -267,7 +266,6 @@ class SpriteFilms(SampleSet):
         self.past, self.frames, self.size = past, frames, size
 
     def __len__(self) -> int:
-        """Number of films."""
         return len(self.characters) * len(ACTIONS)
 
     def files(self) -> list[Path]:

@@ -95,7 +95,6 @@ class DrawnClips(SampleSet):
         self.past, self.frames, self.size = past, frames, size
 
     def __len__(self) -> int:
-        """Number of films."""
         return self.length
 
     def load(self, index: int) -> Sample:

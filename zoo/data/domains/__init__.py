@@ -1,7 +1,7 @@
 """Two unpaired domains: `source`, `target`."""
 
 from zoo.data.domains.module import DomainFolders
-from zoo.data.domains.sets import PublishedMNISTM, SVHNToMNIST
+from zoo.data.domains.sets import SVHNToMNIST
 from zoo.data.domains.world import DigitsToMNISTM, FacesToEmoji
 
-__all__ = ["DigitsToMNISTM", "DomainFolders", "FacesToEmoji", "PublishedMNISTM", "SVHNToMNIST"]
+__all__ = ["DigitsToMNISTM", "DomainFolders", "FacesToEmoji", "SVHNToMNIST"]

@@ -1,58 +1,52 @@
-"""Domains {source, target}: two kinds of pictures that nobody paired, as DTN learns from them
+"""Domains {source, target}: unpaired pictures of two kinds, as DTN uses them
 (https://arxiv.org/abs/1611.02200).
 
-Users' own pictures, in folders of any depth::
+Your own pictures, in folders of any depth::
 
     mydata/
-      source/          pictures of the one kind
+      source/          pictures of one kind
         anna.png
         2024/bert.jpg
       target/          pictures of the other kind, any number of any names
         0001.png
 
-or each kind with ``train/``, ``val/`` and ``test/`` below it; where these are missing, of every ten pictures
-in the order of their names the first is kept for test and the second for validation. The two kinds may lie in
-two places (``root`` and ``target_root``). PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit, grey or colour;
-what is transparent lies over white.
+or each kind with ``train/``, ``val/`` and ``test/`` below it; without these, of every ten pictures in the
+order of their names the first is for test and the second for validation. The two kinds may be in two places
+(``root`` and ``target_root``). PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit, grey or colour; transparent
+pictures are composited over white.
 """
 
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
-from zoo.data.checks import Fault, Findings, examine, left_out, require_training
-from zoo.data.domains.files import (
-    Fit,
-    domain_files,
-    look_at,
-    opaque,
-    pictures_below,
-    require_picture,
-    squared,
-)
-from zoo.data.images.module import with_channels
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Fault, Findings, examine, left_out, one_of, require_training
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_below, split_pictures
+from zoo.data.pixels import Fit, look_opaque, read_square, require_picture
 from zoo.drawing.sheets import grid
 from zoo.errors import UserError
-from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+from zoo.files.pictures import PICTURE_SUFFIXES
 
 EXPECTED = "put pictures in source/ and target/ below it, or name the target's folder with data.target_root"
+HOLD_OUT = 10
 
 
 class UnpairedSet(SampleSet):
     """Sources with targets that in training are drawn at random from all.
 
-    A subclass gives some ``source`` and some ``target`` for each index; here the target of another index is
-    put in its place, so that a pack or the memory keeps both.
+    A subclass loads one ``source`` and one ``target`` per index, both of which a pack or the cache keeps;
+    here the target is replaced by that of a random index.
     """
 
     def sample(self, index: int, random: torch.Generator | None) -> Sample:
-        """Source ``index`` with a target drawn by ``random``, or with its own in evaluation."""
+        """Source ``index`` with a random target, or with its own in evaluation."""
         loaded = self._loaded(index)
         if random is not None:
             other = self._loaded(int(torch.randint(len(self), (), generator=random)))
@@ -68,15 +62,15 @@ class DomainFolders(DataModule):
         root: The folder that holds ``source`` and ``target``; with ``target_root``, that of the sources.
         target_root: The folder of the targets.
         size: Pixels of each side.
-        fit: How a source becomes a square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
+        fit: How a source becomes square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
             distorts.
-        target_fit: The same for targets; as ``fit`` when not given.
+        target_fit: The same for targets; ``fit`` when not given.
         channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
-        mirror: Mirror half of the training pictures, each domain for itself.
-        name: What the data is called; the folder's name when not given.
-        licence: What the data may be used for.
+        mirror: Mirror half of the training pictures, each domain independently.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data.
         research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "domains"
@@ -97,9 +91,7 @@ class DomainFolders(DataModule):
     ) -> None:
         super().__init__(**options)
         require_picture(size, channels)
-        for key, value in (("fit", fit), ("target_fit", target_fit or fit)):
-            if value not in get_args(Fit):
-                raise UserError(f"data.{key} is {value!r}; give crop, pad or stretch.")
+        one_of(Fit, fit=fit, target_fit=target_fit or fit)
         self.root = find_root(root)
         self.target_root = find_root(target_root) if target_root else None
         self.size, self.channels, self.mirror = size, channels, mirror
@@ -109,28 +101,28 @@ class DomainFolders(DataModule):
 
     @property
     def folders(self) -> dict[str, Path]:
-        """Where each domain lies."""
+        """The folder of each domain."""
         if self.target_root is not None:
             return {"source": self.root, "target": self.target_root}
         return {"source": self.root / "source", "target": self.root / "target"}
 
     def dataset(self, split: Split) -> DomainSet | None:
-        """The pictures of a split; None where neither domain has a validation split.
+        """The pictures of a split; None for validation if a domain holds out none.
 
         Raises:
             UserError: A folder is missing or holds no pictures of the split.
         """
-        found = {side: domain_files(folder, split) for side, folder in self.folders.items()}
-        for side, files in found.items():
-            folder = self.folders[side]
-            if files is None:
+        found: dict[str, list[Path]] = {}
+        for side, folder in self.folders.items():
+            if not folder.is_dir():
                 raise UserError(f"There is no folder {folder} of {side} pictures; {EXPECTED}.")
+            found[side] = split_pictures(folder, split, HOLD_OUT)
+        for side, files in found.items():
             if not files:
                 if split == "val":
                     return None
-                raise UserError(f"{folder} holds no {split} pictures; {EXPECTED}.")
-        source, target = found["source"] or [], found["target"] or []
-        return DomainSet(source, target, split == "train", self.size, self.fits, self.channels, self.mirror)
+                raise UserError(f"{self.folders[side]} holds no {split} pictures; {EXPECTED}.")
+        return DomainSet(found, split == "train", self.size, self.fits, self.channels, self.mirror)
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, channels and how pictures become squares."""
@@ -156,7 +148,7 @@ class DomainFolders(DataModule):
         return hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
     def sheet(self, samples: list[Sample]) -> Tensor:
-        """Sources beside targets, which nobody paired."""
+        """Sources beside unpaired targets."""
         return beside(samples, ("source", "target"))
 
     @classmethod
@@ -166,16 +158,14 @@ class DomainFolders(DataModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every picture of both domains."""
+        """Check every picture of both domains."""
         found = Findings("domains", "source/ and target/", "zoo.data.domains.DomainFolders")
         for side in ("source", "target"):
             folder = root / side
-            for split in get_args(Split):
-                files = domain_files(folder, split) or []
-                if side == "source":
-                    examine(found, split, files, lambda path: look_at(path, "source"))
-                else:  # counted by sources
-                    examine(found, "targets", files, lambda path: look_at(path, "target"))
+            for split in SPLITS:
+                files = split_pictures(folder, split, HOLD_OUT)
+                counted = split if side == "source" else "targets"  # samples are counted by sources
+                examine(found, counted, files, partial(look_opaque, side=side), lambda path: [path])
             if not pictures_below(folder):
                 found.errors.append(Fault(str(folder), f"{folder} holds no pictures; {EXPECTED}."))
             below = [folder, *(p for p in folder.rglob("*") if p.is_dir())] if folder.is_dir() else []
@@ -190,31 +180,29 @@ class DomainSet(UnpairedSet):
     """Picture files of two domains.
 
     Args:
-        source: Files of the one domain.
-        target: Files of the other.
-        training: An epoch then goes through the larger domain once; in evaluation through the sources.
+        domains: Files of ``source`` and ``target``.
+        training: An epoch then covers the larger domain once; in evaluation it covers the sources.
         size: Pixels of each side.
-        fits: How pictures of ``source`` and ``target`` become squares.
+        fits: How pictures of ``source`` and ``target`` become square.
         channels: 1 or 3.
         mirror: Mirror half of the training pictures.
     """
 
     def __init__(
         self,
-        source: list[Path],
-        target: list[Path],
+        domains: dict[str, list[Path]],
         training: bool,
         size: int,
         fits: dict[str, Fit],
         channels: int,
         mirror: bool,
     ) -> None:
-        self.domains = {"source": source, "target": target}
-        self.length = max(len(source), len(target)) if training else len(source)
+        self.domains = domains
+        lengths = [len(domains[side]) for side in ("source", "target")]
+        self.length = max(lengths) if training else lengths[0]
         self.size, self.fits, self.channels, self.mirror = size, fits, channels, mirror
 
     def __len__(self) -> int:
-        """Number of samples in an epoch."""
         return self.length
 
     def files(self) -> list[Path]:
@@ -222,17 +210,15 @@ class DomainSet(UnpairedSet):
         return [*self.domains["source"], *self.domains["target"]]
 
     def load(self, index: int) -> Sample:
-        """Picture ``index`` of each domain, from the start again where one has fewer."""
+        """Picture ``index`` of each domain; the smaller domain repeats from its start."""
         paths = {side: files[index % len(files)] for side, files in self.domains.items()}
-        return {side: self._square(path, side) for side, path in paths.items()}
-
-    def _square(self, path: Path, side: str) -> Tensor:
-        picture = opaque(read_array(path), path)
-        picture, _ = squared(with_channels(picture, self.channels, path), self.size, self.fits[side])
-        return picture
+        return {
+            side: read_square(path, self.size, self.channels, self.fits[side])[0]
+            for side, path in paths.items()
+        }
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pictures in bytes, mirrored at random."""
+        """The pictures in bytes, mirrored at random in training."""
         finished = dict(loaded)
         if self.mirror and random is not None:
             for side in ("source", "target"):

@@ -12,15 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, Split, find_root, folder_fingerprint
-from zoo.data.domains.files import (
-    opaque,
-    pictures_below,
-    require_picture,
-)
+from zoo.data.base import DataModule, LoaderOptions, Sample, Split
 from zoo.data.domains.module import UnpairedSet, beside
 from zoo.data.drawn import DrawnModule, DrawnSet
-from zoo.data.images.module import MNIST, MemorySet, with_channels
+from zoo.data.folders import find_root, folder_fingerprint, pictures_below
+from zoo.data.images.module import MNIST, MemorySet
+from zoo.data.pixels import opaque, require_picture, with_channels
 from zoo.data.worlds import faces
 from zoo.errors import UserError
 from zoo.files.pictures import read_array
@@ -213,7 +210,6 @@ class MNISTMSet(UnpairedSet):
         self.split, self.world, self.swap = split, world, swap
 
     def __len__(self) -> int:
-        """Number of digits."""
         return len(self.digits)
 
     def files(self) -> list[Path]:

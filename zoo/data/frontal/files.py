@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from zoo.data.base import Split
-from zoo.data.checks import Facts, Fault
-from zoo.data.domains.files import look_at
+from zoo.data.checks import Facts
+from zoo.data.folders import SPLITS, csv_rows, header_of
+from zoo.data.pixels import look_opaque
 from zoo.errors import UserError
 from zoo.seeds import mix
 
@@ -27,11 +26,11 @@ class View:
 
     Args:
         path: The picture.
-        identity: Who it shows.
-        yaw: In degrees.
-        labels: What else is said of it, column by column.
-        landmarks: (L,2) in pixels of the picture, or None.
-        split: Where the index says so.
+        identity: Identity of the person.
+        yaw: Yaw in degrees.
+        labels: Values of all other columns.
+        landmarks: (L, 2) in pixels of the picture, or None.
+        split: The split that the index states, or None.
     """
 
     path: Path
@@ -42,19 +41,21 @@ class View:
     split: str | None
 
 
-def look_at_view(view: View) -> list[Facts] | Fault:
-    """The facts of a view's picture, or what is wrong with it or its landmarks."""
-    facts = look_at(view.path, "image")
-    if isinstance(facts, Fault) or view.landmarks is None:
+def look(view: View) -> list[Facts]:
+    """The facts of a view's picture.
+
+    Raises:
+        UserError: The picture is unreadable, or most landmarks lie outside of it.
+    """
+    facts = look_opaque(view.path, "image")
+    if view.landmarks is None:
         return facts
     width, height = facts[0].size
     inside = sum(
         -0.25 * width <= x <= 1.25 * width and -0.25 * height <= y <= 1.25 * height for x, y in view.landmarks
     )
     if 2 * inside < len(view.landmarks):
-        return Fault(
-            str(view.path), f"Most landmarks of {view.path} lie outside of it; give pixels of the picture."
-        )
+        raise UserError(f"Most landmarks of {view.path} lie outside of it; give pixels of the picture.")
     return facts
 
 
@@ -65,16 +66,12 @@ def read_index(root: Path) -> list[View]:
         UserError: The index is missing, lacks a column, or a row is wrong; names the row.
     """
     path = root / INDEX
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"Cannot read {path} ({getattr(error, 'strerror', None) or error}); {EXPECTED}."
-        ) from error
+    if not path.is_file():
+        raise UserError(f"There is no {path}; {EXPECTED}.")
+    rows = list(csv_rows(path, _refuse))
     if not rows:
         raise UserError(f"{path} names no pictures; {EXPECTED}.")
-    columns = list(rows[0])
+    columns = header_of(path)
     file_column = _one_of(columns, ("file", "image"), path)
     who_column = _one_of(columns, ("identity", "person"), path)
     yaw_column = _one_of(columns, ("yaw", "pose"), path)
@@ -82,9 +79,7 @@ def read_index(root: Path) -> list[View]:
     taken = {file_column, who_column, yaw_column, "split", *(name for pair in points for name in pair)}
     labels = [name for name in columns if name not in taken]
     views = []
-    for line, row in enumerate(rows, 2):
-        if any(row[name] is None for name in columns):
-            raise UserError(f"Line {line} of {path} is too short; give it all {len(columns)} columns.")
+    for line, row in rows:
         if yaw_column == "pose" and row[yaw_column] not in POSES:
             continue
         yaw = POSES[row["pose"]] if yaw_column == "pose" else _number(row["yaw"], "yaw", line, path)
@@ -109,6 +104,10 @@ def read_index(root: Path) -> list[View]:
     return views
 
 
+def _refuse(fault: str) -> None:
+    raise UserError(fault)
+
+
 def _one_of(columns: Sequence[str], names: tuple[str, ...], path: Path) -> str:
     for name in names:
         if name in columns:
@@ -117,7 +116,7 @@ def _one_of(columns: Sequence[str], names: tuple[str, ...], path: Path) -> str:
 
 
 def _landmark_columns(columns: Sequence[str], path: Path) -> list[tuple[str, str]]:
-    """Columns of x and y in order: ``x0,y0`` or ``l0_x,l0_y``."""
+    """Columns of x and y by landmark: ``x0,y0`` or ``l0_x,l0_y``."""
     found = [name for name in columns if re.fullmatch(r"x\d+|l\d+_x", name)]
     pairs = [(name, f"y{name[1:]}" if name[0] == "x" else f"{name[:-1]}y") for name in found]
     for x, y in pairs:
@@ -151,13 +150,12 @@ def deal_out(views: list[View], root: Path) -> dict[Split, list[str]]:
     for view in views:
         if stated.setdefault(view.identity, view.split) != view.split:
             raise UserError(f"{root / INDEX} has {view.identity} in two splits; give each person one.")
-    names: tuple[Split, ...] = get_args(Split)
-    wrong = [split for split in stated.values() if split is not None and split not in names]
+    wrong = [split for split in stated.values() if split not in (None, *SPLITS)]
     if wrong:
         raise UserError(f"{root / INDEX} has a split {wrong[0]!r}; give train, val or test.")
     people = sorted(stated, key=lambda who: (len(who), who) if who.isdigit() else (0, who))
     if any(split is not None for split in stated.values()):
-        return {name: [who for who in people if stated[who] == name] for name in names}
+        return {name: [who for who in people if stated[who] == name] for name in SPLITS}
     if len(people) < 3:
         raise UserError(
             f"{root / INDEX} has {len(people)} people, too few to keep some for val and test; give three or "
@@ -174,7 +172,7 @@ def deal_out(views: list[View], root: Path) -> dict[Split, list[str]]:
 
 
 def pair_up(views: list[View], root: Path, frontal_yaw: float) -> list[tuple[View, View]]:
-    """Each turned view with the frontal one of the same person that shares most labels.
+    """Pair each turned view with the frontal one of the same person that shares most labels.
 
     Raises:
         UserError: A person with turned views has no frontal one.
@@ -190,7 +188,7 @@ def pair_up(views: list[View], root: Path, frontal_yaw: float) -> list[tuple[Vie
         if view.identity not in frontal:
             raise UserError(
                 f"{root / INDEX} has no frontal picture (yaw under {frontal_yaw}) of {view.identity}; add "
-                "one or take this person out."
+                "one or remove this person."
             )
         pairs.append((view, max(frontal[view.identity], key=lambda other: _likeness(view, other))))
     return pairs

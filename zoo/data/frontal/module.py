@@ -1,10 +1,10 @@
 """Frontal faces {input, target, landmarks, identity}: a turned head and the same person from the front.
 
-As TP-GAN (https://arxiv.org/abs/1704.04086) and DR-GAN learn from them. Users' own pictures::
+TP-GAN (https://arxiv.org/abs/1704.04086) and DR-GAN learn from such pairs. Your own pictures::
 
     myfaces/
-      index.csv              one row a picture
-      anna/left_30.jpg       the pictures, in folders as one likes
+      index.csv              one row per picture
+      anna/left_30.jpg       the pictures, in any folders
       anna/front.jpg
       bert/…
 
@@ -12,46 +12,45 @@ As TP-GAN (https://arxiv.org/abs/1704.04086) and DR-GAN learn from them. Users' 
     anna/left_30.jpg,anna,-30,smiling,41.5,60.2,70.1,59.8,…
     anna/front.jpg,anna,0,smiling,…
 
-``yaw`` is in degrees, positive where the face looks to the picture's right. Every other column but the
-landmarks' is a label: a turned picture goes with the frontal one of the same person that shares most labels
-(same expression, same glasses). Landmarks are pixels of the picture and may be left out: five (left eye,
-right eye, nose tip, left and right corner of the mouth; left as in the picture) or 68 in the usual order. A
-column ``split`` of train, val and test deals people out; without it a tenth of them is kept for test and
-another for validation. People are split, never pictures. PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit.
+``yaw`` is in degrees, positive if the face looks to the picture's right. Every column besides the landmarks
+is a
+label: a turned picture is paired with the frontal one of the same person that shares most labels (same
+expression, same glasses). Landmarks are pixels of the picture and optional: five (left eye, right eye, nose
+tip, left and right corner of the mouth; left as in the picture) or 68 in the usual order. An optional column
+``split`` says train, val or test; without it a tenth of the people is held out for test and another for
+validation. People are split, never pictures. PNG, JPEG, TIFF, WebP, BMP and NPY, 8 or 16 bit.
 """
 
 from __future__ import annotations
 
-import csv
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Unpack, get_args
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
-from zoo.data.checks import Fault, Findings, examine, require_training
-from zoo.data.domains.files import Fit, opaque, pictures_below, require_picture, squared
-from zoo.data.frontal.files import EXPECTED, INDEX, View, deal_out, look_at_view, pair_up, read_index
-from zoo.data.images.module import with_channels
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Fault, Findings, examine, one_of, require_training
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, header_of, pictures_below
+from zoo.data.frontal.files import EXPECTED, INDEX, View, deal_out, look, pair_up, read_index
+from zoo.data.pixels import Fit, read_square, require_picture
 from zoo.errors import UserError
-from zoo.files.pictures import read_array
 
-CENTRES = {  # the landmarks whose mean is the left eye, the right eye, the nose and the mouth
+CENTRES = {  # landmarks whose means are the left eye, the right eye, the nose and the mouth
     5: ((0,), (1,), (2,), (3, 4)),
-    10: ((0,), (1,), (2,), (3, 4)),  # of the drawn world
+    10: ((0,), (1,), (2,), (3, 4)),  # drawn world
     68: (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48, 54)),
 }
 YAWS = tuple(sign * yaw for yaw in (15.0, 30.0, 45.0, 60.0, 75.0, 90.0) for sign in (-1, 1))
 
 
 class Known(NamedTuple):
-    """What a public set may be used for.
+    """Terms of a public set.
 
     Args:
-        licence: As far as it is known.
-        research_only: Whether that leaves research only.
+        licence: Licence, as far as it is known.
+        research_only: Whether it allows research only.
     """
 
     licence: str
@@ -75,23 +74,23 @@ class Pair(NamedTuple):
 class FrontalFolder(DataModule):
     """Turned and frontal pictures of people from a folder with an ``index.csv``; see the layout above.
 
-    Batches hold ``yaw`` (degrees) too, and where landmarks are given, ``landmarks`` (L,2) and ``centres``
-    (4,2), both x and y in pixels of ``input``: the middles of TP-GAN's patches, left eye, right eye, nose and
+    Batches also hold ``yaw`` (degrees) and, if landmarks are given, ``landmarks`` (L, 2) and ``centres`` (4,
+    2), both x and y in pixels of ``input``: the centres of TP-GAN's patches, left eye, right eye, nose and
     mouth. ``identity`` numbers the people of training from 0; those of validation and test follow.
 
     Args:
-        root: The folder; ``synthetic_heads`` and ``cmu_faces`` are read as they are.
+        root: The folder; ``synthetic_heads`` and ``cmu_faces`` are read as published.
         size: Pixels of each side.
-        frontal_yaw: Below so many degrees to either side a picture is frontal.
-        least_yaw: Turned pictures below it are left out.
-        most_yaw: Turned pictures above it are left out.
+        frontal_yaw: A picture is frontal below so many degrees to either side.
+        least_yaw: Least yaw of turned pictures; others are left out.
+        most_yaw: Greatest yaw of turned pictures; others are left out.
         channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
-        fit: How a picture becomes a square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
+        fit: How a picture becomes square: ``crop`` cuts out its middle, ``pad`` adds white, ``stretch``
             distorts.
-        name: What the data is called; the folder's name when not given.
-        licence: What the data may be used for; of a known set, else unknown, when not given.
-        research_only: False only where the licence allows commercial use; as the set's when not given.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data; that of a known set, else unknown, when not given.
+        research_only: False only if the licence allows commercial use; as for a known set when not given.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "frontal faces"
@@ -113,8 +112,7 @@ class FrontalFolder(DataModule):
     ) -> None:
         super().__init__(**options)
         require_picture(size, channels)
-        if fit not in get_args(Fit):
-            raise UserError(f"data.fit is {fit!r}; give crop, pad or stretch.")
+        one_of(Fit, fit=fit)
         if not 0 < frontal_yaw <= max(frontal_yaw, least_yaw) < most_yaw:
             raise UserError(
                 f"data.frontal_yaw ({frontal_yaw}) must be above 0, and data.most_yaw ({most_yaw}) above it "
@@ -133,7 +131,7 @@ class FrontalFolder(DataModule):
         return read_index(self.root)
 
     def dataset(self, split: Split) -> FrontalSet | None:
-        """The pairs of a split's people; None where nobody is kept for validation.
+        """The pairs of a split's people; None if nobody is held out for validation.
 
         Raises:
             UserError: The index is missing or wrong, a picture is missing, or a person has no frontal one.
@@ -142,7 +140,7 @@ class FrontalFolder(DataModule):
         people = deal_out(views, self.root)
         if split == "val" and not people["val"]:
             return None
-        numbers = {who: at for at, who in enumerate(who for part in get_args(Split) for who in people[part])}
+        numbers = {who: at for at, who in enumerate(who for part in SPLITS for who in people[part])}
         chosen = set(people[split])
         pairs = [
             Pair(turned, frontal, numbers[turned.identity])
@@ -175,16 +173,12 @@ class FrontalFolder(DataModule):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether a folder has an index that names people and yaws."""
-        try:
-            with (root / INDEX).open(encoding="utf-8-sig", newline="") as file:
-                columns = set(next(csv.reader(file), []))
-        except (OSError, UnicodeDecodeError):
-            return False
+        columns = set(header_of(root / INDEX))
         return bool(columns & {"identity", "person"}) and bool(columns & {"yaw", "pose"})
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every picture of the index, and for people without a frontal one."""
+        """Check every picture of the index, and that each person has a frontal one."""
         found = Findings("frontal faces", f"pictures and {INDEX}", "zoo.data.frontal.FrontalFolder")
         try:
             views = read_index(root)
@@ -192,9 +186,9 @@ class FrontalFolder(DataModule):
         except UserError as error:
             found.errors.append(Fault(str(root / INDEX), str(error)))
             return found
-        for split in get_args(Split):
+        for split in SPLITS:
             chosen = [view for view in views if view.identity in people[split]]
-            examine(found, split, chosen, look_at_view)
+            examine(found, split, chosen, look, lambda view: [view.path])
         listed = {view.path for view in views}
         found.notes += [
             Fault(str(path), f"{path} is left out: {INDEX} does not name it, or not with a known pose.")
@@ -216,8 +210,8 @@ class FrontalSet(SampleSet):
     """Pairs of picture files.
 
     Args:
-        pairs: What to read.
-        index: The file that names them.
+        pairs: The pairs.
+        index: The index file.
         size: Pixels of each side.
         channels: 1 or 3.
         fit: How a picture becomes a square.
@@ -228,7 +222,6 @@ class FrontalSet(SampleSet):
         self.size, self.channels, self.fit = size, channels, fit
 
     def __len__(self) -> int:
-        """Number of turned pictures."""
         return len(self.pairs)
 
     def files(self) -> list[Path]:
@@ -236,10 +229,10 @@ class FrontalSet(SampleSet):
         return [self.index, *sorted({view.path for pair in self.pairs for view in pair[:2]})]
 
     def load(self, index: int) -> Sample:
-        """Both pictures as squares, and the landmarks where they are then."""
+        """Both pictures made square, and the landmarks moved with the first."""
         turned, frontal, number = self.pairs[index]
-        picture, where = self._square(turned.path)
-        target, _ = self._square(frontal.path)
+        picture, where = read_square(turned.path, self.size, self.channels, self.fit)
+        target, _ = read_square(frontal.path, self.size, self.channels, self.fit)
         loaded = {
             "input": picture,
             "target": target,
@@ -251,11 +244,7 @@ class FrontalSet(SampleSet):
         landmarks = torch.tensor(turned.landmarks) * where[0] + where[1]
         return loaded | {"landmarks": landmarks, "centres": patch_centres(landmarks)}
 
-    def _square(self, path: Path) -> tuple[Tensor, Tensor]:
-        picture = with_channels(opaque(read_array(path), path), self.channels, path)
-        return squared(picture, self.size, self.fit)
-
 
 def patch_centres(landmarks: Tensor) -> Tensor:
-    """The middles (4,2) of left eye, right eye, nose and mouth, from 5, 10 (drawn) or 68 landmarks."""
+    """The centres (4, 2) of left eye, right eye, nose and mouth, from 5, 10 (drawn) or 68 landmarks."""
     return torch.stack([landmarks[list(group)].mean(0) for group in CENTRES[len(landmarks)]])

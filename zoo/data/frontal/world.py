@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from zoo.data.base import LoaderOptions, Sample, Split
-from zoo.data.domains.files import require_picture
 from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
 from zoo.data.frontal.module import YAWS, patch_centres
+from zoo.data.pixels import require_picture
 from zoo.data.worlds import faces
 from zoo.errors import UserError
 from zoo.seeds import mix

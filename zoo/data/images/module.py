@@ -10,54 +10,41 @@ Scikit-learn's handwritten digits (no download), MNIST from its idx files, and a
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-import struct
-import zlib
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import torch
-import torch.nn.functional as F
-import torchvision.transforms.v2.functional as TF
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from zoo.data.base import (
-    Batch,
-    DataModule,
-    Key,
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-    find_root,
-    folder_fingerprint,
-)
-from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
+from zoo.data.base import Batch, DataModule, Key, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Facts, Findings, at_least, examine, left_out, picture_facts, require_training
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, split_pictures
+from zoo.data.pixels import cut, middle, shorter_side, with_channels
 from zoo.errors import UserError
+from zoo.files.idx import read_idx
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_jpeg_reduced
 
 
 class MemorySet(SampleSet):
-    """Labelled pictures held as bytes, from which a whole batch is cut at once.
+    """Labelled pictures in memory, from which whole batches are indexed at once.
 
     Args:
         values: (N, C, H, W) of uint8.
-        labels: (N,) of class numbers.
-        highest: The value that stands for white.
+        labels: (N,), class numbers.
+        highest: The value of white.
     """
 
     def __init__(self, values: Tensor, labels: Tensor, highest: int) -> None:
         self.values, self.labels, self.highest = values, labels, highest
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.values)
 
     def load(self, index: int) -> Sample:
-        """Picture ``index`` in the values of its file."""
+        """Picture ``index`` as uint8, and its label."""
         return {"image": self.values[index], "label": self.labels[index]}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
@@ -77,14 +64,14 @@ class MemorySet(SampleSet):
 class Digits(DataModule):
     """Scikit-learn's 1,797 real handwritten digits of 8x8 pixels, which need no download.
 
-    Of every seven pictures in scikit-learn's order the first is kept for test and the second for validation
-    (257 each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
+    Of every seven pictures in scikit-learn's order the first is for test and the second for validation (257
+    each), the other five are for training (1,283). Values 0 to 16 become [-1, 1].
 
     Args:
-        batch_size: Samples a training batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training; these digits need none.
-        seed: Of the order; the run's seed when not given.
+        batch_size: Samples per training batch on each process.
+        eval_batch_size: Samples per batch in validation and test; ``batch_size`` when not given.
+        num_workers: Worker processes of the loaders; these digits need none.
+        seed: Seed of the order; the run's seed when not given.
     """
 
     contract = "images"
@@ -127,10 +114,10 @@ class MNIST(DataModule):
 
     Args:
         root: Folder of ``train-images-idx3-ubyte`` and its three companions, with ``.gz`` or without.
-        batch_size: Samples a training batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; ``batch_size`` when not given.
-        num_workers: Processes that prepare batches beside training; a set in memory needs none.
-        seed: Of the order; the run's seed when not given.
+        batch_size: Samples per training batch on each process.
+        eval_batch_size: Samples per batch in validation and test; ``batch_size`` when not given.
+        num_workers: Worker processes of the loaders; a set in memory needs none.
+        seed: Seed of the order; the run's seed when not given.
     """
 
     contract = "images"
@@ -175,7 +162,7 @@ class MNIST(DataModule):
         if len(values) <= self.HELD_OUT:
             raise UserError(
                 f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} "
-                "are kept for validation; give the whole training file."
+                "are held out for validation; give the whole training file."
             )
         cut = slice(None, -self.HELD_OUT) if split == "train" else slice(-self.HELD_OUT, None)
         return MemorySet(values[cut], labels[cut], highest=255)
@@ -210,30 +197,21 @@ class MNIST(DataModule):
                 "torchvision.datasets.MNIST(download=True), or name their folder with data.root."
             )
         path = path if path.is_file() else packed
-        try:
-            data = path.read_bytes()
-            data = gzip.decompress(data) if path.suffix == ".gz" else data
-            shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
-            if data[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
-                raise ValueError("its head is not that of an idx file")
-            values = torch.frombuffer(bytearray(data[4 + 4 * dimensions :]), dtype=torch.uint8).reshape(shape)
-        except (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError) as error:
-            raise UserError(f"{path} is not a whole idx file ({error}); fetch it again.") from error
-        self._hashes[name] = hashlib.sha256(data).hexdigest()
+        values, self._hashes[name] = read_idx(path, dimensions)
         return values
 
 
 class PictureSet(SampleSet):
-    """Picture files, decoded when asked for.
+    """Picture files, decoded on demand.
 
     Args:
         paths: The files, in order.
-        labels: One class number a file, or None.
-        size: Side of the square that is cut out; None keeps pictures as they are.
-        load_size: The shorter side is brought to this before cutting.
-        random_crop: Cut at a random place in training instead of the centre.
+        labels: One class number per file, or None.
+        size: Side of the square crop in pixels; None keeps pictures as they are.
+        load_size: Length of the shorter side before cropping; ``size`` when not given.
+        random_crop: Crop at a random place in training instead of the centre.
         mirror: Mirror half of the training pictures.
-        channels: Channels of every picture; None keeps the file's.
+        channels: Number of channels of every picture; None keeps the file's.
         reduced: Decode a JPEG at the smallest of 1/1, 1/2, 1/4, 1/8 that is not below ``load_size``.
     """
 
@@ -254,7 +232,6 @@ class PictureSet(SampleSet):
         self.first = self.load(0)["image"].shape  # what all others must match
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.paths)
 
     def files(self) -> list[Path]:
@@ -262,10 +239,10 @@ class PictureSet(SampleSet):
         return self.paths
 
     def load(self, index: int) -> Sample:
-        """Picture ``index`` resized, in the values of its file; cut already where the place is no chance.
+        """Picture ``index``, resized, in the bits of its file; cropped already if the crop is not random.
 
         Raises:
-            UserError: The file is unreadable, or of another size or channel count than the first.
+            UserError: The file is unreadable, or its size or number of channels differs from the first.
         """
         path = self.paths[index]
         array = (
@@ -275,18 +252,20 @@ class PictureSet(SampleSet):
         if self.load_size is not None:
             image = shorter_side(image, self.load_size)
         if self.size is not None and not self.random_crop:
-            image = self._crop(image, self.size)
+            image = middle(image, self.size, self.size)
         if index:
             self._check(index, image)
         loaded: Sample = {"image": image.contiguous()}
         return loaded if self.labels is None else loaded | {"label": torch.tensor(self.labels[index])}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The picture cut and mirrored, still in bytes."""
-        image = loaded["image"]
-        down, across, coin = (None, None, 1) if random is None else torch.rand(3, generator=random).tolist()
-        if self.size is not None and self.random_crop:
-            image = self._crop(image, self.size, down, across)
+        """The picture, cropped and mirrored, in bytes."""
+        image, size = loaded["image"], self.size
+        down, across, coin = (0.0, 0.0, 1.0) if random is None else torch.rand(3, generator=random).tolist()
+        if size is not None and self.random_crop:
+            rows, columns = image.shape[1] - size, image.shape[2] - size
+            top, left = int(down * (rows + 1)), int(across * (columns + 1))
+            image = middle(image, size, size) if random is None else cut(image, top, left, size, size)
         if self.mirror and coin < 0.5:
             image = image.flip(-1)
         return loaded | {"image": image}
@@ -295,7 +274,7 @@ class PictureSet(SampleSet):
         if self.size is None and image.shape[1:] != self.first[1:]:
             raise UserError(
                 f"{self.paths[index]} is {_size(image.shape)} but {self.paths[0]} is {_size(self.first)}; "
-                "set data.size so that all are brought to one size."
+                "set data.size to resize them all."
             )
         if len(image) != self.first[0]:
             raise UserError(
@@ -303,36 +282,29 @@ class PictureSet(SampleSet):
                 "data.channels to 1 or 3."
             )
 
-    @staticmethod
-    def _crop(image: Tensor, size: int, down: float | None = None, across: float | None = None) -> Tensor:
-        """The square in the middle, or where ``down`` and ``across`` say, each in [0, 1)."""
-        rows, columns = image.shape[1] - size, image.shape[2] - size
-        top = rows // 2 if down is None else int(down * (rows + 1))
-        left = columns // 2 if across is None else int(across * (columns + 1))
-        return image[:, top : top + size, left : left + size]
-
 
 class ImageFolder(DataModule):
     """Any folder of pictures: PNG, JPEG, TIFF, WebP, BMP or NPY, directly in it or in one folder a class.
 
-    Where the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures
-    are held out by their place in the order of names. Folders below a split are classes and give ``label``.
+    If the root has a folder ``train``, the splits are ``train``, ``val`` and ``test``; otherwise pictures are
+    held out by their place in the order of names. Folders below a split are classes and give ``label``.
 
     Args:
         root: The folder.
-        size: Side of the square pictures to make: the shorter side is resized, the centre cut out. Not given,
-            all pictures must be of one size.
-        load_size: Resize the shorter side to this instead of ``size`` before cutting.
-        random_crop: Cut training pictures at a random place.
+        size: Side of the square pictures in pixels: the shorter side is resized, the centre cropped. If not
+            given, all pictures must have one size.
+        load_size: Length of the shorter side before cropping; ``size`` when not given.
+        random_crop: Crop training pictures at a random place.
         mirror: Mirror half of the training pictures from left to right.
-        channels: 1 or 3 brings all pictures to grey or RGB; not given, they stay as they are, alpha included.
-        hold_out: Without split folders, of so many pictures the first is kept for test and the second for
-            validation; 0 keeps none.
-        licence: Of the pictures, as it shall stand in checkpoints.
+        channels: 1 converts all pictures to grey and 3 to RGB; if not given, they stay as they are, alpha
+            included.
+        hold_out: Without split folders, of so many pictures the first is for test and the second for
+            validation; 0 holds out none.
+        licence: Licence of the pictures, stored in checkpoints.
         research_only: Whether the licence allows research only.
-        reduced_decoding: Decode training JPEGs at a fraction of their size where that is enough: quicker, and
-            other pixels; evaluation always decodes whole.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        reduced_decoding: Decode training JPEGs at a fraction of their size if that suffices: faster, but the
+            pixels differ. Evaluation always decodes the whole picture.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract = "images"
@@ -353,8 +325,7 @@ class ImageFolder(DataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        if size is not None and size < 1:
-            raise UserError(f"data.size must be at least 1, got {size}; give the pictures' side in pixels.")
+        at_least(1, size=size)
         if load_size is not None and (size is None or load_size < size):
             raise UserError(
                 f"data.load_size {load_size} needs a data.size that is not larger, got {size}; change one."
@@ -363,8 +334,7 @@ class ImageFolder(DataModule):
             raise UserError("data.random_crop needs data.size, the side of the square to cut out.")
         if channels not in (None, 1, 3):
             raise UserError(f"data.channels must be 1 (grey) or 3 (RGB), got {channels}; or leave it out.")
-        if hold_out < 3 and hold_out != 0:
-            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
+        require_hold_out(hold_out)
         self.root, self.hold_out = find_root(root), hold_out
         self.size, self.load_size, self.random_crop = size, load_size, random_crop
         self.mirror, self.channels = mirror, channels
@@ -379,13 +349,8 @@ class ImageFolder(DataModule):
         """
         if not self.root.is_dir():
             raise UserError(f"There is no folder {self.root}; set data.root to a folder of pictures.")
-        if (self.root / "train").is_dir():
-            return self.root / split, _pictures(self.root / split)
-        paths = _pictures(self.root)
-        if not self.hold_out:
-            return self.root, paths if split == "train" else []
-        mine = {"test": (0,), "val": (1,), "train": range(2, self.hold_out)}[split]
-        return self.root, [path for i, path in enumerate(paths) if i % self.hold_out in mine]
+        folder = self.root / split if (self.root / "train").is_dir() else self.root
+        return folder, split_pictures(self.root, split, self.hold_out)
 
     def dataset(self, split: Split) -> PictureSet | None:
         """The split's pictures.
@@ -441,18 +406,18 @@ class ImageFolder(DataModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Every folder may be one of pictures."""
+        """True: any folder may hold pictures."""
         return True
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every picture of a folder."""
+        """Check every picture of a folder."""
         split_folders = (root / "train").is_dir()
         layout = "train, val and test" if split_folders else "one folder, some held out for test"
         found = Findings("images", layout, "zoo.data.images.ImageFolder")
         data = cls(str(root), hold_out=0)
-        for split in get_args(Split) if split_folders else ("train",):
-            examine(found, split, data.files(split)[1], _look)
+        for split in SPLITS if split_folders else SPLITS[:1]:
+            examine(found, split, data.files(split)[1], _facts, lambda path: [path])
         folders = [folder for folder in [root, *root.rglob("*")] if folder.is_dir()]
         found.notes += left_out(folders, PICTURE_SUFFIXES)
         require_training(found, root, "put pictures in it, or in train/, val/ and test/ below it")
@@ -465,59 +430,8 @@ class ImageFolder(DataModule):
         return found
 
 
-def _look(path: Path) -> list[Facts] | Fault:
-    try:
-        return [picture_facts(path, "image", read_array(path))]
-    except UserError as error:
-        return Fault(str(path), str(error))
-
-
-def shorter_side(image: Tensor, side: int) -> Tensor:
-    """Values (C, H, W) of uint8 or uint16, the shorter side resized to ``side``: bilinear, antialiased."""
-    height, width = image.shape[1:]
-    scale = side / min(height, width)
-    to = [max(side, round(height * scale)), max(side, round(width * scale))]
-    if to == [height, width]:
-        return image
-    if image.dtype == torch.uint8:
-        resized: Tensor = TF.resize_image(image, to, antialias=True)
-        return resized
-    floats = F.interpolate(image[None].float(), to, mode="bilinear", antialias=True, align_corners=False)[0]
-    return floats.round_().to(image.dtype)
-
-
-def with_channels(picture: Tensor, channels: int | None, path: Path) -> Tensor:
-    """Bring values (C, H, W) to grey (1) or RGB (3); alpha is dropped, None changes nothing.
-
-    Raises:
-        UserError: The file has more channels than a colour picture.
-    """
-    have = len(picture)
-    if channels is None or have == channels:
-        return picture
-    if have > 4:
-        raise UserError(
-            f"{path} has {have} channels, which cannot become {channels}; leave data.channels out."
-        )
-    colour = picture[: 1 if have < 3 else 3]
-    if channels == 3:
-        return colour.expand(3, -1, -1)
-    if len(colour) == 1:
-        return colour
-    red, green, blue = colour.float()
-    grey: Tensor = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
-    return grey.round_().to(picture.dtype)[None]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = folder.rglob("*") if folder.is_dir() else ()
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def _facts(path: Path) -> list[Facts]:
+    return [picture_facts(path, "image", read_array(path))]
 
 
 def _size(shape: torch.Size) -> str:

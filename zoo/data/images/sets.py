@@ -1,14 +1,14 @@
-"""Known sets of labelled pictures that lie in few large files: CIFAR-10 and SVHN.
+"""Public sets of labelled pictures that come in a few large files: CIFAR-10 and SVHN.
 
-As their owners give them out, and as ``zoo data get`` lays them::
+The files are those that the owners publish and ``zoo data get`` fetches::
 
     cifar10/                        svhn/
       data_batch_1.bin …              train_32x32.mat
       data_batch_5.bin                test_32x32.mat
-      test_batch.bin                  extra_32x32.mat     where it is wanted
+      test_batch.bin                  extra_32x32.mat     if wanted
 
-Both are kept in memory as bytes. Nothing is unpickled: of CIFAR-10 the binary version is read, and MATLAB's
-files hold plain arrays.
+Both are kept in memory as bytes. Nothing is unpickled: CIFAR-10 is read from its binary version, and the
+MATLAB files hold plain arrays.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ import scipy.io
 import torch
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Split, find_root
+from zoo.data.base import DataModule, LoaderOptions, Split
+from zoo.data.checks import at_least
+from zoo.data.folders import find_root
 from zoo.data.images.module import MemorySet
 from zoo.errors import UserError
 from zoo.files.writing import sha256
 
 
 class LabelledModule(DataModule):
-    """Labelled pictures of whole files, of which the last training pictures are kept for validation."""
+    """Labelled pictures from whole files; the last training pictures are held out for validation."""
 
     contract: ClassVar[str] = "images"
 
     def __init__(self, root: str, hold_out: int, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
-        if hold_out < 0:
-            raise UserError(f"data.hold_out is {hold_out}; give 0 or more pictures to keep for validation.")
+        at_least(0, hold_out=hold_out)
         self.root, self.hold_out = find_root(root), hold_out
 
     def paths(self, split: Split) -> list[Path]:
-        """The files of a split; those of ``val`` are those of ``train``."""
+        """The files of a split; ``val`` shares those of ``train``."""
         raise NotImplementedError
 
     def read(self, path: Path) -> tuple[Tensor, Tensor]:
@@ -52,7 +53,7 @@ class LabelledModule(DataModule):
         raise NotImplementedError
 
     def dataset(self, split: Split) -> FileSet | None:
-        """The split's pictures; None where none are held out.
+        """The split's pictures; None if none are held out.
 
         Raises:
             UserError: A file is missing or damaged, or all pictures would be held out.
@@ -91,11 +92,11 @@ class LabelledModule(DataModule):
 
 
 class FileSet(MemorySet):
-    """Labelled pictures of 8 bit that came out of a few files.
+    """Labelled 8-bit pictures read from a few files.
 
     Args:
         values: (N, C, H, W) of uint8.
-        labels: (N,) of class numbers.
+        labels: (N,), class numbers.
         paths: The files.
     """
 
@@ -115,14 +116,14 @@ class CIFAR10(LabelledModule):
 
     Args:
         root: Folder of ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``.
-        hold_out: So many of the last training pictures are kept for validation; 0, as in the papers, none.
-        options: Those of every data module.
+        hold_out: Number of training pictures, the last ones, held out for validation; none in the papers.
+        options: Options of every data module.
     """
 
     name = "CIFAR-10"
     licence = "none stated; Krizhevsky 2009 asks for a citation"
     research_only = True
-    COUNT: ClassVar[int] = 10_000  # pictures of each file
+    COUNT: ClassVar[int] = 10_000  # pictures per file
     SIDE: ClassVar[int] = 32
 
     def __init__(
@@ -136,7 +137,7 @@ class CIFAR10(LabelledModule):
         return [self.root / f"{name}.bin" for name in names]
 
     def read(self, path: Path) -> tuple[Tensor, Tensor]:
-        """One file: of each picture a byte for the class, then the planes of red, green and blue."""
+        """Per picture one byte for the class, then the red, green and blue planes."""
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -162,15 +163,15 @@ class CIFAR10(LabelledModule):
 class SVHN(LabelledModule):
     """Street View House Numbers, cropped digits of 32 pixels (Netzer et al. 2011), from MATLAB's files.
 
-    73,257 pictures for training and 26,032 for test; the label is the digit, so what the files call class 10
-    is 0. The files are columns first, which is kept as it is: only the view is turned.
+    73,257 pictures for training and 26,032 for test; the label is the digit, so class 10 of the files is 0.
+    The arrays keep the memory order of the files (columns first); only the view is permuted.
 
     Args:
         root: Folder of ``train_32x32.mat``, ``test_32x32.mat`` and, for ``extra``, ``extra_32x32.mat``.
         extra: Train on the 531,131 additional, easier digits instead (1.6 GB of memory), as DTN does
             (https://arxiv.org/abs/1611.02200, section 5.1).
-        hold_out: So many of the last training pictures are kept for validation.
-        options: Those of every data module.
+        hold_out: Number of training pictures, the last ones, held out for validation.
+        options: Options of every data module.
     """
 
     name = "SVHN cropped digits"

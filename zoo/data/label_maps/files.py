@@ -1,4 +1,4 @@
-"""Label maps and their photographs: how folders lay them out, what their numbers mean, and reading them.
+"""Label maps and their photographs: layouts of folders, the meaning of their numbers, and reading them.
 
 :mod:`zoo.data.label_maps` makes batches of them.
 """
@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from zoo.data.base import Split, to_floats
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
-from zoo.data.pairs.files import match, pictures_in, read_pair
-from zoo.data.superres.files import rgb
+from zoo.data.folders import SPLITS, partners, pictures_in
+from zoo.data.pixels import Pixels, planes, read_pair, rgb
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Colour, palette_labels
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_labels
 
 Layout = Literal["folders", "CamVid", "Cityscapes", "halves"]
-Pixels = np.ndarray[Any, Any]
 
 PALETTE_FILE = "palette.csv"
 LAYOUTS: dict[Layout, str] = {
@@ -31,7 +30,7 @@ LAYOUTS: dict[Layout, str] = {
     "halves": "train/x.jpg with the photograph in the left half and a label map in colours in the right",
 }
 EXPECTED = f"expected {'; or '.join(LAYOUTS.values())} (and the same for val and test)"
-CAMVID: dict[str, Colour] = {  # SegNet's 11 classes in the order of their numbers, and what has none
+CAMVID: dict[str, Colour] = {  # SegNet's 11 classes in the order of their numbers, then void
     "sky": (128, 128, 128),
     "building": (128, 0, 0),
     "pole": (192, 192, 128),
@@ -59,8 +58,8 @@ class Classes(NamedTuple):
     """What the numbers of a label map mean.
 
     Args:
-        names: Of the classes.
-        colours: Of the classes, 0 to 255; empty where label maps never show colours.
+        names: Names of the classes.
+        colours: Colours of the classes, 0 to 255; empty if label maps never show colours.
     """
 
     names: tuple[str, ...]
@@ -72,8 +71,8 @@ class LabelFiles(NamedTuple):
 
     Args:
         photo: The photograph.
-        labels: The label map; None where it is the photograph's right half.
-        instances: The map of things, where there is one.
+        labels: The label map; None if it is the right half of the photograph's file.
+        instances: The instance map, if there is one.
     """
 
     photo: Path
@@ -82,7 +81,7 @@ class LabelFiles(NamedTuple):
 
 
 def find_layout(root: Path) -> Layout | None:
-    """How a folder lays its label maps out; None where it holds none."""
+    """The layout of a folder; None if it holds no label maps."""
     if (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir():
         return "Cityscapes"
     if (root / "images").is_dir() and (root / "labels").is_dir():
@@ -93,7 +92,7 @@ def find_layout(root: Path) -> Layout | None:
 
 
 def known_classes(root: Path, layout: Layout) -> Classes | None:
-    """What a folder's numbers mean, as far as it says so.
+    """The classes of a folder; None if it does not state them.
 
     Raises:
         UserError: The palette file is faulty.
@@ -108,7 +107,7 @@ def known_classes(root: Path, layout: Layout) -> Classes | None:
 
 
 def read_palette(path: Path) -> Classes:
-    """Names and colours of classes from lines ``r,g,b,name``; a heading line is left out.
+    """Names and colours of classes from lines ``r,g,b,name``; a heading line is skipped.
 
     Raises:
         UserError: The file is unreadable, a line is no colour, or a colour comes twice.
@@ -135,22 +134,21 @@ def read_palette(path: Path) -> Classes:
 
 
 def find_label_maps(root: Path, layout: Layout, split: Split) -> list[LabelFiles] | None:
-    """The files of a split in the order of their names; None where it has none.
+    """The files of a split in the order of their names; None if it has none.
 
-    Cityscapes keeps its test labels to itself, so its validation pictures are test too, as is the custom.
+    Cityscapes does not publish its test labels, so its validation pictures are also the test split, as usual.
 
     Raises:
-        UserError: A photograph, label map or map of things has no partner.
+        UserError: A photograph, label map or instance map has no partner.
     """
     if layout == "Cityscapes":
         return _cityscapes(root, "val" if split == "test" else split) or None
     if layout == "halves":
-        pictures = pictures_in(root / split) if (root / split).is_dir() else []
-        return [LabelFiles(path, None, None) for path in pictures] or None
+        return [LabelFiles(path, None, None) for path in pictures_in(root / split)] or None
     photos, maps = _folders(root, layout, split)
-    pairs = _partners(photos, maps)
+    pairs = partners(photos, maps)
     things = root / "instances" / split
-    named = dict(_partners(maps, things)) if layout == "folders" and things.is_dir() else {}
+    named = dict(partners(maps, things)) if layout == "folders" and things.is_dir() else {}
     return [LabelFiles(photo, labels, named.get(labels)) for photo, labels in pairs] or None
 
 
@@ -158,18 +156,6 @@ def _folders(root: Path, layout: Layout, split: Split) -> tuple[Path, Path]:
     if layout == "folders":
         return root / "images" / split, root / "labels" / split
     return root / split, root / f"{split}annot"
-
-
-def _partners(one: Path, other: Path) -> list[tuple[Path, Path]]:
-    found = match(one, other)
-    lonely = [str(path) for path in (*found.only_a, *found.only_b)]
-    if lonely:
-        some = f"{', '.join(lonely[:10])}{', …' if len(lonely) > 10 else ''}"
-        raise UserError(
-            f"{len(lonely)} files of {one} and {other} have no single partner in the other ({some}); give "
-            "each one of the same name."
-        )
-    return [(files[0], files[1]) for files in found.pairs]
 
 
 def _cityscapes(root: Path, split: Split) -> list[LabelFiles]:
@@ -190,15 +176,15 @@ def _cityscapes(root: Path, split: Split) -> list[LabelFiles]:
 def read_sample(
     item: LabelFiles, classes: Classes | None, void: int | None
 ) -> tuple[Pixels, Pixels, Pixels | None]:
-    """Photograph (H,W,3) in its own values, class numbers (H,W) and things (H,W).
+    """Photograph (H, W, 3) in the bits of its file, class numbers (H, W) and instance numbers (H, W).
 
     Args:
         item: The files.
-        classes: What the numbers mean; None takes any number.
+        classes: The meaning of the numbers; None accepts any number.
         void: The number that becomes the last class.
 
     Raises:
-        UserError: A file is unreadable, sizes differ, or a number or colour is of no class.
+        UserError: A file is unreadable, sizes differ, or a number or colour belongs to no class.
     """
     if item.labels is None:
         assert classes is not None
@@ -211,7 +197,7 @@ def read_sample(
         if values is not None and values.shape != photo.shape[:2]:
             raise UserError(
                 f"{path} is {values.shape[1]} x {values.shape[0]} pixels but {item.photo} {photo.shape[1]} x "
-                f"{photo.shape[0]}; bring both to one size."
+                f"{photo.shape[0]}; resize one of them."
             )
     return photo, labels, instances
 
@@ -228,13 +214,13 @@ def _numbers(path: Path, classes: Classes | None, void: int | None) -> Pixels:
     if highest >= count:
         raise UserError(
             f"{path} holds the class number {highest}, but there are {count} classes (0 to {count - 1}); "
-            "mend it, or set data.classes, or data.void if that number means no class."
+            "correct it, or set data.classes, or data.void if that number means no class."
         )
     return numbers if void is None else np.where(numbers == void, count, numbers)
 
 
 def _in_colour(path: Path) -> bool:
-    """Whether a PNG's header promises colours; who reads the file names it where it is damaged."""
+    """Whether a PNG's header says RGB or RGBA; damage is reported when the file is read."""
     try:
         with path.open("rb") as file:
             head = file.read(26)
@@ -244,7 +230,7 @@ def _in_colour(path: Path) -> bool:
 
 
 def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
-    """Class numbers of exact colours."""
+    """Class numbers from exact colours."""
     if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise UserError(f"{path} is a label map in colour with alpha or 16 bit; save it as RGB of 8 bit.")
     places = np.array([65536, 256, 1])
@@ -255,14 +241,14 @@ def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
     if unknown.any():
         raise UserError(
             f"{path} has {unknown.sum()} pixels in colours of no class, the first "
-            f"{tuple(pixels[unknown][0].tolist())}; add it to {PALETTE_FILE} or mend the file."
+            f"{tuple(pixels[unknown][0].tolist())}; add it to {PALETTE_FILE} or correct the file."
         )
     return numbers
 
 
 def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
-    """Class numbers of colours that a JPEG blurred."""
-    values = to_floats(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+    """Class numbers from colours that JPEG compression has blurred."""
+    values = to_floats(planes(pixels))
     numbers = palette_labels(values, classes.colours)
     colours = torch.tensor(classes.colours)[numbers].permute(2, 0, 1)
     if ((values + 1) * 127.5 - colours).square().sum(0).sqrt().mean() > FAR:
@@ -275,7 +261,7 @@ def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
 
 
 def check_label_maps(root: Path) -> tuple[Findings, set[int]]:
-    """Look at every sample of a folder; with the class numbers that occur.
+    """Check every sample of a folder; also returns the class numbers that occur.
 
     Raises:
         UserError: The folder holds no label maps, or its palette is faulty.
@@ -287,12 +273,8 @@ def check_label_maps(root: Path) -> tuple[Findings, set[int]]:
     found = Findings("pairs", LAYOUTS[layout], mixed_channels=frozenset({1, 3}))
     numbers: set[int] = set()
 
-    def look(item: LabelFiles) -> list[Facts] | Fault:
-        try:
-            photo, labels, instances = read_sample(item, classes, None)
-        except UserError as error:
-            faulty = next((path for path in item[:0:-1] if path and str(path) in str(error)), item.photo)
-            return Fault(str(faulty), str(error))
+    def look(item: LabelFiles) -> list[Facts]:
+        photo, labels, instances = read_sample(item, classes, None)
         numbers.update(np.unique(labels).tolist())
         maps = [(item.labels or item.photo, "labels", labels)]
         if item.instances is not None and instances is not None:
@@ -300,9 +282,9 @@ def check_label_maps(root: Path) -> tuple[Findings, set[int]]:
         facts = [picture_facts(path, side, v.astype(np.uint16)[:, :, None]) for path, side, v in maps]
         return [picture_facts(item.photo, "photo", photo), *facts]
 
-    for split in get_args(Split):
+    for split in SPLITS:
         try:
-            examine(found, split, find_label_maps(root, layout, split) or [], look)
+            examine(found, split, find_label_maps(root, layout, split) or [], look, lambda item: item)
         except UserError as error:
             found.errors.append(Fault(str(root), str(error)))
         if layout != "Cityscapes":

@@ -1,19 +1,19 @@
-"""Pairs {input, target, labels, instances?}: a photograph from its label map, one class number a pixel.
+"""Pairs {input, target, labels, instances?}: a photograph from its label map, one class number per pixel.
 
-A folder of one's own holds photographs (PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or 16 bit, grey or RGB) and
+Your own folder holds photographs (PNG, JPEG, TIFF, WebP, BMP or NPY, 8 or 16 bit, grey or RGB) and
 label maps of the same names and sizes::
 
     streets/
-      palette.csv         one line a class: r,g,b,name; the first is class 0
+      palette.csv         one line per class: r,g,b,name; the first is class 0
       images/
         train/  a.jpg …   and the same for val and test
       labels/
         train/  a.png …   class numbers (grey or palette PNG), or exactly the colours of palette.csv (RGB PNG)
       instances/
-        train/  a.png …   optional: the number of the thing at each pixel, 8 or 16 bit
+        train/  a.png …   optional: the instance number of each pixel, 8 or 16 bit
 
-Without ``palette.csv`` the label maps hold class numbers and ``data.classes`` says how many. Read as they
-come, too: CamVid as SegNet has it (``train`` with ``trainannot``), Cityscapes (``leftImg8bit`` with
+Without ``palette.csv`` the label maps hold class numbers and ``data.classes`` says how many. Also read as
+published: CamVid as SegNet has it (``train`` with ``trainannot``), Cityscapes (``leftImg8bit`` with
 ``gtFine``), and pictures with the photograph left and a label map in colours right, such as CMP Facades of
 pix2pix.
 """
@@ -21,48 +21,48 @@ pix2pix.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import torch
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
-from zoo.data.checks import Findings
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Findings, at_least
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
 from zoo.data.label_maps.files import (
     EXPECTED,
     PALETTE_FILE,
     Classes,
     LabelFiles,
     Layout,
-    Pixels,
     check_label_maps,
     find_label_maps,
     find_layout,
     known_classes,
     read_sample,
 )
-from zoo.data.pairs.module import resized
+from zoo.data.pixels import Pixels, bicubic, both, cut, draw_jitter, planes, require_load_size
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 
 
 class LabelMapFolder(DataModule):
-    """Label maps and their photographs from a folder, with the things where the folder has them.
+    """Label maps and their photographs from a folder, with instance maps if the folder has them.
 
-    Training jitters as pix2pix does (https://arxiv.org/abs/1611.07004, section 6.2), all maps of a sample
-    alike. Evaluation resizes to ``size`` and draws nothing.
+    Training applies the jitter of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2), the same to all
+    maps of a sample. Evaluation resizes to ``size`` and draws nothing.
 
     Args:
-        root: The folder; its layouts stand at the top of the file.
-        size: Pixels of each side of what a batch holds, or height and width.
+        root: The folder; its layouts are listed at the top of the file.
+        size: Pixels of each side of a sample, or height and width.
         load_size: Likewise, before the random crop; 286/256 of ``size`` when not given.
         mirror: Mirror each sample with probability 1/2 in training.
         classes: Number of classes, for a folder of label maps without ``palette.csv``.
-        void: A number in the label maps that is no class (often 255); it becomes one more class, the last.
-        name: What the data is called; the folder's name when not given.
-        licence: What the data may be used for; of a known set, else unknown, when not given.
-        research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        void: Number in the label maps that means no class (often 255); it becomes an additional last class.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data; that of a known set, else unknown, when not given.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
@@ -82,15 +82,13 @@ class LabelMapFolder(DataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        self.size = _both(size)
+        self.size = both(size)
         if min(self.size) < 1:
             raise UserError(f"data.size is {size}; give at least 1.")
         jittered = (self.size[0] * 286 // 256, self.size[1] * 286 // 256)
-        self.load_size = jittered if load_size is None else _both(load_size)
-        if any(before < after for before, after in zip(self.load_size, self.size, strict=True)):
-            raise UserError(f"data.load_size {load_size} is less than data.size {size}; give at least that.")
-        if classes is not None and classes < 2:
-            raise UserError(f"data.classes is {classes}; give at least 2.")
+        self.load_size = jittered if load_size is None else both(load_size)
+        require_load_size(self.load_size, self.size)
+        at_least(2, classes=classes)
         self.root = find_root(root)
         self.mirror = mirror
         self.number = classes
@@ -100,7 +98,7 @@ class LabelMapFolder(DataModule):
         self.research_only = research_only
 
     def dataset(self, split: Split) -> LabelMapSet | None:
-        """The samples of a split; None where there are none to validate or test on.
+        """The samples of a split; None if there are none for validation or test.
 
         Raises:
             UserError: The folder, its training split, a partner or the meaning of the numbers is missing.
@@ -117,8 +115,7 @@ class LabelMapFolder(DataModule):
     def _layout(self) -> Layout:
         layout = find_layout(self.root)
         if layout is None:
-            state = "holds no label maps" if self.root.is_dir() else "does not exist"
-            raise UserError(f"The folder {self.root} {state}; change data.root: {EXPECTED}.")
+            raise unusable(self.root, "holds no label maps", f"change data.root: {EXPECTED}")
         return layout
 
     def _classes(self, layout: Layout) -> Classes:
@@ -157,18 +154,18 @@ class LabelMapFolder(DataModule):
     def fingerprint(self) -> str:
         """SHA-256 over names and sizes of all files."""
         layout = self._layout()
-        splits = [find_label_maps(self.root, layout, split) or [] for split in get_args(Split)]
+        splits = [find_label_maps(self.root, layout, split) or [] for split in SPLITS]
         files = {path for items in splits for item in items for path in item if path}
         return folder_fingerprint(files, self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether folders say by their names that they hold label maps; halves may show anything."""
+        """Whether names of folders say that they hold label maps; halves may show anything."""
         return find_layout(root) not in (None, "halves")
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every sample, and count the classes where the folder does not name them."""
+        """Check every sample, and count the classes if the folder does not name them."""
         found, numbers = check_label_maps(root)
         found.class_path = "zoo.data.label_maps.LabelMapFolder"
         sizes = [fact.size for fact in found.facts if fact.side == "photo"]
@@ -187,11 +184,11 @@ class LabelMapSet(SampleSet):
 
     Args:
         items: The files of each sample.
-        classes: What label maps hold.
-        void: The number that stands for no class and becomes the last; None where there is none.
+        classes: Classes of the label maps.
+        void: Number that means no class and becomes the last; None if there is none.
         size: Height and width of a sample.
         load_size: Height and width before the crop.
-        mirror: Mirror at random.
+        mirror: Mirror with probability 1/2 in training.
     """
 
     finish_is_slow = True
@@ -213,19 +210,18 @@ class LabelMapSet(SampleSet):
         self.mirror = mirror
 
     def __len__(self) -> int:
-        """Number of photographs."""
         return len(self.items)
 
     def files(self) -> list[Path]:
-        """Photographs, label maps and maps of things."""
+        """Photographs, label maps and instance maps."""
         return [path for item in self.items for path in item if path is not None]
 
     def load(self, index: int) -> Sample:
-        """``target`` (3,h,w), resized smoothly; ``labels`` and ``instances`` (h,w) by nearest pixel."""
+        """``target`` (3, h, w), bicubic; ``labels`` and ``instances`` (h, w), nearest pixel."""
         photo, labels, instances = read_sample(self.items[index], self.classes, self.void)
         kind = np.uint8 if len(self.classes.names) <= 256 else np.int32
         loaded = {
-            "target": torch.from_numpy(resized(photo, *self.load_size)),
+            "target": bicubic(planes(photo), *self.load_size),
             "labels": torch.from_numpy(_nearest(labels.astype(kind), self.load_size)),
         }
         if instances is not None:
@@ -233,33 +229,27 @@ class LabelMapSet(SampleSet):
         return loaded
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` (classes,H,W) one-hot, ``target`` (3,H,W) in bytes; ``labels``, ``instances`` (H,W)."""
-        top = left = 0
-        mirrored = False
-        if random is not None:
-            rows, columns = (a - b + 1 for a, b in zip(self.load_size, self.size, strict=True))
-            top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (rows, columns, 2))
-            mirrored = self.mirror and coin == 1
+        """One-hot ``input`` (classes, H, W), ``target`` (3, H, W) in bytes, and the maps (H, W)."""
+        top, left, mirrored = 0, 0, False
         height, width = self.size
+        if random is not None:
+            rows, columns = self.load_size[0] - height, self.load_size[1] - width
+            top, left, mirrored = draw_jitter(rows, columns, self.mirror, random)
         sample: Sample = {"input": torch.zeros(len(self.classes.names), height, width)}
         for key, values in loaded.items():
-            cut = values[..., top : top + height, left : left + width]
-            cut = cut if key == "target" else cut.long()
-            sample[key] = cut.flip(-1) if mirrored else cut
+            crop = cut(values, top, left, height, width)
+            crop = crop if key == "target" else crop.long()
+            sample[key] = crop.flip(-1) if mirrored else crop
         sample["input"].scatter_(0, sample["labels"][None], 1.0)
         return sample
 
 
 def _nearest(values: Pixels, size: tuple[int, int]) -> Pixels:
-    """Values (H,W) at the pixels whose middle is nearest."""
+    """Values (H, W) resized by nearest pixel centre."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, values.shape, strict=True)
     )
     return np.ascontiguousarray(values[rows][:, columns])
-
-
-def _both(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def _public_licence(layout: Layout) -> str | None:

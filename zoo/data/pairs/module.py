@@ -1,33 +1,31 @@
 """Pairs {input, target}: two pictures of one thing, registered pixel by pixel.
 
-Jitter is that of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2): resize to 286, cut 256, mirror, the
-same for both pictures of a pair.
+Jitter is that of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2): resize to 286, crop 256, mirror,
+the same for both pictures of a pair.
 """
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Unpack, get_args
+from typing import Any, ClassVar, Literal, Unpack
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
-from zoo.data.checks import Findings
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Findings, at_least, one_of
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_in, unusable
 from zoo.data.pairs.files import (
     EXPECTED,
     Layout,
-    Pixels,
     check_pairs,
     find_layout,
     find_pairs,
     looks_like_pairs,
-    pictures_in,
-    read_pair,
     sides,
 )
+from zoo.data.pixels import Pixels, bicubic, cut, draw_jitter, planes, read_pair, require_load_size
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 
@@ -44,15 +42,15 @@ class PairFolder(DataModule):
     Args:
         root: The folder.
         direction: ``AtoB`` gives A as input and B as target, ``BtoA`` the reverse.
-        size: Pixels of each side of what a batch holds.
+        size: Pixels of each side of a sample.
         load_size: Pixels of each side before the random crop; 286/256 of ``size`` when not given.
         mirror: Mirror each pair with probability 1/2 in training.
-        input_channels: Of the input; as in the files when not given, 3 brings grey to RGB.
-        target_channels: Of the target, likewise.
-        name: What the data is called; a public set's name brings its licence and tells how to get it.
-        licence: What the data may be used for; of the known set, else unknown, when not given.
-        research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        input_channels: Channels of the input; those of the files when not given, 3 makes grey RGB.
+        target_channels: Channels of the target, likewise.
+        name: Name of the data; that of a public set sets the licence and is named in advice.
+        licence: Licence of the data; that of the public set, else unknown, when not given.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
@@ -73,15 +71,10 @@ class PairFolder(DataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        if direction not in get_args(Direction):
-            raise UserError(f"data.direction is {direction!r}; give AtoB or BtoA.")
-        if size < 1:
-            raise UserError(f"data.size is {size}; give at least 1.")
+        one_of(Direction, direction=direction)
+        at_least(1, size=size)
         self.load_size = size * 286 // 256 if load_size is None else load_size
-        if self.load_size < size:
-            raise UserError(
-                f"data.load_size ({self.load_size}) is less than data.size ({size}); give at least that."
-            )
+        require_load_size(self.load_size, size)
         self.root = find_root(root)
         self.direction = direction
         self.size = size
@@ -93,7 +86,7 @@ class PairFolder(DataModule):
         self.research_only = research_only
 
     def dataset(self, split: Split) -> PairSet | None:
-        """The pairs of a split; None where there is no validation split.
+        """The pairs of a split; None if there is no validation split.
 
         Raises:
             UserError: The folder, the split or a partner is missing.
@@ -132,16 +125,13 @@ class PairFolder(DataModule):
         if layout is None:
             name = self.name or ""
             fetch = f"get it with `zoo data get {name}`" if name in SOURCES else "fill it with pairs"
-            state = "holds no pairs" if self.root.is_dir() else "does not exist"
-            raise UserError(f"The folder {self.root} {state}; {fetch} or change data.root: {EXPECTED}.")
+            raise unusable(self.root, "holds no pairs", f"{fetch} or change data.root: {EXPECTED}")
         return layout
 
     def fingerprint(self) -> str:
-        """SHA-256 over names and sizes of all pictures."""
+        """SHA-256 of names and sizes of all pictures."""
         layout = self._layout()
-        folders = {
-            side for split in get_args(Split) for side in sides(self.root, layout, split) if side.is_dir()
-        }
+        folders = {side for split in SPLITS for side in sides(self.root, layout, split)}
         return folder_fingerprint([path for folder in folders for path in pictures_in(folder)], self.root)
 
     @classmethod
@@ -151,7 +141,7 @@ class PairFolder(DataModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every pair of a folder."""
+        """Check every pair of a folder."""
         found = check_pairs(root)
         found.class_path = "zoo.data.pairs.PairFolder"
         shortest = min((min(fact.size) for fact in found.facts), default=1)
@@ -166,12 +156,12 @@ class PairSet(SampleSet):
     """The pairs of one split.
 
     Args:
-        pairs: For each sample one side-by-side picture, or the files of A and B.
+        pairs: Per sample one side-by-side picture, or the files of A and B.
         swap: Give B as input and A as target.
         size: Pixels of each side of a sample.
         load_size: Pixels of each side before the crop.
-        mirror: Mirror at random.
-        channels: Wanted of input and target; None takes what the first file has.
+        mirror: Mirror with probability 1/2 in training.
+        channels: Channels of input and target; None takes those of the first file.
     """
 
     def __init__(
@@ -192,7 +182,6 @@ class PairSet(SampleSet):
         self.channels = (channels[0] or first[0].shape[2], channels[1] or first[1].shape[2])
 
     def __len__(self) -> int:
-        """Number of pairs."""
         return len(self.pairs)
 
     def files(self) -> list[Path]:
@@ -200,51 +189,34 @@ class PairSet(SampleSet):
         return [path for files in self.pairs for path in files]
 
     def load(self, index: int) -> Sample:
-        """``input`` and ``target`` (C, load_size, load_size) in the values of their files."""
-        read = self._read(index)
-        x, y = (
-            resized(_with_channels(pixels, wanted, side, self.pairs[index]), self.load_size, self.load_size)
-            for pixels, wanted, side in zip(read, self.channels, ("input", "target"), strict=True)
-        )
-        return {"input": torch.from_numpy(x), "target": torch.from_numpy(y)}
+        """``input`` and ``target`` (C, load_size, load_size) in the bits of their files."""
+        read = zip(("input", "target"), self._read(index), self.channels, strict=True)
+        return {
+            side: bicubic(self._planes(pixels, wanted, side, index), self.load_size, self.load_size)
+            for side, pixels, wanted in read
+        }
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """The pair as ``input`` and ``target`` (C, size, size) in bytes, jittered alike."""
-        top = left = 0
-        mirrored = False
+        """``input`` and ``target`` (C, size, size) in bytes, with the same jitter."""
+        top, left, mirrored = 0, 0, False
         if random is not None:
-            places = self.load_size - self.size + 1
-            top, left, coin = (int(torch.randint(n, (), generator=random)) for n in (places, places, 2))
-            mirrored = self.mirror and coin == 1
-        window = (slice(None), slice(top, top + self.size), slice(left, left + self.size))
-        return {
-            key: values[window].flip(-1) if mirrored else values[window] for key, values in loaded.items()
-        }
+            spare = self.load_size - self.size
+            top, left, mirrored = draw_jitter(spare, spare, self.mirror, random)
+        crops = {key: cut(values, top, left, self.size, self.size) for key, values in loaded.items()}
+        return {key: crop.flip(-1) if mirrored else crop for key, crop in crops.items()}
 
     def _read(self, index: int) -> tuple[Pixels, Pixels]:
         a, b = read_pair(self.pairs[index])
         return (b, a) if self.swap else (a, b)
 
-
-def _with_channels(pixels: Pixels, wanted: int, side: str, files: tuple[Path, ...]) -> Pixels:
-    found = pixels.shape[2]
-    if found == wanted:
-        return pixels
-    if found == 1 and wanted == 3:
-        return np.repeat(pixels, 3, axis=2)
-    names = " and ".join(map(str, files))
-    raise UserError(
-        f"The {side} of {names} has {found} channels where {wanted} are wanted; convert the file or set "
-        f"data.{side}_channels (only grey becomes RGB by itself)."
-    )
-
-
-def resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Values (H, W, C) resized, antialiased bicubic, to (C, height, width) of the same kind."""
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    if planes.shape[1:] == (height, width):
-        return planes
-    floats = torch.from_numpy(planes.astype(np.float32))[None]
-    floats = F.interpolate(floats, (height, width), mode="bicubic", antialias=True, align_corners=False)[0]
-    highest = float(np.iinfo(pixels.dtype).max)
-    return floats.round().clamp(0, highest).numpy().astype(pixels.dtype)  # bicubic overshoots
+    def _planes(self, pixels: Pixels, wanted: int, side: str, index: int) -> Tensor:
+        picture = planes(pixels)
+        if len(picture) == wanted:
+            return picture
+        if len(picture) == 1 and wanted == 3:
+            return picture.expand(3, -1, -1).contiguous()
+        names = " and ".join(map(str, self.pairs[index]))
+        raise UserError(
+            f"The {side} of {names} has {len(picture)} channels where {wanted} are wanted; convert the file "
+            f"or set data.{side}_channels (only grey is converted to RGB)."
+        )

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.drawn import DrawnModule, DrawnSet
+from zoo.data.pixels import to_bytes
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
 
@@ -90,7 +90,7 @@ class SceneSet(DrawnSet):
         """One scene in the fewest bits: ``target``, ``labels``, ``instances``, for drawings ``edges``."""
         scene = scenes.draw(self.world, self.first + index, self.size)
         drawn = {
-            "target": _bytes(scene.picture),
+            "target": to_bytes(scene.picture),
             "labels": scene.labels.to(torch.uint8),
             "instances": scene.instances.to(torch.uint8),
         }
@@ -105,8 +105,3 @@ class SceneSet(DrawnSet):
             x = F.one_hot(labels, len(scenes.CLASSES)).permute(2, 0, 1).float()
         instances = loaded["instances"].long()
         return {"input": x, "target": loaded["target"], "labels": labels, "instances": instances}
-
-
-def _bytes(picture: Tensor) -> Tensor:
-    """A picture in [-1, 1] in eight bits, as a file would hold it."""
-    return ((picture + 1) * 127.5).round().byte()

@@ -1,8 +1,7 @@
-"""How folders hold pictures of people and their keypoints; :mod:`zoo.data.poses` makes batches of them."""
+"""Layouts of pictures of people and of their keypoints; :mod:`zoo.data.poses` makes batches of them."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -10,15 +9,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
 from zoo.data.base import Split
 from zoo.data.checks import Facts, Fault, picture_facts
+from zoo.data.folders import SPLITS, csv_rows, decoded, header_of, pictures_below, split_of, unusable
+from zoo.data.pixels import planes, with_channels
 from zoo.data.poses.skeletons import COCO, OPENPOSE, Array, Skeleton, to_openpose
-from zoo.errors import UserError
-from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+from zoo.errors import first_few
+from zoo.files.pictures import read_array
 
 EXPECTED = (
     "expected pictures in images/ and keypoints.csv (image, identity, nose_x, nose_y, …), or a CSV with the "
@@ -26,22 +27,22 @@ EXPECTED = (
 )
 MARKET = ("bounding_box_train", "bounding_box_test")
 FOLDERS: dict[str, Split] = {  # folders of pictures that are splits
-    **{split: split for split in get_args(Split)},
+    **{split: split for split in SPLITS},
     MARKET[0]: "train",
     MARKET[1]: "test",
 }
-JUNK = ("-1", "0000")  # of Market-1501: distractors and false boxes
+JUNK = ("-1", "0000")  # distractors and false boxes of Market-1501
 COLON_HEAD = "name:keypoints_y:keypoints_x"
 
 
 class Person(NamedTuple):
-    """One picture and what is known of it.
+    """One picture with its annotations.
 
     Args:
         path: The picture.
-        identity: Who is on it.
-        keypoints: (K,3): x and y in pixels from the centre of the first one, and 1 where known, else 0.
-        split: To which the files assign it, or None.
+        identity: Identity of the person.
+        keypoints: (K, 3): x and y in pixels from the centre of the first pixel, and 1 if known, else 0.
+        split: The split that the files state, or None.
     """
 
     path: Path
@@ -57,9 +58,9 @@ class People:
     Args:
         root: The folder.
         people: Annotated pictures in the order of their paths.
-        skeleton: Of their keypoints.
+        skeleton: Skeleton of their keypoints.
         sources: Files of keypoints.
-        faults: What is wrong, each in a sentence.
+        faults: Faults, each a sentence.
     """
 
     root: Path
@@ -69,24 +70,21 @@ class People:
     faults: list[Fault] = field(default_factory=list)
 
     def of_split(self, split: Split, hold_out: int) -> list[Person]:
-        """The people of a split: as the files say, or else by identity.
+        """The people of a split: as the files state, or else by identity.
 
         Args:
-            split: Which.
-            hold_out: Where the files name no splits, of so many identities the first is for test and the
-                second for validation; 0 keeps none.
+            split: Name of the split.
+            hold_out: If the files state no splits, of so many identities the first is for test and the
+                second for validation; 0 holds out none.
         """
         if any(person.split for person in self.people):
             return [person for person in self.people if (person.split or "train") == split]
-        if not hold_out:
-            return self.people if split == "train" else []
-        place = {name: k % hold_out for k, name in enumerate(sorted({p.identity for p in self.people}))}
-        mine = {"test": (0,), "val": (1,), "train": range(2, hold_out)}[split]
-        return [person for person in self.people if place[person.identity] in mine]
+        places = {name: k for k, name in enumerate(sorted({person.identity for person in self.people}))}
+        return [person for person in self.people if split_of(places[person.identity], hold_out) == split]
 
 
 class _Row(NamedTuple):
-    """What a keypoint file says about one picture."""
+    """One picture's row in a file of keypoints."""
 
     image: str
     identity: str | None
@@ -99,7 +97,7 @@ class _Table(NamedTuple):
 
 
 def looks_like_poses(root: Path) -> bool:
-    """Whether a folder has a file of a body's keypoints, by names and heads; faces have no shoulders."""
+    """Whether a folder has a file of body keypoints, judged by names and headers; faces have no shoulders."""
     files = keypoint_files(root)
     return any(
         path.suffix.lower() == ".json" or "shoulder" in _head(path) or _head(path) == COLON_HEAD
@@ -120,7 +118,7 @@ def keypoint_files(root: Path) -> list[Path]:
 
 
 def _head(path: Path) -> str:
-    """The first line without blanks, or nothing."""
+    """The first line without blanks; empty if it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             return file.readline(10_000).strip().replace(" ", "")
@@ -135,19 +133,18 @@ def _has_keypoints(path: Path) -> bool:
 
 
 def read_people(root: Path) -> People:
-    """Read all files of keypoints and find their pictures; faults are gathered, nothing is raised for them.
+    """Read all files of keypoints and find their pictures; faults are collected, not raised.
 
     Raises:
         UserError: The folder does not exist or has no file of keypoints.
     """
     found = People(root, sources=keypoint_files(root) if root.is_dir() else [])
     if not found.sources:
-        state = "has no file of keypoints" if root.is_dir() else "does not exist"
-        raise UserError(f"The folder {root} {state}; {EXPECTED}, or change data.root.")
+        raise unusable(root, "has no file of keypoints", f"{EXPECTED}, or change data.root")
     market = (root / MARKET[0]).is_dir()
     base = root / "images" if (root / "images").is_dir() else root
     folders = [root / name for name in MARKET if (root / name).is_dir()] if market else [base]
-    pictures = [path for folder in folders for path in _pictures(folder)]
+    pictures = [path for folder in folders for path in pictures_below(folder)]
     places: dict[str, list[Path]] = defaultdict(list)
     for path in pictures:
         for name in {path.name, path.relative_to(base).as_posix(), path.relative_to(root).as_posix()}:
@@ -189,17 +186,8 @@ def read_people(root: Path) -> People:
     return found
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
 def _identity(path: Path, folders: list[Path], base: Path) -> str:
-    """The name's part before the first underscore, after the folders below the pictures' own."""
+    """The name up to the first underscore, prefixed by the subfolders of the pictures' folder."""
     own = next((folder for folder in folders if folder != base and path.is_relative_to(folder)), base)
     parts = path.relative_to(own).parent.parts
     if parts and parts[0] in FOLDERS:
@@ -209,22 +197,21 @@ def _identity(path: Path, folders: list[Path], base: Path) -> str:
 
 def _split(name: str) -> Split | None:
     words = re.split(r"[^a-z]+", name.lower())
-    return next((split for split in get_args(Split) if split in words), None)
+    return next((split for split in SPLITS if split in words), None)
 
 
 def _unannotated(pictures: list[Path], known: dict[Path, Person], market: bool) -> Iterator[Fault]:
-    """A fault for each folder in which some pictures have keypoints and others have none."""
+    """A fault per folder in which only some pictures have keypoints."""
     used = {path.parent for path in known}
     lonely: dict[Path, list[str]] = defaultdict(list)
     for path in pictures:
         if path not in known and path.parent in used and not (market and path.stem.split("_")[0] in JUNK):
             lonely[path.parent].append(path.name)
     for folder, names in lonely.items():
-        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
         yield Fault(
             str(folder),
-            f"{len(names)} of the pictures in {folder} have no keypoints ({some}); add rows for them or take "
-            "them out.",
+            f"{len(names)} of the pictures in {folder} have no keypoints ({first_few(names, 5)}); add rows "
+            "for them or remove them.",
         )
 
 
@@ -248,30 +235,19 @@ def _fault(path: Path, text: str) -> Fault:
     return Fault(str(path), f"{path} {text}.")
 
 
-def look(person: Person) -> list[Facts] | Fault:
-    """What one picture is, or what is wrong with it."""
-    try:
-        values = read_array(person.path)
-        as_rgb(values, person.path)
-    except UserError as error:
-        return Fault(str(person.path), str(error))
+def look(person: Person) -> list[Facts]:
+    """The facts of one picture.
+
+    Raises:
+        UserError: It is unreadable or no colour picture.
+    """
+    values = read_array(person.path)
+    with_channels(planes(values), 3, person.path)
     return [picture_facts(person.path, "image", values)]
 
 
-def as_rgb(pixels: Any, path: Path) -> Any:
-    """Values (H, W, C) as (H, W, 3): grey is repeated, alpha is dropped.
-
-    Raises:
-        UserError: There are more channels than a colour picture has.
-    """
-    channels = pixels.shape[2]
-    if channels > 4:
-        raise UserError(f"{path} has {channels} channels; give pictures in grey or RGB.")
-    return np.repeat(pixels[:, :, :1], 3, axis=2) if channels < 3 else pixels[:, :, :3]
-
-
 def notes(members: list[Person]) -> list[Fault]:
-    """Who makes no pair, and what is never a target."""
+    """Notes on pictures that make no pair, and on those that are never a target."""
     paths: dict[str, list[Path]] = {}
     for person in members:
         paths.setdefault(person.identity, []).append(person.path)
@@ -289,7 +265,7 @@ def notes(members: list[Person]) -> list[Fault]:
 
 
 def outside(person: Person, sizes: dict[Path, tuple[int, int]]) -> Fault | None:
-    """A note where most keypoints lie outside the picture."""
+    """A note if most keypoints lie outside the picture."""
     points = person.keypoints[person.keypoints[:, 2] > 0, :2]
     if person.path not in sizes or not len(points):
         return None
@@ -304,10 +280,8 @@ def outside(person: Person, sizes: dict[Path, tuple[int, int]]) -> Fault | None:
 
 
 def _read(path: Path, faults: list[Fault]) -> _Table | None:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(_fault(path, f"cannot be read ({error}); save it as UTF-8"))
+    text = decoded(path, lambda fault: faults.append(Fault(str(path), fault)))
+    if text is None:
         return None
     reader: Callable[[Path, str, list[Fault]], _Table | None] = _read_columns
     if path.suffix.lower() == ".json":
@@ -319,15 +293,10 @@ def _read(path: Path, faults: list[Fault]) -> _Table | None:
 
 def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
     """A CSV with a column for each number."""
-    try:
-        first, *lines = csv.reader(text.splitlines())
-    except csv.Error as error:
-        faults.append(_fault(path, f"is no CSV ({error}); save it as text with commas"))
-        return None
-    head = [name.strip() for name in first]
+    head = header_of(path)
     points = [name[:-2] for name in head if name.endswith("_x") and f"{name[:-2]}_y" in head]
     if "image" not in head:
-        faults.append(_fault(path, "has no column image; name the column with the pictures' names so"))
+        faults.append(_fault(path, "has no column image; name the column of the pictures' names so"))
         return None
     form = _form(points)
     if form is None:
@@ -337,39 +306,30 @@ def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
         )
         faults.append(_fault(path, reason))
         return None
-    column = {name: k for k, name in enumerate(head)}
     rows = []
-    for line, cells in enumerate(lines, 2):
-        if not cells:
-            continue
-        if len(cells) != len(head):
-            faults.append(
-                _fault(path, f"has {len(cells)} cells in line {line} where its head has {len(head)}; mend it")
-            )
-            continue
+    for line, cells in csv_rows(path, lambda fault: faults.append(Fault(str(path), fault))):
         keypoints, bad = np.zeros((len(form), 3), np.float32), None
         for k, point in enumerate(form):
-            x, y = cells[column[f"{point}_x"]], cells[column[f"{point}_y"]]
-            seen = cells[column[f"{point}_v"]] if f"{point}_v" in column else "1"
+            x, y, seen = cells[f"{point}_x"], cells[f"{point}_y"], cells.get(f"{point}_v", "1")
             try:
                 keypoints[k] = _point(x.strip(), y.strip(), seen.strip())
             except ValueError as error:
                 bad = bad or f"{point} in line {line}: {error}"
         if bad:
-            faults.append(_fault(path, f"cannot use {bad}; leave both cells empty where a point is unknown"))
+            faults.append(_fault(path, f"cannot use {bad}; leave both cells empty if a point is unknown"))
             continue
-        who = cells[column["identity"]].strip() if "identity" in column else ""
-        rows.append(_Row(cells[column["image"]].strip(), who or None, _as_body(keypoints)))
+        who = cells.get("identity", "").strip()
+        rows.append(_Row(cells["image"].strip(), who or None, _as_body(keypoints)))
     return _Table(rows, OPENPOSE)
 
 
 def _form(points: Sequence[str]) -> tuple[str, ...] | None:
-    """COCO's or OpenPose's names where these points are just those, in whatever order."""
+    """COCO's or OpenPose's names if these points are the same in any order."""
     return next((form for form in (COCO, OPENPOSE.names) if sorted(form) == sorted(points)), None)
 
 
 def _point(x: str, y: str, seen: str) -> tuple[float, float, float]:
-    """One point; raises ValueError with the reason where it is none."""
+    """One point; raises a ValueError with the reason if it is not valid."""
     if not x and not y:
         return 0.0, 0.0, 0.0
     values = [float(x), float(y), float(seen or 0)]
@@ -384,7 +344,7 @@ def _as_body(keypoints: Array) -> Array:
 
 
 def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
-    """Lines of ``name: [y, …]: [x, …]``, -1 where a point is unknown."""
+    """Lines of ``name: [y, …]: [x, …]``, -1 if a point is unknown."""
     rows = []
     for line, content in enumerate(text.splitlines()[1:], 2):
         if not content.strip():
@@ -394,7 +354,7 @@ def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
             name, ys, xs = parts[0].strip(), *(json.loads(part) for part in parts[1:])
             points = np.array([xs, ys], np.float32).T
         except (ValueError, TypeError):
-            faults.append(_fault(path, f"has no name: [y, …]: [x, …] in line {line}; mend it"))
+            faults.append(_fault(path, f"has no name: [y, …]: [x, …] in line {line}; correct it"))
             continue
         if points.ndim != 2 or len(points) not in (len(COCO), len(OPENPOSE.names)):
             faults.append(_fault(path, f"has {len(points)} points in line {line}; give 18 (or COCO's 17)"))
@@ -411,11 +371,11 @@ def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
 
 
 def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
-    """A JSON as COCO's person_keypoints: images, annotations, categories."""
+    """A JSON like COCO's person_keypoints: images, annotations, categories."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        faults.append(_fault(path, f"is no JSON (line {error.lineno}: {error.msg}); mend it"))
+        faults.append(_fault(path, f"is no JSON (line {error.lineno}: {error.msg}); correct it"))
         return None
     try:
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
@@ -436,7 +396,7 @@ def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
         return None
     several = {image for image, count in Counter(pictures).items() if count > 1}
     for image in several:
-        text = f"has {pictures.count(image)} people on {names.get(image, image)}; cut out one a picture"
+        text = f"has {pictures.count(image)} people on {names.get(image, image)}; crop to one per picture"
         faults.append(_fault(path, text))
     rows = []
     for image, values, entry in zip(pictures, numbers, given, strict=True):
@@ -452,10 +412,8 @@ def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
             keypoints = np.array(values, np.float32).reshape(len(points), 3)
         except (ValueError, TypeError):
             count = len(values) if isinstance(values, list) else "no list of"
-            text = (
-                f"has {count} numbers for {name} where {len(points)} points need {3 * len(points)}; mend it"
-            )
-            faults.append(_fault(path, text))
+            reason = f"has {count} numbers for {name} where {len(points)} points need {3 * len(points)}"
+            faults.append(_fault(path, f"{reason}; correct it"))
             continue
         if not np.isfinite(keypoints).all():
             faults.append(

@@ -1,8 +1,8 @@
 """People in another pose: ``input``, ``target`` (3,H,W), the target's ``pose`` (K,H,W), ``mask`` (1,H,W).
 
-Both pictures show one identity. A pose is a map for each keypoint, 1 in a disc around it and -1 elsewhere,
-all -1 where the point is unknown; the mask is 1 on the target's figure, made from its keypoints: discs along
-the limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
+Both pictures show one identity. A pose has one map per keypoint, 1 in a disc around it and -1 elsewhere, all
+-1 if the point is unknown; the mask is 1 on the target's figure, made from its keypoints: discs along the
+limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
 
     root/images/anna_01.jpg             or   root/…/anna_01.jpg          pictures below the root
     root/images/anna_02.jpg                  root/person_keypoints.json  as COCO's, one person a picture
@@ -10,14 +10,14 @@ the limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
     root/keypoints.csv                       image,identity,nose_x,nose_y,left_eye_x,left_eye_y,…
                                              anna_01.jpg,anna,39.3,18.0,37.8,15.8,…
 
-- The columns are named after COCO's 17 points or OpenPose's 18, in any order, in pixels of the file; where a
-  point is unknown both cells are empty or both -1, or a column ``…_v`` is 0.
-- A CSV with the head ``name:keypoints_y:keypoints_x`` and lines ``anna_01.jpg: [18, …]: [39, …]`` is read
-  too, -1 where a point is unknown, and any JSON with ``keypoints`` in its name, here or in ``annotations/``.
-- Who is on a picture stands in the column ``identity`` (in a JSON, the annotation's key), or else in the
-  file's name before the first underscore.
+- The columns are named after COCO's 17 points or OpenPose's 18, in any order, in pixels of the file; if a
+  point is unknown, both cells are empty or both -1, or a column ``…_v`` is 0.
+- A CSV with the header ``name:keypoints_y:keypoints_x`` and lines ``anna_01.jpg: [18, …]: [39, …]`` is also
+  read, -1 if a point is unknown, and any JSON with ``keypoints`` in its name, here or in ``annotations/``.
+- The identity is in the column ``identity`` (in a JSON, the annotation's key), or else the file's name up to
+  the first underscore.
 - ``train``, ``val`` and ``test`` are read from the names of the keypoint files or of the pictures' folders;
-  of other sets, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP, BMP or NPY of 8 or 16 bit.
+  without them, identities are held out. Pictures may be PNG, JPEG, TIFF, WebP, BMP or NPY of 8 or 16 bit.
 """
 
 from __future__ import annotations
@@ -25,28 +25,20 @@ from __future__ import annotations
 from collections import Counter
 from itertools import permutations
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import (
-    DataModule,
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-    find_root,
-    folder_fingerprint,
-)
-from zoo.data.checks import Findings, examine, require_training
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Findings, at_least, examine, require_training
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
+from zoo.data.pixels import bicubic, planes, with_channels
 from zoo.data.poses.files import (
     EXPECTED,
     People,
     Person,
-    as_rgb,
     look,
     looks_like_poses,
     notes,
@@ -54,13 +46,7 @@ from zoo.data.poses.files import (
     read_people,
 )
 from zoo.data.poses.sets import Sprites
-from zoo.data.poses.skeletons import (
-    CLOSING,
-    Skeleton,
-    draw_pose,
-    keypoint_maps,
-    pose_mask,
-)
+from zoo.data.poses.skeletons import CLOSING, Skeleton, draw_pose, keypoint_maps, pose_mask
 from zoo.drawing.sheets import grid
 from zoo.errors import UserError
 from zoo.files.pictures import read_array
@@ -70,7 +56,7 @@ LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no rea
 
 
 class KeypointSet(SampleSet):
-    """Samples whose pose is keypoints; mirrored in training."""
+    """Samples whose pose is given by keypoints; mirrored in training."""
 
     finish_is_slow = True
 
@@ -79,7 +65,7 @@ class KeypointSet(SampleSet):
         self.mirrored = skeleton.mirrored
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """Pictures in bytes, maps and mask, all mirrored alike; left and right then change places."""
+        """Pictures in bytes, maps and mask, all mirrored alike; mirroring swaps left and right keypoints."""
         keypoints, (height, width) = loaded["keypoints"], loaded["target"].shape[1:]
         pictures = {key: loaded[key] for key in ("input", "target", "mask")}
         if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
@@ -95,14 +81,14 @@ class KeypointSet(SampleSet):
 
 
 class KeypointModule(DataModule):
-    """What modules with keypoints share.
+    """Base of modules with keypoints.
 
     Args:
-        height: Of the pictures in pixels.
-        width: Of the pictures in pixels.
-        radius: Of a keypoint's disc in pixels.
+        height: Height of the pictures in pixels.
+        width: Width of the pictures in pixels.
+        radius: Radius of a keypoint's disc in pixels.
         mirror: Mirror half of the training samples.
-        options: Those of every data module.
+        options: Options of every data module.
     """
 
     contract: ClassVar[str] = "poses"
@@ -111,9 +97,8 @@ class KeypointModule(DataModule):
         self, height: int, width: int, radius: int, mirror: bool, **options: Unpack[LoaderOptions]
     ) -> None:
         super().__init__(**options)
-        for name, value, least in (("height", height, 16), ("width", width, 16), ("radius", radius, 1)):
-            if value < least:
-                raise UserError(f"data.{name} is {value}; give at least {least}.")
+        at_least(16, height=height, width=width)
+        at_least(1, radius=radius)
         self.height, self.width, self.radius, self.mirror = height, width, radius, mirror
 
     def sheet(self, samples: list[Sample]) -> Tensor:
@@ -132,20 +117,20 @@ class PoseFolder(KeypointModule):
     never a target.
 
     Args:
-        root: The folder; its layout stands at the top of the file.
-        height: To which pictures are resized, in pixels (Market-1501: 128, DeepFashion: 256).
-        width: Likewise (64 and 256).
-        radius: Of a keypoint's disc in pixels of the resized picture (PG2's code: 4).
+        root: The folder; its layouts are listed at the top of the file.
+        height: Height to which pictures are resized, in pixels (Market-1501: 128, DeepFashion: 256).
+        width: Width to which pictures are resized (64 and 256).
+        radius: Radius of a keypoint's disc in pixels of the resized picture (PG2's code: 4).
         mirror: Mirror half of the training pairs.
-        hold_out: Of so many identities the first is kept for test and the second for validation, where the
-            files name no splits; 0 keeps none.
-        train_pairs: At most so many pairs for training, a choice that stays; all when not given.
-        eval_pairs: Likewise for validation and for test (section 4.1: 12,800).
-        name: What the data is called; the folder's name when not given.
-        licence: What the data may be used for; of a known set, else unknown, when not given.
-        research_only: False only where the licence allows commercial use; as the licence of a known set says,
-            else True, when not given.
-        options: Those of every data module; ``cache`` keeps resized pictures, not pairs.
+        hold_out: If the files state no splits, of so many identities the first is for test and the second for
+            validation; 0 holds out none.
+        train_pairs: Most pairs for training, a fixed choice; all when not given.
+        eval_pairs: Most pairs for validation and for test (section 4.1: 12,800).
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data; that of a known set, else unknown, when not given.
+        research_only: False only if the licence allows commercial use; that of a known set, else True, when
+            not given.
+        options: Options of every data module; ``cache`` keeps resized pictures, not pairs.
     """
 
     def __init__(
@@ -164,11 +149,8 @@ class PoseFolder(KeypointModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(height, width, radius, mirror, **options)
-        if hold_out < 3 and hold_out != 0:
-            raise UserError(f"data.hold_out must be 0 or at least 3, got {hold_out}; 10 keeps a tenth.")
-        for key, most in (("train_pairs", train_pairs), ("eval_pairs", eval_pairs)):
-            if most is not None and most < 1:
-                raise UserError(f"data.{key} is {most}; give at least 1.")
+        require_hold_out(hold_out)
+        at_least(1, train_pairs=train_pairs, eval_pairs=eval_pairs)
         self.root = find_root(root)
         self.hold_out = hold_out
         self.most: dict[Split, int | None] = {"train": train_pairs, "val": eval_pairs, "test": eval_pairs}
@@ -179,7 +161,7 @@ class PoseFolder(KeypointModule):
         self._people: People | None = None
 
     def dataset(self, split: Split) -> PosePairs | None:
-        """The pairs of a split; None where the folder has none.
+        """The pairs of a split; None if the folder has none.
 
         Raises:
             UserError: The folder does not exist, its keypoints are faulty, or nothing is left to train on.
@@ -234,12 +216,12 @@ class PoseFolder(KeypointModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the folder has a file of keypoints, or is that of the sprites."""
+        """Whether the folder has a file of keypoints, or holds the sprites."""
         return Sprites.recognises(root) or looks_like_poses(root)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every keypoint file, every picture, and who is on how many."""
+        """Check every file of keypoints, every picture, and the number of pictures per identity."""
         if Sprites.recognises(root):
             return Sprites.check(root)
         held = read_people(root)
@@ -248,10 +230,10 @@ class PoseFolder(KeypointModule):
         found.class_path = "zoo.data.poses.PoseFolder"
         found.errors += held.faults
         few = len({person.identity for person in held.people}) < 3  # holding out would leave nobody
-        for split in get_args(Split):
+        for split in SPLITS:
             members = held.of_split(split, 0 if few else 10)
             if members:
-                examine(found, split, members, look)
+                examine(found, split, members, look, lambda person: [person.path])
                 found.samples[split] = len(find_pairs(members, None))
                 found.notes += notes(members)
         require_training(found, root, EXPECTED)
@@ -264,11 +246,11 @@ class PoseFolder(KeypointModule):
 
 
 def find_pairs(members: list[Person], most: int | None) -> Any:
-    """Indices (N,2) of input and target: all ordered pairs of an identity's pictures, or a fixed choice.
+    """Indices (N, 2) of input and target: all ordered pairs of an identity's pictures, or a fixed choice.
 
     Args:
         members: Pictures of a split; one without known keypoints is never a target.
-        most: So many are kept, chosen evenly by chance that is always the same; all when None.
+        most: Number of pairs drawn at random with a fixed seed; all when None.
     """
     groups: dict[str, list[int]] = {}
     for index, person in enumerate(members):
@@ -287,13 +269,13 @@ class PosePairs(KeypointSet):
 
     Args:
         members: The pictures and their keypoints.
-        pairs: (N,2) indices of input and target.
+        pairs: (N, 2), indices of input and target.
         sources: Files of keypoints.
-        skeleton: Of the keypoints.
-        height: To which pictures are resized.
-        width: Likewise.
-        radius: Of discs in pixels.
-        mirror: Mirror half of the samples where chance is given.
+        skeleton: Skeleton of the keypoints.
+        height: Height to which pictures are resized.
+        width: Width to which pictures are resized.
+        radius: Radius of discs in pixels.
+        mirror: Mirror half of the samples in training.
     """
 
     def __init__(
@@ -312,7 +294,6 @@ class PosePairs(KeypointSet):
         self.height, self.width = height, width
 
     def __len__(self) -> int:
-        """Number of pairs."""
         return len(self.pairs)
 
     def files(self) -> list[Path]:
@@ -325,9 +306,8 @@ class PosePairs(KeypointSet):
         return {"input": one["picture"]} | {("target" if k == "picture" else k): v for k, v in other.items()}
 
     def _loaded(self, index: int) -> Sample:
-        return (
-            self.load(index) if self.pack is None else self.pack[index]
-        )  # the cache keeps pictures, not pairs
+        # the cache keeps pictures, not pairs
+        return self.load(index) if self.pack is None else self.pack[index]
 
     def _person(self, index: int) -> Sample:
         if self._cached is None:
@@ -346,19 +326,16 @@ class PosePairs(KeypointSet):
 
 
 def load_person(person: Person, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A picture (3,H,W) in the bits of its file, resized, and its keypoints (K,3) in the same measure.
+    """A picture (3, H, W) in the bits of its file, resized, and its keypoints (K, 3) scaled with it.
 
     Raises:
         UserError: The file is unreadable or no colour picture.
     """
-    pixels = as_rgb(read_array(person.path), person.path)
-    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-    rows, columns = planes.shape[1:]
+    picture = with_channels(planes(read_array(person.path)), 3, person.path).contiguous()
+    rows, columns = picture.shape[1:]
     keypoints = torch.from_numpy(person.keypoints.copy())
     if (rows, columns) == (height, width):
-        return planes, keypoints
-    floats = F.interpolate(planes[None].float(), (height, width), mode="bicubic", antialias=True)[0]
+        return picture, keypoints
     scale = torch.tensor([width / columns, height / rows])
     keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
-    highest = torch.iinfo(planes.dtype).max  # bicubic overshoots
-    return floats.round().clamp(0, highest).to(planes.dtype), keypoints
+    return bicubic(picture, height, width), keypoints

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import torch
 
-from zoo.data.base import (
-    DataModule,
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-    find_root,
-    folder_fingerprint,
-)
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint
 from zoo.data.poses.sprites import (
     ACTIONS,
     CHARACTERS,
@@ -31,17 +24,16 @@ from zoo.data.poses.sprites import (
 from zoo.seeds import mix
 
 
-# ---------------------------------------------------------------------------------------------------- sprites
 class Sprites(DataModule):
-    """Characters of the Liberated Pixel Cup in another frame of another action, put together on demand.
+    """Characters of the Liberated Pixel Cup in another frame of another action, composed on demand.
 
-    There are no keypoints: ``pose`` is one-hot, 1 all over the map of the target's action (the first 9) and
-    over that of its frame (the last 8), and -1 elsewhere; ``mask`` is the target's figure itself. Of 1,296
-    characters, 1,000 are for training as published, the others half for validation and half for test.
+    There are no keypoints: ``pose`` is one-hot, 1 in the whole map of the target's action (the first 9) and
+    in that of its frame (the last 8), and -1 elsewhere; ``mask`` is the target's figure itself. Of 1,296
+    characters, 1,000 are for training as published, half of the others for validation and half for test.
 
     Args:
-        root: The folder of sheets; its layout stands in ``zoo/data/poses/sprites.py``.
-        options: Those of every data module; ``cache`` is off when not given, for sheets stay in memory.
+        root: The folder of sheets; :mod:`zoo.data.poses.sprites` shows its layout.
+        options: Options of every data module; ``cache`` is off by default, since sheets stay in memory.
     """
 
     contract: ClassVar[str] = "poses"
@@ -86,21 +78,21 @@ class Sprites(DataModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every sheet."""
+        """Check every sheet."""
         found = check_sheets(root)
         found.class_path = "zoo.data.poses.Sprites"
         if not found.errors:
             data = cls(str(root))
-            found.samples = {split: len(data.dataset(split)) for split in get_args(Split)}
+            found.samples = {split: len(data.dataset(split)) for split in SPLITS}
         return found
 
 
 class SpritePairs(SampleSet):
-    """Each frame of each character once as input, with a target that is always the same.
+    """Each frame of each character once as input, with a fixed target.
 
     Args:
-        sheets: The parts.
-        characters: Whom to show.
+        sheets: The sheets of parts.
+        characters: Numbers of the characters.
     """
 
     def __init__(self, sheets: SpriteSheets, characters: list[int]) -> None:
@@ -108,7 +100,6 @@ class SpritePairs(SampleSet):
         self.poses = [(action, frame) for action in ACTIONS for frame in range(FRAMES)]
 
     def __len__(self) -> int:
-        """Number of frames."""
         return len(self.characters) * len(self.poses)
 
     def files(self) -> list[Path]:

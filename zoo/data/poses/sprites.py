@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.data.checks import Facts, Fault, Findings, examine, picture_facts
-from zoo.errors import UserError
+from zoo.data.checks import Facts, Findings, examine, picture_facts
+from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
 
 PARTS = ("body", "bottomwear", "topwear", "hair")  # from the skin outwards; the same shoes lie over all
@@ -55,7 +55,6 @@ class SpriteSheets:
         self._strips: dict[str, dict[str, list[Image.Image]]] = {}  # 25 sheets, 1.2 MB each
 
     def __len__(self) -> int:
-        """Number of characters."""
         return CHARACTERS
 
     def files(self) -> list[Path]:
@@ -71,9 +70,8 @@ class SpriteSheets:
         """
         lacking = [path for path in self.files() if not path.is_file()]
         if lacking:
-            some = ", ".join(path.relative_to(self.root).as_posix() for path in lacking[:5])
-            more = ", …" if len(lacking) > 5 else ""
-            raise UserError(f"The folder {self.root} lacks {some}{more}; {EXPECTED}, or change data.root.")
+            some = first_few([path.relative_to(self.root).as_posix() for path in lacking], 5)
+            raise UserError(f"The folder {self.root} lacks {some}; {EXPECTED}, or change data.root.")
 
     def character(self, index: int) -> Character:
         """Character ``index`` of 0 to 1,295; its number in base six names its body, bottom, top and hair."""
@@ -154,12 +152,9 @@ def looks_like_sheets(root: Path) -> bool:
 def check_sheets(root: Path) -> Findings:
     """Look at every sheet of a folder."""
     found = Findings("poses", "sheets of parts of the Liberated Pixel Cup's figures")
-    examine(found, "train", SpriteSheets(root).files(), _look)
+    examine(found, "train", SpriteSheets(root).files(), _facts, lambda path: [path])
     return found
 
 
-def _look(path: Path) -> list[Facts] | Fault:
-    try:
-        return [picture_facts(path, "sheet", read_sheet(path))]
-    except UserError as error:
-        return Fault(str(path), str(error))
+def _facts(path: Path) -> list[Facts]:
+    return [picture_facts(path, "sheet", read_sheet(path))]

@@ -1,4 +1,4 @@
-"""Photographs and their low-resolution twins: how folders lay them out, reading them, and making twins.
+"""Photographs and their low-resolution twins: layouts of folders, reading twins, and making them.
 
 :mod:`zoo.data.superres` makes batches of them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,15 +17,14 @@ from torch import Tensor
 
 from zoo.data.base import Split
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
-from zoo.data.pairs.files import pictures_in
-from zoo.errors import UserError
+from zoo.data.folders import SPLITS, pictures_in
+from zoo.data.pixels import planes, rgb
+from zoo.errors import UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array
-
-Pixels = np.ndarray[Any, Any]
 
 SCALES = (2, 3, 4, 8)
 EXPECTED = "put photographs into it, or into train/, val/ and test/ below it"
-NAME_MAPS = {  # a benchmark's list of photographs that lie in another set, and where
+NAME_MAPS = {  # a benchmark's list of photographs that are in another set, and where
     "lr_to_bsds500_val.json": Path("bsds500", "val"),
 }
 
@@ -35,7 +34,7 @@ class Twin(NamedTuple):
 
     Args:
         high: The photograph.
-        low: Its given twin; None where it is to be made.
+        low: Its given twin; None if it is to be made.
     """
 
     high: Path
@@ -43,55 +42,55 @@ class Twin(NamedTuple):
 
 
 def shrink(picture: Tensor, scale: int) -> Tensor:
-    """The low-resolution twin of a picture, as the antialiased bicubic ``imresize`` of Matlab makes it.
+    """Shrink a picture as the antialiased bicubic ``imresize`` of Matlab does.
 
-    The published twins of Set5, Set14 and BSD100 come out bit for bit: columns are resized before rows,
-    values are rounded in between, and edges are repeated outwards.
+    Reproduces the published twins of Set5, Set14 and BSD100 bit for bit: columns are resized before rows,
+    values are rounded in between, and edges are replicated.
 
     Args:
-        picture: (C,H,W) of uint8 or uint16; H and W are multiples of ``scale``.
-        scale: How many times smaller the twin is.
+        picture: (C, H, W) of uint8 or uint16; H and W are multiples of ``scale``.
+        scale: Factor by which the twin is smaller.
 
     Returns:
-        (C,H/scale,W/scale) of the same type.
+        (C, H / scale, W / scale) of the same type.
     """
-    reach = 2 * scale  # of the kernel, in pixels of the picture; two of the twin
-    planes = np.pad(picture.numpy(), ((0, 0), (reach, reach), (reach, reach)), mode="edge")
-    height, width = planes.shape[1] // scale, planes.shape[2] // scale
-    low = np.empty((len(planes), height - 4, width - 4), planes.dtype)
-    for made, plane in zip(low, planes, strict=True):
-        # PIL resizes rows before columns, so it gets the picture turned about
+    reach = 2 * scale  # reach of the kernel: two pixels of the twin
+    padded = np.pad(picture.numpy(), ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    height, width = padded.shape[1] // scale, padded.shape[2] // scale
+    low = np.empty((len(padded), height - 4, width - 4), padded.dtype)
+    for made, plane in zip(low, padded, strict=True):
+        # PIL resizes rows before columns, so it is given the transpose
         turned = Image.fromarray(np.ascontiguousarray(plane.T))
         made[:] = np.asarray(turned.resize((height, width), Image.Resampling.BICUBIC)).T[2:-2, 2:-2]
     return torch.from_numpy(low)
 
 
 def enlarge(pictures: Tensor, scale: int) -> Tensor:
-    """Pictures enlarged by the bicubic filter of Matlab (a = -0.5), edges repeated outwards.
+    """Enlarge pictures with the bicubic filter of Matlab (a = -0.5), edges replicated.
 
     Args:
-        pictures: (N,C,H,W) in [-1, 1].
-        scale: How many times larger.
+        pictures: (N, C, H, W) in [-1, 1].
+        scale: Factor of enlargement.
 
     Returns:
-        (N,C,scale H,scale W), clamped to [-1, 1].
+        (N, C, scale H, scale W), clamped to [-1, 1].
     """
-    edge = 2  # what the kernel reaches
+    edge = 2  # reach of the kernel
     padded = F.pad(pictures.float(), (edge,) * 4, mode="replicate")
     size = [scale * side for side in padded.shape[2:]]
-    # antialiasing changes nothing in enlarging but torch's a, from -0.75 to -0.5
+    # when enlarging, antialiasing only changes torch's a, from -0.75 to -0.5
     large = F.interpolate(padded, size, mode="bicubic", antialias=True).clamp(-1, 1)
     inner = slice(scale * edge, -scale * edge)
     return large[..., inner, inner]
 
 
 def read_twin(twin: Twin, scale: int, least: int) -> tuple[Tensor, Tensor]:
-    """A photograph (3,H,W), cut at right and bottom to a multiple of the scale, and its twin.
+    """A photograph (3, H, W), cropped at right and bottom to a multiple of the scale, and its twin.
 
     Args:
         twin: The files.
-        scale: How many times smaller the twin is.
-        least: Pixels that each side of the photograph must have.
+        scale: Factor by which the twin is smaller.
+        least: Least number of pixels of each side of the photograph.
 
     Raises:
         UserError: A file is unreadable, the photograph too small, or the given twin of another size.
@@ -103,10 +102,10 @@ def read_twin(twin: Twin, scale: int, least: int) -> tuple[Tensor, Tensor]:
             "leave it out or lower data.crop."
         )
     height, width = (n // scale for n in pixels.shape[:2])
-    high = _planes(pixels[: height * scale, : width * scale])
+    high = planes(pixels[: height * scale, : width * scale])
     if twin.low is None:
         return high, shrink(high, scale)
-    low = _planes(rgb(read_array(twin.low), twin.low))
+    low = planes(rgb(read_array(twin.low), twin.low))
     if low.shape[1:] != (height, width):
         raise UserError(
             f"{twin.low} is {low.shape[2]} x {low.shape[1]} pixels where {twin.high} at scale {scale} asks "
@@ -115,40 +114,24 @@ def read_twin(twin: Twin, scale: int, least: int) -> tuple[Tensor, Tensor]:
     return high, low
 
 
-def rgb(pixels: Pixels, path: Path) -> Pixels:
-    """Values (H, W, 3) of a file; grey is repeated.
-
-    Raises:
-        UserError: There are other channels.
-    """
-    channels = pixels.shape[2]
-    if channels not in (1, 3):
-        raise UserError(f"{path} has {channels} channels where grey or RGB is wanted; convert it.")
-    return np.repeat(pixels, 3, axis=2) if channels == 1 else pixels
-
-
-def _planes(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-
-
 def find_twins(root: Path, split: Split, scale: int, photographs: Path | None = None) -> list[Twin] | None:
-    """The files of a split in the order of their names; None where the folder has none.
+    """The files of a split in the order of their names; None if the folder has none.
 
     Args:
         root: A folder in one of the layouts of :mod:`zoo.data.superres`.
-        split: Its name; a benchmark has nothing but test.
-        scale: Of the given twins.
+        split: Name of the split; a benchmark has only test.
+        scale: Scale of the given twins.
         photographs: The training folder; a benchmark may name photographs of it without holding them.
 
     Raises:
-        UserError: A photograph has no twin where others have, or one that a benchmark names is missing.
+        UserError: A photograph has no twin though others have, or one that a benchmark names is missing.
     """
     highs, lows = _folders(root, split, scale)
     name_map = next((root / name for name in NAME_MAPS if (root / name).is_file()), None)
     if split == "test" and name_map and lows.is_dir():
         return _named(name_map, lows, photographs)
     together = highs == lows
-    pictures = pictures_in(highs) if highs.is_dir() else []
+    pictures = pictures_in(highs)
     if together:
         pictures = [path for path in pictures if not path.stem.endswith("_LR")]
     if not pictures:
@@ -159,15 +142,14 @@ def find_twins(root: Path, split: Split, scale: int, photographs: Path | None = 
     twins = [Twin(path, _low_of(path.stem, given, scale, together)) for path in pictures]
     lonely = [twin.high.name for twin in twins if twin.low is None]
     if lonely:
-        some = f"{', '.join(lonely[:10])}{', …' if len(lonely) > 10 else ''}"
         raise UserError(
-            f"{len(lonely)} pictures of {highs} have no twin in {lows} ({some}); give it to each."
+            f"{len(lonely)} pictures of {highs} have no twin in {lows} ({first_few(lonely)}); add the twins."
         )
     return twins
 
 
 def _folders(root: Path, split: Split, scale: int) -> tuple[Path, Path]:
-    """Where a split's photographs and their twins lie, or would lie."""
+    """The folders of a split's photographs and of their twins, whether they exist or not."""
     if any(root.glob("DIV2K_*_HR")):
         part = {"train": "train", "val": "valid", "test": "test"}[split]
         return root / f"DIV2K_{part}_HR", root / f"DIV2K_{part}_LR_bicubic" / f"X{scale}"
@@ -177,7 +159,7 @@ def _folders(root: Path, split: Split, scale: int) -> tuple[Path, Path]:
         return together, apart if apart.is_dir() else together
     if (root / "HR").is_dir():
         return (root / "HR" if split == "test" else root / split), root / "LR_bicubic" / f"X{scale}"
-    plain = not any((root / name).is_dir() for name in get_args(Split))
+    plain = not any((root / name).is_dir() for name in SPLITS)
     return (root if plain and split == "train" else root / split), root / f"{split}_x{scale}"
 
 
@@ -191,7 +173,7 @@ def _named(name_map: Path, lows: Path, photographs: Path | None) -> list[Twin]:
     """The twins of a benchmark whose photographs are another set's.
 
     Args:
-        name_map: JSON, from the names that photographs would have here to those that they have there.
+        name_map: JSON file that maps names of photographs here to their names there.
         lows: The folder of twins.
         photographs: A folder that may be the other set.
     """
@@ -218,27 +200,24 @@ def _named(name_map: Path, lows: Path, photographs: Path | None) -> list[Twin]:
 
 
 def looks_like_twins(root: Path) -> bool:
-    """Whether photographs and twins lie side by side; photographs alone may be of any contract."""
+    """Whether a folder has photographs and twins; photographs alone may serve any contract."""
     patterns = ("DIV2K_*_HR", "image_SRF_*", "LR_bicubic", "train_x[2348]", "test_x[2348]")
     return any(path.is_dir() for pattern in patterns for path in root.glob(pattern))
 
 
 def check_twins(root: Path) -> tuple[Findings, int]:
-    """Look at every photograph and every given twin of a folder; with the scale that its twins have."""
+    """Check every photograph and every given twin of a folder; also returns the scale of its twins."""
     scale = next((s for s in (4, 2, 3, 8) if _has_scale(root, s)), 4)
     found = Findings("super-resolution", f"photographs at scale {scale}", mixed_channels=frozenset({1, 3}))
 
-    def look(twin: Twin) -> list[Facts] | Fault:
-        try:
-            read_twin(twin, scale, scale)
-            sides = (("high", twin.high), ("low", twin.low))
-            return [picture_facts(path, side, read_array(path)) for side, path in sides if path]
-        except UserError as error:
-            return Fault(str(twin.low if str(twin.low) in str(error) else twin.high), str(error))
+    def look(twin: Twin) -> list[Facts]:
+        read_twin(twin, scale, scale)
+        sides = (("high", twin.high), ("low", twin.low))
+        return [picture_facts(path, side, read_array(path)) for side, path in sides if path]
 
-    for split in get_args(Split):
+    for split in SPLITS:
         try:
-            examine(found, split, find_twins(root, split, scale) or [], look)
+            examine(found, split, find_twins(root, split, scale) or [], look, lambda twin: twin)
         except UserError as error:
             found.errors.append(Fault(str(root), str(error)))
         found.notes += left_out(set(_folders(root, split, scale)) - {root}, PICTURE_SUFFIXES)

@@ -1,15 +1,15 @@
 """Super-resolution {input (low), target (high)}: photographs and their low-resolution twins.
 
-A folder of one's own holds photographs of any size, but no smaller than a crop: PNG, JPEG, TIFF, WebP, BMP
-or NPY, of 8 or 16 bit, grey or RGB::
+Your own folder holds photographs of any size, but no smaller than a crop: PNG, JPEG, TIFF, WebP, BMP or NPY,
+8 or 16 bit, grey or RGB::
 
     photos/
       train/        a.jpg  b.png  …   or all pictures in photos/ itself: everything is for training
-      val/          optional: whole pictures, looked at during training
+      val/          optional: whole pictures, for validation during training
       test/         optional
       test_x4/      optional, as are train_x4/ and val_x4/: given twins of the same names, a quarter as wide
 
-Read as they come, too: BSDS500 (``train``, ``val``), DIV2K (``DIV2K_train_HR`` with
+Also read as published: BSDS500 (``train``, ``val``), DIV2K (``DIV2K_train_HR`` with
 ``DIV2K_train_LR_bicubic/X4``, and ``valid``), and benchmarks as ``HR`` with ``LR_bicubic/X4`` or as
 ``image_SRF_4`` with ``_HR`` and ``_LR`` in the names. A twin that is not given is made as those of the
 benchmarks were (:func:`zoo.data.superres.files.shrink`).
@@ -18,12 +18,14 @@ benchmarks were (:func:`zoo.data.superres.files.shrink`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Unpack, get_args
+from typing import Any, ClassVar, Unpack
 
 import torch
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, find_root, folder_fingerprint
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
+from zoo.data.pixels import cut, draw_jitter
 from zoo.data.superres.files import (
     EXPECTED,
     SCALES,
@@ -35,7 +37,7 @@ from zoo.data.superres.files import (
 )
 from zoo.errors import UserError
 
-LICENCES = {  # of public sets, by the name of their folder
+LICENCES = {  # public sets by the name of their folder
     "bsds500": "Berkeley Segmentation Data Set: non-commercial research and education only",
     "DIV2K": "DIV2K: academic research only, the pictures belong to their photographers",
 }
@@ -47,10 +49,10 @@ class PhotoCrops(SampleSet):
 
     Args:
         twins: The files.
-        scale: How many times smaller the twins are.
+        scale: Factor by which the twins are smaller.
         crop: Pixels of each side of the high crop, a multiple of ``scale``; None gives whole pictures.
-        mirror: Mirror at random.
-        turn: Turn by a random number of quarters.
+        mirror: Mirror with probability 1/2 in training.
+        turn: Rotate by a random number of quarter turns in training.
     """
 
     def __init__(self, twins: list[Twin], scale: int, crop: int | None, mirror: bool, turn: bool) -> None:
@@ -61,7 +63,6 @@ class PhotoCrops(SampleSet):
         self.turn = turn
 
     def __len__(self) -> int:
-        """Number of photographs."""
         return len(self.twins)
 
     def files(self) -> list[Path]:
@@ -69,19 +70,19 @@ class PhotoCrops(SampleSet):
         return [path for twin in self.twins for path in twin if path is not None]
 
     def load(self, index: int) -> Sample:
-        """The whole photograph ``high`` and its whole twin ``low``, in the values of their files.
+        """The whole photograph ``high`` and its whole twin ``low``, in the bits of their files.
 
         Raises:
-            UserError: A file is unreadable, too small, or no twin of the other.
+            UserError: A file is unreadable, too small, or not a twin of the other.
         """
         high, low = read_twin(self.twins[index], self.scale, self.crop or self.scale)
         return {"high": high, "low": low}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` and ``target`` (3,H,W) in bytes: one crop, mirrored and turned alike.
+        """``input`` and ``target`` (3, H, W) in bytes: one crop, mirrored and rotated alike.
 
         A crop begins at a pixel of the twin, so that the crop of the twin is the twin of the crop. Without
-        ``random`` it is the middle.
+        ``random`` it is the centre.
         """
         high, low = loaded["high"], loaded["low"]
         if self.crop is None:
@@ -90,34 +91,32 @@ class PhotoCrops(SampleSet):
         rows, columns = (n - side for n in low.shape[1:])
         top, left, mirrored, turns = rows // 2, columns // 2, False, 0
         if random is not None:
-            places = (rows + 1, columns + 1, 2, 4)
-            top, left, coin, turns = (int(torch.randint(n, (), generator=random)) for n in places)
-            mirrored, turns = self.mirror and coin == 1, turns if self.turn else 0
+            top, left, mirrored = draw_jitter(rows, columns, self.mirror, random)
+            turns = int(torch.randint(4, (), generator=random)) * self.turn
         sample: Sample = {}
         for key, picture, step in (("input", low, 1), ("target", high, self.scale)):
-            y, x, size = top * step, left * step, side * step
-            cut = picture[:, y : y + size, x : x + size]
-            sample[key] = (cut.flip(2) if mirrored else cut).rot90(turns, (1, 2))
+            crop = cut(picture, top * step, left * step, side * step, side * step)
+            sample[key] = (crop.flip(2) if mirrored else crop).rot90(turns, (1, 2))
         return sample
 
 
 class SuperResolutionFolder(DataModule):
     """Random crops of a folder's photographs to train on, whole pictures to validate and test on.
 
-    Whole pictures differ in size, so validation and test take one at a time.
+    Whole pictures differ in size, so the default batch size of validation and test is 1.
 
     Args:
-        root: The folder; its layouts stand at the top of the file.
-        scale: How many times smaller the input is: 2, 3, 4 or 8.
+        root: The folder; its layouts are listed at the top of the file.
+        scale: Factor by which the input is smaller: 2, 3, 4 or 8.
         crop: Pixels of each side of a training target, a multiple of ``scale`` (SRGAN, section 3.2: 96).
         mirror: Mirror each crop with probability 1/2 in training.
-        turn: Turn each crop by 0 to 3 quarters in training.
+        turn: Rotate each crop by 0 to 3 quarter turns in training.
         benchmarks: A folder of benchmarks; the test split is then one of them, not the root's.
-        benchmark: Which: Set5, Set14, BSD100, or whatever else lies in ``benchmarks``.
-        name: What the data is called; the folder's name when not given.
-        licence: What the data may be used for; of a known set, else unknown, when not given.
-        research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        benchmark: Name of the benchmark: Set5, Set14, BSD100, or any other folder in ``benchmarks``.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data; that of a known set, else unknown, when not given.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "super-resolution"
@@ -153,7 +152,7 @@ class SuperResolutionFolder(DataModule):
         self.research_only = research_only
 
     def dataset(self, split: Split) -> PhotoCrops | None:
-        """The photographs of a split; None where the folder has none.
+        """The photographs of a split; None if the folder has none.
 
         Raises:
             UserError: The folder does not exist or holds nothing, or a twin or benchmark is missing.
@@ -165,9 +164,9 @@ class SuperResolutionFolder(DataModule):
         if twins is not None:
             crop = self.crop if split == "train" else None
             return PhotoCrops(twins, self.scale, crop, self.mirror, self.turn)
-        if not any(find_twins(self.root, other, self.scale) for other in get_args(Split)):
-            state = f"holds no photographs for scale {self.scale}" if self.root.is_dir() else "does not exist"
-            raise UserError(f"The folder {self.root} {state}; {EXPECTED}, or change data.root.")
+        if not any(find_twins(self.root, other, self.scale) for other in SPLITS):
+            state = f"holds no photographs for scale {self.scale}"
+            raise unusable(self.root, state, f"{EXPECTED}, or change data.root")
         return None
 
     def _benchmark(self, benchmarks: Path) -> list[Twin]:
@@ -193,18 +192,18 @@ class SuperResolutionFolder(DataModule):
 
     def fingerprint(self) -> str:
         """SHA-256 over names and sizes of the folder's files."""
-        twins = [twin for split in get_args(Split) for twin in find_twins(self.root, split, self.scale) or []]
+        twins = [twin for split in SPLITS for twin in find_twins(self.root, split, self.scale) or []]
         files = {path for twin in twins for path in twin if path and path.is_relative_to(self.root)}
         return folder_fingerprint(files, self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether photographs and their twins lie side by side."""
+        """Whether the folder has photographs and their twins."""
         return looks_like_twins(root)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every photograph and every given twin."""
+        """Check every photograph and every given twin."""
         found, scale = check_twins(root)
         found.class_path = "zoo.data.superres.SuperResolutionFolder"
         shortest = min((min(fact.size) for fact in found.facts if fact.side == "high"), default=96)

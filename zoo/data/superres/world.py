@@ -8,9 +8,8 @@ import torch
 
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.drawn import DrawnModule, DrawnSet
-from zoo.data.superres.files import (
-    shrink,
-)
+from zoo.data.pixels import to_bytes
+from zoo.data.superres.files import shrink
 from zoo.data.superres.module import BICUBIC, require_scale
 from zoo.data.worlds import scenes
 from zoo.errors import UserError
@@ -84,7 +83,7 @@ class SceneTwinSet(DrawnSet):
     def load(self, index: int) -> Sample:
         """The scene ``high`` in 8 bit and its twin ``low``."""
         picture = scenes.draw(self.world, self.first + index, self.size).picture
-        high = ((picture + 1) * 127.5).round().byte()
+        high = to_bytes(picture)
         return {"high": high, "low": shrink(high, self.scale)}
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:

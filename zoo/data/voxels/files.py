@@ -1,16 +1,17 @@
-"""Folders of grids and meshes: how they may be laid out, and what is wrong with which file."""
+"""Layouts of folders of grids and meshes, and checking their files."""
 
 from __future__ import annotations
 
 import hashlib
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from zoo.data.base import Split
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, require_training
+from zoo.data.folders import SPLITS, folders_in, of_split
 from zoo.errors import UserError
 from zoo.files.voxels import MESH_SUFFIXES, VOXEL_SUFFIXES, read_grid, read_voxels
 
@@ -30,11 +31,11 @@ class VoxelFile(NamedTuple):
 
 
 def find_layout(root: Path, pattern: str = "*") -> Layout | None:
-    """How a folder lays its files out; None where it holds none."""
-    if any(_files(root / split, pattern, deep=True) for split in get_args(Split)):
+    """The layout of a folder; None if it holds no voxel files."""
+    if any(_files(root / split, pattern, deep=True) for split in SPLITS):
         return "split/class/file"
-    folders = _folders(root)
-    if any(_split_folder(folder, split) for folder in folders for split in get_args(Split)):
+    folders = folders_in(root)
+    if any(_split_folder(folder, split) for folder in folders for split in SPLITS):
         return "class/split/file"
     if any(_files(folder, pattern, deep=True) for folder in folders):
         return "class/file"
@@ -47,44 +48,30 @@ def find_files(
     """The files of a split in the order of their classes and names.
 
     Raises:
-        UserError: Files lie beside class folders, so that they have no class.
+        UserError: Files lie beside folders of classes, so that they have no class.
     """
     if layout == "split/class/file":
         direct = [VoxelFile(path, None) for path in _files(root / split, pattern)]
-        classed = _of_classes(_folders(root / split), pattern)
+        classed = _of_classes(folders_in(root / split), pattern)
         if direct and classed:
             raise UserError(
-                f"{direct[0].path} lies beside class folders; move it into the folder of its class."
+                f"{direct[0].path} lies beside folders of classes; move it into that of its class."
             )
         return direct or classed
     if layout == "class/split/file":
         return [
             VoxelFile(path, folder.name)
-            for folder in _folders(root)
+            for folder in folders_in(root)
             if (part := _split_folder(folder, split))
             for path in _files(part, pattern)
         ]
     if layout == "class/file":
         return [
             file
-            for folder in _folders(root)
-            for place, file in enumerate(_of_classes([folder], pattern))
-            if split_of(place, hold_out) == split
+            for folder in folders_in(root)
+            for file in of_split(_of_classes([folder], pattern), split, hold_out)
         ]
-    paths = enumerate(_files(root, pattern))
-    return [VoxelFile(path, None) for place, path in paths if split_of(place, hold_out) == split]
-
-
-def split_of(place: int, hold_out: int) -> Split:
-    """Of ``hold_out`` things the first is for test and the second for validation; 0 trains on all."""
-    held: dict[int, Split] = {0: "test", 1: "val"}
-    return held.get(place % hold_out, "train") if hold_out else "train"
-
-
-def _folders(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [VoxelFile(path, None) for path in of_split(_files(root, pattern), split, hold_out)]
 
 
 def _files(folder: Path, pattern: str, deep: bool = False) -> list[Path]:
@@ -106,7 +93,7 @@ def _of_classes(folders: list[Path], pattern: str) -> list[VoxelFile]:
 
 def _split_folder(folder: Path, split: Split) -> Path | None:
     """``chair/train``, or ``chair/30/train``."""
-    between = [folder, *(path for path in _folders(folder) if path.name.isdigit())]
+    between = [folder, *(path for path in folders_in(folder) if path.name.isdigit())]
     return next((path / split for path in between if (path / split).is_dir()), None)
 
 
@@ -122,37 +109,34 @@ def _is_grid(path: Path) -> bool:
         grid = read_grid(path)
     except UserError:
         return False
-    return bool(min(grid.shape) > 4)  # fewer are the channels of a picture
+    return bool(min(grid.shape) > 4)  # a picture has four channels at most
 
 
 def check_voxels(root: Path) -> Findings:
-    """Look at every file of a folder; meshes are made into 32 cells."""
+    """Check every file of a folder; meshes are voxelised to 32 cells."""
     layout = find_layout(root)
-    found = Findings("voxels", layout or "nothing known")
+    found = Findings("voxels", layout or "no known layout")
     sides: list[int] = []
 
-    def look(file: VoxelFile) -> list[Facts] | Fault:
-        try:
-            if file.path.suffix.lower() in MESH_SUFFIXES:
-                grid = read_voxels(file.path, 32)
-            else:
-                grid = read_grid(file.path)
-                sides.append(max(grid.shape))
-        except UserError as error:
-            return Fault(str(file.path), str(error))
+    def look(file: VoxelFile) -> list[Facts]:
+        if file.path.suffix.lower() in MESH_SUFFIXES:
+            grid = read_voxels(file.path, 32)
+        else:
+            grid = read_grid(file.path)
+            sides.append(max(grid.shape))
         digest = hashlib.sha256(repr(grid.shape).encode() + np.packbits(grid).tobytes()).hexdigest()
         size = (grid.shape[0], grid.shape[1])
         return [Facts(file.path, "voxels", size, 1, 8, int(grid.min()), int(grid.max()), digest)]
 
     folders = set()
-    for split in get_args(Split):
+    for split in SPLITS:
         try:
             files = find_files(root, layout, split, 10) if layout else []
         except UserError as error:
             found.errors.append(Fault(str(root), str(error)))
             continue
         if files:
-            examine(found, split, files, look)
+            examine(found, split, files, look, lambda file: [file.path])
         folders |= {file.path.parent for file in files}
     found.notes += left_out(sorted(folders), VOXEL_SUFFIXES)
     require_training(found, root, EXPECTED)

@@ -1,7 +1,7 @@
-"""Voxels {voxels, label?}: solid things as cells of a cube, ``voxels`` (1, D, H, W) float in {0, 1}.
+"""Voxels {voxels, label?}: solid shapes as cells of a cube, ``voxels`` (1, D, H, W) float in {0, 1}.
 
-``voxels[0]`` is ``[x, y, z]`` with ``z`` upwards, as in ModelNet's own grids, so D, H and W are x, y and z. A
-folder of one's own holds grids (.binvox, .npy, .npz, .mat) or meshes (.off, .obj, .stl), as one of::
+``voxels[0]`` is ``[x, y, z]`` with ``z`` upwards, as in ModelNet's own grids, so D, H and W are x, y and z.
+Your own folder holds grids (.binvox, .npy, .npz, .mat) or meshes (.off, .obj, .stl), as one of::
 
     root/                  root/                   root/                 root/
       train/                 chair/                  chair/                a.binvox
@@ -13,9 +13,9 @@ folder of one's own holds grids (.binvox, .npy, .npz, .mat) or meshes (.off, .ob
     (by split, with        (by class, as           (classes, held        (no classes,
      or without classes)    ModelNet)               out by place)         held out by place)
 
-By class there may be a folder of digits between (``chair/30/train``, as in 3D ShapeNets' volumes), and
+Within a class there may be a folder named by digits (``chair/30/train``, as in 3D ShapeNets' volumes), and
 without split folders files may lie deeper (ShapeNet's ``03001627/1a6f…/models/…``). Grids smaller than
-``size`` are centred and padded, larger ones reduced by a whole factor; meshes are fitted. 3D-GAN is
+``size`` are centred and padded, larger ones reduced by an integer factor; meshes are fitted. 3D-GAN is
 https://arxiv.org/abs/1610.07584.
 """
 
@@ -23,23 +23,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Unpack, get_args
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.data.base import (
-    DataModule,
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-    find_root,
-    folder_fingerprint,
-)
-from zoo.data.checks import Findings
+from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
+from zoo.data.checks import Findings, at_least, one_of
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, unusable
 from zoo.data.voxels.files import (
     EXPECTED,
     VoxelFile,
@@ -57,12 +50,12 @@ Turns = Literal[1, 4, 12]
 
 
 class VoxelModule(DataModule):
-    """What all modules of this contract share: how grids are shown."""
+    """Base of this contract's modules: how grids are shown."""
 
     contract: ClassVar[str] = "voxels"
 
     def sheet(self, samples: list[Sample]) -> Tensor:
-        """Shaded pictures of the grids; a class has its colour."""
+        """Shaded pictures of the grids, one colour per class."""
         grids, labels = _stacked(samples)
         return voxel_sheet(grids, labels)
 
@@ -78,12 +71,12 @@ def _stacked(samples: list[Sample]) -> tuple[Tensor, Tensor | None]:
 
 
 class VoxelSet(SampleSet):
-    """Grids that are kept with eight cells in a byte; a subclass writes :meth:`load` by :meth:`packed`.
+    """Grids stored with eight cells per byte; a subclass writes :meth:`load` with :meth:`packed`.
 
     Args:
         size: Cells of each side.
-        rotations: Equal steps of a turn about the vertical, of which training draws one; 1 leaves all as it
-            is.
+        rotations: Number of equal steps of a turn about the vertical, of which training draws one; 1 turns
+            none.
     """
 
     finish_is_slow = True
@@ -92,7 +85,7 @@ class VoxelSet(SampleSet):
         self.size, self.rotations = size, rotations
 
     def packed(self, grid: Array, label: int | None) -> Sample:
-        """A grid (size, size, size) of 0 and 1 as :meth:`load` gives it."""
+        """A grid (size, size, size) of 0 and 1 as :meth:`load` must return it."""
         loaded: Sample = {"voxels": torch.from_numpy(np.packbits(grid.reshape(-1)))}
         return loaded if label is None else loaded | {"label": torch.tensor(label)}
 
@@ -108,8 +101,8 @@ class VoxelSet(SampleSet):
 def turned(grid: Array, step: int) -> Array:
     """A grid (S, S, S) of 0 and 1 turned about the vertical by ``step`` times 30 degrees, from x towards y.
 
-    Quarter turns are exact. Otherwise a cell is filled where the cell that its middle came from is, or where
-    the middle of a filled cell goes: so nothing thin is lost, and edges grow a little.
+    Quarter turns are exact. Otherwise a cell is filled if its centre comes from a filled cell, or if the
+    centre of a filled cell moves into it: nothing thin is lost, and edges grow a little.
     """
     grid = np.rot90(grid, step // 3, (0, 1))
     if step % 3 == 0:
@@ -126,7 +119,7 @@ def turned(grid: Array, step: int) -> Array:
 
 @lru_cache(maxsize=8)
 def _turn_maps(size: int, step: int) -> tuple[Array, Array]:
-    """For each column where it comes from and where it goes; ``size**2`` is outside."""
+    """For each column its source and its target; ``size**2`` is outside."""
     line = np.arange(size) + 0.5 - size / 2
     x, y = np.meshgrid(line, line, indexing="ij")
     maps = []
@@ -140,26 +133,25 @@ def _turn_maps(size: int, step: int) -> tuple[Array, Array]:
 
 # ---------------------------------------------------------------------------------------------------- folders
 class VoxelFolder(VoxelModule):
-    """Solid things from a folder of grids or meshes, with their classes as labels.
+    """Solid shapes from a folder of grids or meshes, with their classes as labels.
 
-    A folder of class folders gives ``label``: the class's place in the order of their names.
+    Folders of classes give ``label``: the index of the class in the order of names.
 
     Args:
-        root: The folder; this module's docstring shows how it may be laid out.
-        size: Cells of each side of what a batch holds.
-        classes: Take only these classes; all when not given. 3D-GAN trains on one class at a time.
-        pattern: Take only files of such a name; ``*.solid.binvox`` is one of ShapeNet's several for a thing.
+        root: The folder; its layouts are listed at the top of the file.
+        size: Cells of each side of a sample.
+        classes: Names of the classes to take; all when not given. 3D-GAN trains on one class at a time.
+        pattern: Pattern of file names to take; ``*.solid.binvox`` is one of ShapeNet's several per shape.
         up: The axis that points upwards in the files; z in ModelNet, y in ShapeNet.
         margin: Empty cells around meshes; a sixteenth of ``size`` when not given. Grids keep their scale.
-        rotations: Training draws one of so many equal steps of a turn about the vertical: 1, 4 or 12. Quarter
-            turns are exact, turning grids by 30 degrees makes their edges a little thicker.
-        hold_out: Without folders for the splits, of so many files the first is kept for test and the second
-            for validation; 0 keeps none. Where a thing has several files, give folders for the splits
-            instead.
-        name: What the data is called; the folder's name when not given.
-        licence: Of the data, as it shall stand in checkpoints.
-        research_only: False only where the licence allows commercial use.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        rotations: Number of equal steps of a turn about the vertical, of which training draws one: 1, 4 or
+            12. Quarter turns are exact, other steps make edges a little thicker.
+        hold_out: Without split folders, of so many files the first is for test and the second for validation;
+            0 holds out none. If a shape has several files, use split folders instead.
+        name: Name of the data; the folder's name when not given.
+        licence: Licence of the data, stored in checkpoints.
+        research_only: False only if the licence allows commercial use.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     def __init__(
@@ -178,16 +170,12 @@ class VoxelFolder(VoxelModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        if size < 8:
-            raise UserError(f"data.size is {size}; give at least 8 cells.")
-        if up not in get_args(Axis):
-            raise UserError(f"data.up is {up!r}; give x, y or z.")
+        at_least(8, size=size)
+        one_of(Axis, up=up)
         if margin is not None and not 0 <= margin <= size // 4:
             raise UserError(f"data.margin is {margin}; give 0 to {size // 4}, a quarter of data.size.")
-        if rotations not in get_args(Turns):
-            raise UserError(f"data.rotations is {rotations}; give 1, 4 or 12.")
-        if hold_out < 3 and hold_out != 0:
-            raise UserError(f"data.hold_out is {hold_out}; give 0 or at least 3, 10 keeps a tenth.")
+        one_of(Turns, rotations=rotations)
+        require_hold_out(hold_out)
         self.root = find_root(root)
         self.size, self.up, self.margin, self.rotations = size, up, margin, rotations
         self.wanted, self.pattern, self.hold_out = classes, pattern, hold_out
@@ -202,14 +190,13 @@ class VoxelFolder(VoxelModule):
         """
         layout = find_layout(self.root, self.pattern)
         if layout is None:
-            state = "holds no voxel files" if self.root.is_dir() else "does not exist"
-            raise UserError(f"The folder {self.root} {state}; change data.root or fill it: {EXPECTED}.")
+            raise unusable(self.root, "holds no voxel files", f"change data.root or fill it: {EXPECTED}")
         found = find_files(self.root, layout, split, self.hold_out, self.pattern)
         return [file for file in found if self.wanted is None or file.kind in self.wanted]
 
     @property
     def classes(self) -> list[str]:
-        """The classes of the training split, which are numbered in this order.
+        """The classes of the training split, in the order of their labels.
 
         Raises:
             UserError: A wanted class has no training file.
@@ -222,10 +209,10 @@ class VoxelFolder(VoxelModule):
         return found
 
     def dataset(self, split: Split) -> VoxelFileSet | None:
-        """The split's things; None where there are none for validation or test.
+        """The split's shapes; None if there are none for validation or test.
 
         Raises:
-            UserError: There is nothing to train on, or a split has a class that training has not.
+            UserError: There is nothing to train on, or a split has a class that training lacks.
         """
         classes, files = self.classes, self.files(split)
         if not files:
@@ -250,9 +237,7 @@ class VoxelFolder(VoxelModule):
 
     def fingerprint(self) -> str:
         """SHA-256 over names and sizes of all files."""
-        return folder_fingerprint(
-            [file.path for split in get_args(Split) for file in self.files(split)], self.root
-        )
+        return folder_fingerprint([file.path for split in SPLITS for file in self.files(split)], self.root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -261,22 +246,22 @@ class VoxelFolder(VoxelModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Look at every file of a folder."""
+        """Check every file of a folder."""
         found = check_voxels(root)
         found.class_path = "zoo.data.voxels.VoxelFolder"
         return found
 
 
 class VoxelFileSet(VoxelSet):
-    """The things of one split of a folder.
+    """The shapes of one split of a folder.
 
     Args:
         things: Files, in order.
-        classes: Names of the classes in the order of their numbers.
+        classes: Names of the classes in the order of their labels.
         size: Cells of each side.
         up: The files' axis that points upwards.
         margin: Empty cells around meshes.
-        rotations: Steps of a turn that training draws from.
+        rotations: Number of steps of a turn, of which training draws one.
     """
 
     def __init__(
@@ -292,18 +277,17 @@ class VoxelFileSet(VoxelSet):
         self.things, self.classes, self.up, self.margin = things, classes, up, margin
 
     def __len__(self) -> int:
-        """Number of things."""
         return len(self.things)
 
     def files(self) -> list[Path]:
-        """The files of all things."""
+        """The files of all shapes."""
         return [thing.path for thing in self.things]
 
     def load(self, index: int) -> Sample:
-        """The thing's cells, eight in a byte, and its label.
+        """The shape's cells, eight per byte, and its label.
 
         Raises:
-            UserError: The file cannot be read, or turning it by 30 degrees would cut its corners off.
+            UserError: The file cannot be read, or turning it by 30 degrees would cut off its corners.
         """
         path, kind = self.things[index]
         freely = self.rotations == 12

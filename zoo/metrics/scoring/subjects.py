@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
 from zoo.data.contracts import CONTRACTS
-from zoo.data.pairs.files import pictures_in
+from zoo.data.folders import pictures_in
 from zoo.errors import UserError
 from zoo.files.pictures import read_array, to_tensor
 from zoo.files.writing import sha256
