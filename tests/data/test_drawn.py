@@ -1,4 +1,4 @@
-"""What all drawn data share: splits of any allowed length are disjoint, and their data are described alike."""
+"""What all drawn data share: disjoint splits of any allowed length, and composed descriptions."""
 
 from __future__ import annotations
 
