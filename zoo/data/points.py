@@ -1,4 +1,4 @@
-"""The contract points: ``{point (2,)}``, unbounded; here the toy worlds, which need no files."""
+"""The contract points: ``{point (2,)}``, unbounded. Its data are the toy worlds, which need no files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.drawing.sheets import scatter
 
 
 class PointSet(SampleSet):
-    """Points of one toy world; each epoch of training draws new ones.
+    """Points of one toy world; each training epoch has new ones.
 
     Args:
-        world: Which density.
-        length: Points in an epoch.
+        world: Name of the density.
+        length: Number of points per epoch.
         sigma: Standard deviation of the noise.
-        split: Splits never share points.
+        split: Name of the split; splits share no points.
     """
 
     def __init__(self, world: World, length: int, sigma: float, split: Split) -> None:
@@ -32,7 +32,7 @@ class PointSet(SampleSet):
         return self.length
 
     def sample(self, index: int, random: torch.Generator | None) -> Batch:
-        """The point ``index`` as evaluation sees it."""
+        """The point ``index`` as in evaluation."""
         return self[index]
 
     def __getitem__(self, key: Key) -> Batch:
@@ -45,25 +45,23 @@ class PointSet(SampleSet):
 
     def _draw(self, keys: list[Key]) -> torch.Tensor:
         pairs = np.array([(0, key) if isinstance(key, int) else key for key in keys], np.int64)
-        return torch.from_numpy(
-            toys.draw(self.world, self.sigma, self.seed, self.split, pairs[:, 0], pairs[:, 1])
-        )
+        return torch.from_numpy(toys.draw(self.world, self.sigma, self.seed, self.split, *pairs.T))
 
 
 class Points(DataModule):
     """A toy world: a ``ring`` of 8 Gaussians, a 5x5 ``grid`` of Gaussians, or a noisy ``sine`` curve.
 
-    All worlds lie about within [-1, 1].
+    All worlds lie roughly in [-1, 1].
 
     Args:
-        world: Which density.
-        length: Training points an epoch; each epoch draws new ones.
-        eval_length: Points of validation and of test, the same ones at each evaluation.
-        sigma: Standard deviation of each Gaussian, or of the sine's vertical noise.
-        batch_size: Points a training batch.
-        eval_batch_size: Points a batch in validation and test.
-        num_workers: Processes that draw beside training; 0 is fastest here.
-        seed: Of the points and their order; the run's seed when not given.
+        world: Name of the density.
+        length: Number of training points per epoch; each epoch has new ones.
+        eval_length: Number of points of validation and of test, the same at each evaluation.
+        sigma: Standard deviation of each Gaussian, or of the vertical noise of the sine.
+        batch_size: Points per training batch.
+        eval_batch_size: Points per batch in validation and test.
+        num_workers: Worker processes; 0 is fastest here.
+        seed: Seed of the points and their order; that of the run if not given.
     """
 
     contract: ClassVar[str] = "points"
@@ -89,11 +87,11 @@ class Points(DataModule):
         self.length, self.eval_length, self.sigma = length, eval_length, sigma
 
     def dataset(self, split: Split) -> PointSet:
-        """Points of one split."""
+        """The points of a split."""
         return PointSet(self.world, self.length if split == "train" else self.eval_length, self.sigma, split)
 
     def sheet(self, samples: list[Sample]) -> torch.Tensor:
-        """The points as a cloud."""
+        """A scatter plot of the points."""
         return scatter({"data": torch.stack([sample["point"] for sample in samples])})
 
     def preprocessing(self) -> dict[str, Any]:

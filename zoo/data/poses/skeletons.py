@@ -1,12 +1,12 @@
-"""Keypoints of people: which points there are, how limbs join them, and maps and masks made from them.
+"""Keypoints of people: their names and limbs, and the maps and masks computed from them.
 
-Keypoints are (K,3): x and y in pixels from the centre of the first one, and above 0 where the point is known.
+Keypoints are (K,3): x and y in pixels from the centre of the first pixel, and a number above 0 if the point
+is known.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.data.worlds import figures
 from zoo.drawing.sheets import label_colours
 
 Array = NDArray[np.float32]
@@ -22,11 +23,11 @@ CLOSING = 5  # pixels; PG2's "morphological operations", 5 x 5 in its code
 
 
 class Skeleton(NamedTuple):
-    """Names of points, and which of them limbs join.
+    """Named points, and the limbs that connect them.
 
     Args:
-        names: Of the points, in order.
-        limbs: Pairs of indices.
+        names: Names of the points, in order.
+        limbs: Pairs of indices of points.
     """
 
     names: tuple[str, ...]
@@ -34,54 +35,33 @@ class Skeleton(NamedTuple):
 
     @property
     def mirrored(self) -> list[int]:
-        """For each point, which one takes its place when a picture is mirrored."""
+        """For each point, the index of the point that replaces it in a mirrored picture."""
         swap = {"left": "right", "right": "left"}
         twins = [re.sub("left|right", lambda found: swap[found.group()], name) for name in self.names]
         return [self.names.index(twin) if twin in self.names else k for k, twin in enumerate(twins)]
 
 
-COCO = (  # the 17 points of COCO, in its order
-    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
-    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
-    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-)
+COCO = figures.KEYPOINTS  # the 17 points of COCO, in its order
 _BODY = (  # the 18 points of OpenPose, in its order
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow"),
     *("left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
     *("right_eye", "left_eye", "right_ear", "left_ear"),
 )
-_JOINED = (  # the sides of the trunk and of the head close the figure
+_OF_A_SIDE = (
+    *("neck {0}_shoulder", "{0}_shoulder {0}_elbow", "{0}_elbow {0}_wrist", "{0}_shoulder {0}_hip"),
+    *("neck {0}_hip", "{0}_hip {0}_knee", "{0}_knee {0}_ankle"),
+)
+_JOINED = (  # with the sides of trunk and head, so that the figure is closed
     *("neck nose", "nose left_eye", "nose right_eye", "left_eye left_ear", "right_eye right_ear"),
     *("neck left_ear", "neck right_ear", "left_ear right_ear", "left_hip right_hip"),
-    *(
-        f"{a} {b}"
-        for side in ("left", "right")
-        for a, b in (
-            ("neck", f"{side}_shoulder"),
-            (f"{side}_shoulder", f"{side}_elbow"),
-            (f"{side}_elbow", f"{side}_wrist"),
-            (f"{side}_shoulder", f"{side}_hip"),
-            ("neck", f"{side}_hip"),
-            (f"{side}_hip", f"{side}_knee"),
-            (f"{side}_knee", f"{side}_ankle"),
-        )
-    ),
+    *(limb.format(side) for side in ("left", "right") for limb in _OF_A_SIDE),
 )
-
-
-def _limbs(names: Sequence[str], joined: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    ends = (pair.split() for pair in joined)
-    return tuple((names.index(one), names.index(other)) for one, other in ends)
-
-
-OPENPOSE = Skeleton(_BODY, _limbs(_BODY, _JOINED))
+_ENDS = (limb.split() for limb in _JOINED)
+OPENPOSE = Skeleton(_BODY, tuple((_BODY.index(one), _BODY.index(other)) for one, other in _ENDS))
 
 
 def to_openpose(coco: Array) -> Array:
-    """COCO's 17 points (17,3) as OpenPose's 18; the neck is the middle of the shoulders.
-
-    The third number is above 0 where a point is known.
-    """
+    """Convert the 17 points of COCO, (17,3), to the 18 of OpenPose; the neck is between the shoulders."""
     left, right = coco[5], coco[6]
     known = min(left[2], right[2]) > 0
     neck = np.array([*(left[:2] + right[:2]) / 2, 1.0 if known else 0.0], np.float32)
@@ -91,13 +71,13 @@ def to_openpose(coco: Array) -> Array:
 
 
 def keypoint_maps(keypoints: Tensor, height: int, width: int, radius: int = 4) -> Tensor:
-    """Maps (K,H,W): 1 in a disc around each known keypoint, -1 elsewhere.
+    """Keypoint maps (K,H,W) float32: 1 in a disc around each known keypoint, -1 elsewhere.
 
     Args:
-        keypoints: (K,3): x and y in pixels from the centre of the first one, and above 0 where known.
-        height: Of the maps.
-        width: Of the maps.
-        radius: Of the discs in pixels (4 in PG2's code).
+        keypoints: Keypoints (K,3).
+        height: Height of the maps.
+        width: Width of the maps.
+        radius: Radius of the discs in pixels (4 in PG2's code).
     """
     maps = np.full((len(keypoints), height, width), -1, np.float32)
     points = keypoints.numpy()
@@ -109,14 +89,14 @@ def keypoint_maps(keypoints: Tensor, height: int, width: int, radius: int = 4) -
 
 
 def pose_mask(keypoints: Tensor, skeleton: Skeleton, height: int, width: int, radius: int = 4) -> Tensor:
-    """The figure (1,H,W) of uint8, 1 on it: discs along all limbs whose ends are known, then a closing.
+    """Mask (1,H,W) uint8, 1 on the person: discs along all limbs with known ends, then a closing.
 
     Args:
-        keypoints: As for :func:`keypoint_maps`.
-        skeleton: Which points limbs join.
-        height: Of the mask.
-        width: Of the mask.
-        radius: Of the discs in pixels.
+        keypoints: Keypoints (K,3).
+        skeleton: Limbs between the points.
+        height: Height of the mask.
+        width: Width of the mask.
+        radius: Radius of the discs in pixels.
     """
     points = keypoints.numpy()
     centres = [points[points[:, 2] > 0, :2]]
@@ -127,14 +107,15 @@ def pose_mask(keypoints: Tensor, skeleton: Skeleton, height: int, width: int, ra
             centres.append(a + (b - a) * np.linspace(0, 1, steps, dtype=np.float32)[:, None])
     ys, xs, inside = _discs(np.concatenate(centres), height, width, radius)
     edge = CLOSING // 2
-    mask = np.zeros((height + 2 * edge, width + 2 * edge), bool)  # else the border closes too
+    # the margin keeps the closing away from the border
+    mask = np.zeros((height + 2 * edge, width + 2 * edge), bool)
     mask[ys[inside] + edge, xs[inside] + edge] = True
     closed = ~_grown(~_grown(mask))[edge : edge + height, edge : edge + width]
     return torch.from_numpy(closed[None].astype(np.uint8))
 
 
 def _grown(mask: Any) -> Any:
-    """A mask dilated by a square of ``CLOSING``; nothing comes in from outside."""
+    """Dilate a mask by a square of side ``CLOSING``."""
     for axis in (0, 1):
         line = np.moveaxis(mask, axis, 0)
         grown = line.copy()
@@ -146,7 +127,7 @@ def _grown(mask: Any) -> Any:
 
 
 def _discs(points: Any, height: int, width: int, radius: int) -> tuple[Any, Any, Any]:
-    """Rows and columns (N,M) of the pixels of discs around points (N,2), and which lie in the picture."""
+    """Rows and columns (N,M) of the pixels of discs around points (N,2), and which are in the picture."""
     line = np.arange(-radius, radius + 1)
     y, x = np.nonzero(line[:, None] ** 2 + line**2 <= radius**2)
     middle = np.rint(np.clip(points, -1e6, 1e6)).astype(np.int64)
@@ -155,6 +136,6 @@ def _discs(points: Any, height: int, width: int, radius: int) -> tuple[Any, Any,
 
 
 def draw_pose(pose: Tensor) -> Tensor:
-    """Keypoint maps (K,H,W) as one picture (3,H,W), a colour for each point on black."""
+    """Keypoint maps (K,H,W) as one picture (3,H,W) in [-1, 1], one colour per point on black."""
     highest, which = pose.max(0)
     return torch.where(highest > 0, label_colours(which, len(pose)), -torch.ones(()))

@@ -1,13 +1,13 @@
-"""Figures of the Liberated Pixel Cup from sheets of parts, as in Li and Mandt's Sprites (ICML 2018).
+"""Sprites of Li and Mandt (ICML 2018): characters composed of the Liberated Pixel Cup's sheets of parts.
 
-A sheet shows one part (a body, trousers, hair, …) in all frames of all actions, in cells of 64 pixels; laid
-over each other, the same cell of five sheets shows a whole figure::
+A sheet shows one part (a body, trousers, hair, …) in all frames of all actions, in cells of 64 pixels. The
+same cell of five sheets, stacked, shows a character::
 
     root/body/0.png … 5.png        root/topwear/0.png … 5.png      root/shoes/1.png
     root/bottomwear/0.png … 5.png  root/hair/0.png … 5.png
 
-6 bodies x 6 bottoms x 6 tops x 6 cuts of hair are 1,296 characters; each has 3 actions x 3 directions of 8
-frames. Nothing is written to disk: a character is put together when it is asked for.
+6 bodies x 6 bottoms x 6 tops x 6 haircuts give 1,296 characters; each has 3 actions x 3 directions of 8
+frames. Characters are composed on demand and never written to disk.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ from zoo.data.checks import Facts, Findings, examine, picture_facts
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
 
-PARTS = ("body", "bottomwear", "topwear", "hair")  # from the skin outwards; the same shoes lie over all
+PARTS = (
+    "body",
+    "bottomwear",
+    "topwear",
+    "hair",
+)  # from the skin outwards; on top come shoes, the same for all
 CHOICES = 6
 CHARACTERS = 1296
 SHOES = "shoes/1.png"
 SIDE = 64
 FRAMES = 8
 SHEET = (21 * SIDE, 13 * SIDE)  # height and width
-ROWS = {"spellcard": 0, "walk": 8, "slash": 12}  # of an action's first direction; four follow each other
-DIRECTIONS = {"left": 1, "front": 2, "right": 3}  # after the back, which the set leaves out
-COLUMNS = {  # of an action's frames
+ROWS = {"spellcard": 0, "walk": 8, "slash": 12}  # first row of an action, which has four directions
+DIRECTIONS = {"left": 1, "front": 2, "right": 3}  # row after the first; the set leaves out row 0, the back
+COLUMNS = {  # of the frames of an action
     "walk": (1, 2, 3, 4, 5, 6, 7, 8),
     "spellcard": (0, 1, 2, 3, 4, 5, 4, 6),
     "slash": (0, 1, 2, 3, 4, 5, 4, 0),
@@ -44,10 +49,10 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class SpriteSheets:
-    """The sheets of a folder, read when they are first needed.
+    """The sheets of a folder, each read on first use.
 
     Args:
-        root: The folder.
+        root: Folder of the sheets.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,15 +63,15 @@ class SpriteSheets:
         return CHARACTERS
 
     def files(self) -> list[Path]:
-        """All sheets that characters are made from."""
+        """All sheets of the set."""
         names = [f"{part}/{k}.png" for part in PARTS for k in range(CHOICES)]
         return [self.root / name for name in (*names, SHOES)]
 
     def require(self) -> None:
-        """Refuse a folder that lacks a sheet.
+        """Check that no sheet is missing.
 
         Raises:
-            UserError: Names the first ones that are missing.
+            UserError: Sheets are missing; the message names the first five.
         """
         lacking = [path for path in self.files() if not path.is_file()]
         if lacking:
@@ -74,14 +79,14 @@ class SpriteSheets:
             raise UserError(f"The folder {self.root} lacks {some}; {EXPECTED}, or change data.root.")
 
     def character(self, index: int) -> Character:
-        """Character ``index`` of 0 to 1,295; its number in base six names its body, bottom, top and hair."""
+        """Character ``index``, 0 to 1,295; its digits in base 6 are its body, bottom, top and hair."""
         if not 0 <= index < CHARACTERS:
             raise IndexError(f"there are {CHARACTERS} characters, got index {index}")
         kinds = tuple(index // CHOICES**place % CHOICES for place in reversed(range(len(PARTS))))
         return Character(self, kinds)
 
     def strips(self, file: str) -> dict[str, list[Image.Image]]:
-        """Every action's frames on one sheet, which is read once."""
+        """The frames of every action on a sheet, (64, 64) RGBA; the sheet is read once."""
         if file in self._strips:
             return self._strips[file]
         sheet = read_sheet(self.root / file)
@@ -97,18 +102,18 @@ class SpriteSheets:
 
 @dataclass(frozen=True)
 class Character:
-    """One figure.
+    """One character.
 
     Args:
-        sheets: Its parts.
-        kinds: Which body, bottom, top and hair, each 0 to 5.
+        sheets: Sheets of the parts.
+        kinds: Numbers of body, bottom, top and hair, each 0 to 5.
     """
 
     sheets: SpriteSheets
     kinds: tuple[int, ...]
 
     def frame(self, action: str, time: int) -> Array:
-        """One frame (4, 64, 64) of uint8: RGB and alpha; ``action`` is one of ``ACTIONS``."""
+        """One frame, (4, 64, 64) uint8 RGBA; ``action`` is one of ``ACTIONS``, ``time`` 0 to 7."""
         names = [f"{part}/{kind}.png" for part, kind in zip(PARTS, self.kinds, strict=True)]
         whole, *others = (self.sheets.strips(name)[action][time] for name in (*names, SHOES))
         for layer in others:
@@ -116,21 +121,21 @@ class Character:
         return np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
 
     def frames(self, action: str) -> Array:
-        """All frames of an action, (8, 4, 64, 64) of uint8."""
+        """All frames of an action, (8, 4, 64, 64) uint8 RGBA."""
         return np.stack([self.frame(action, time) for time in range(FRAMES)])
 
 
 def on_black(frames: Array) -> Array:
-    """Frames (…, 4, H, W) laid over black, as the set is published: (…, 3, H, W)."""
+    """Composite frames (…, 4, H, W) over black, as the set is published: (…, 3, H, W)."""
     alpha = frames[..., 3:, :, :].astype(np.uint16)
     return ((frames[..., :3, :, :] * alpha + 127) // 255).astype(np.uint8)
 
 
 def read_sheet(path: Path) -> Array:
-    """A sheet (H, W, 4) of uint8.
+    """Read a sheet, (H, W, 4) uint8.
 
     Raises:
-        UserError: The file is missing, damaged, or no sheet.
+        UserError: The file is missing, damaged, or not of a sheet's size.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; {EXPECTED}.")
@@ -138,19 +143,19 @@ def read_sheet(path: Path) -> Array:
     if sheet.shape != (*SHEET, 4) or sheet.dtype != np.uint8:
         height, width, channels = sheet.shape
         raise UserError(
-            f"{path} is {width} x {height} pixels with {channels} channels where a sheet has "
-            f"{SHEET[1]} x {SHEET[0]} with 4; replace it."
+            f"{path} has {width} x {height} pixels and {channels} channels instead of the "
+            f"{SHEET[1]} x {SHEET[0]} and 4 of a sheet; replace it."
         )
     return sheet
 
 
 def looks_like_sheets(root: Path) -> bool:
-    """Whether a folder has a folder for each part, with a sheet of it."""
+    """Whether a folder has, for each part, a folder with a sheet."""
     return all(any((root / part).glob("[0-5].png")) for part in PARTS)
 
 
 def check_sheets(root: Path) -> Findings:
-    """Look at every sheet of a folder."""
+    """Check every sheet of a folder."""
     found = Findings("poses", "sheets of parts of the Liberated Pixel Cup's figures")
     examine(found, "train", SpriteSheets(root).files(), _facts, lambda path: [path])
     return found

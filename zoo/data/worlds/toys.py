@@ -1,7 +1,7 @@
-"""Toy worlds in the plane, drawn by code: a ring of Gaussians, a grid of Gaussians, a noisy sine curve.
+"""Toy worlds in the plane: a ring of Gaussians, a grid of Gaussians, a noisy sine curve.
 
-A point is a function of (world, sigma, seed, split, epoch, index) alone. The random numbers come from a hash
-of the counter (SplitMix64), so any set of points is drawn in a few array operations, in any order.
+A point is a function of (world, sigma, seed, split, epoch, index). Random numbers are hashes of this counter
+(SplitMix64), so any set of points is drawn in a few array operations, in any order.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from zoo.seeds import mix
 
 World = Literal["ring", "grid", "sine"]
 RING_RADIUS = 0.8
-GRID_SIDE = 0.8  # the grid's centres lie within [-0.8, 0.8]
+GRID_SIDE = 0.8  # the centres of the grid lie in [-0.8, 0.8]
 
 _STEP, _MIX1, _MIX2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 def centres(world: Literal["ring", "grid"]) -> NDArray[np.float64]:
-    """The means of the Gaussians: (8, 2) on a circle, or (25, 2) on a square grid."""
+    """Means of the Gaussians: (8, 2) on a circle, or (25, 2) on a square grid."""
     if world == "ring":
         angles = np.arange(8) * (np.pi / 4)
         return RING_RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -35,17 +35,17 @@ def draw(
     """Draw the points (N, 2) of the keys ``zip(epoch, index)``.
 
     Args:
-        world: Which density.
-        sigma: Standard deviation of each Gaussian; of the sine's vertical noise.
-        seed: Of the data.
-        split: Splits never share points.
-        epoch: (N,) A new epoch draws new points.
-        index: (N,) Place in the epoch.
+        world: Name of the density.
+        sigma: Standard deviation of each Gaussian, or of the vertical noise of the sine.
+        seed: Seed of the points.
+        split: Name of the split; splits share no points.
+        epoch: Epochs (N,); each has points of its own.
+        index: Indices (N,) within the epoch.
     """
     key = np.uint64(mix("toys", seed, split))
     counter = _hash(_hash(epoch.astype(np.uint64) + key)) + index.astype(np.uint64)
     where, radius, angle = (_uniform(counter, part) for part in range(3))
-    # Box and Muller; 1 - u lies in (0, 1], so the logarithm is finite
+    # Box-Muller transform; 1 - u lies in (0, 1], so the logarithm is finite
     length = sigma * np.sqrt(-2 * np.log1p(-radius))
     noise = length[:, None] * np.stack([np.cos(2 * np.pi * angle), np.sin(2 * np.pi * angle)], axis=1)
     if world == "sine":
@@ -62,7 +62,7 @@ def _uniform(counter: NDArray[np.uint64], part: int) -> NDArray[np.float64]:
 
 
 def _hash(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's next output from state ``x``; arrays wrap around at 64 bits, as is meant."""
+    """Next output of SplitMix64 from state ``x``; the overflow at 64 bits is intended."""
     z = x + _STEP
     z = (z ^ (z >> np.uint64(30))) * _MIX1
     z = (z ^ (z >> np.uint64(27))) * _MIX2
