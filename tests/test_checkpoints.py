@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import zoo
 from zoo import checkpoints
@@ -20,6 +22,7 @@ from zoo.checkpoints import CONFIG, WEIGHTS, Pretrained, export, load
 from zoo.data.base import Batch, DataModule, SampleSet, Split
 from zoo.errors import UserError
 from zoo.files.writing import sha256
+from zoo.guards import GuardedModule
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 
@@ -193,6 +196,66 @@ def test_loading_leaves_the_random_stream_alone(exported: Path) -> None:
     torch.manual_seed(1)
     load(exported)
     assert torch.equal(torch.rand(3), expected)
+
+
+# ---------------------------------------------------------------------------------- modules that are not GANs
+
+
+class Plain(GuardedModule):
+    """Two parts: a layer, and a parameter of the module itself."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = nn.Linear(2, width)
+        self.temperature = nn.Parameter(torch.ones(()))
+        self.example_input_array = torch.linspace(-1, 1, 8).reshape(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x) * self.temperature
+        return y
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An exported module of a paper that is not a GAN."""
+    monkeypatch.setattr(Plain, "__module__", "zoo.models.plain")
+    module = ModuleType("zoo.models.plain")
+    monkeypatch.setattr(module, "Plain", Plain, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(checkpoints, "papers", lambda: ["plain"])
+    trained = Plain()
+    checkpoints.write(trained, checkpoints.describe(trained, {"width": 3}, {}), tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+def test_any_guarded_module_is_kept_whole(plain: Path) -> None:
+    model = load(plain)
+    assert model.config["class"] == "zoo.models.plain.Plain" and model.takes == "nothing"
+    assert model.config["players"] == ["temperature", "layer"]
+    assert model.config["title"] == "Plain on unknown data"
+    model.check_golden()
+    tensors = safetensors.torch.load_file(plain / WEIGHTS)
+    assert tensors.keys() == model.module.state_dict().keys() == {"temperature", "layer.weight", "layer.bias"}
+    resave(plain, tensors | {"temperature": tensors["temperature"] * 2})
+    with pytest.raises(UserError, match="no longer gives"):
+        load(plain).check_golden()
+    resave(plain, tensors | {"more": torch.ones(1)})
+    with pytest.raises(UserError, match="weights of the more do not fit Plain"):
+        load(plain)
+    resave(plain, {"temperature": tensors["temperature"]})
+    with pytest.raises(UserError, match=r"weights of the layer do not fit Plain \(2 missing"):
+        load(plain)
+
+
+def test_what_only_a_gan_can_do_is_refused_for_other_modules(plain: Path, tmp_path: Path) -> None:
+    model = load(plain)
+    with pytest.raises(UserError, match="is not a generator"):
+        model.sample(1)
+    with pytest.raises(UserError, match="holds a Plain, which is not a GAN"):
+        model.game  # noqa: B018
+    with pytest.raises(UserError, match="Plain has no generator; its parts are temperature, layer"):
+        checkpoints.write(model.module, model.config, tmp_path / "again", players=("generator",))
 
 
 # ----------------------------------------------------------------------------------------------------- golden

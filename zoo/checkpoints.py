@@ -56,7 +56,7 @@ class Pretrained:
     """A model with its weights, ready for use.
 
     Args:
-        module: The module in evaluation mode; a part whose weights were not kept is absent.
+        module: The module in evaluation mode; a player whose weights were not kept is absent.
         config: Content of ``model.json``, or the same facts read from a training checkpoint.
         origin: File or folder that it was loaded from, for messages.
     """
@@ -312,7 +312,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     Args:
         class_path: Import path; anything outside :mod:`zoo.models` is refused, not imported.
         hparams: Keywords of the constructor; unknown ones are refused.
-        states: State dict by part (``generator``); a part without one is removed from the module.
+        states: State dict by part (``generator``); a GAN's player without one is removed from the module.
         origin: File or folder, for messages.
 
     Raises:
@@ -330,6 +330,8 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     if issubclass(cls, AdversarialModule):  # what is not a player's is not loaded
         own = {part: state for part, state in own.items() if part in PLAYERS}
         states = {part: state for part, state in states.items() if part in PLAYERS}
+    else:
+        states = {part: {} for part in own} | dict(states)  # every part is needed
     for part, given in states.items():
         mine = own.get(part, {})
         wrong = [
