@@ -50,7 +50,69 @@ class GuardedModule(pl.LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """The guards, in the order in which they must run; Lightning puts checkpoints after them."""
-        return [BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
+        return [Position(), BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
+
+
+class Position(Callback):
+    """Keep our own count of epochs and batches, and resume exactly there.
+
+    Lightning derives the position from counters that depend on when a checkpoint was written. They are wrong
+    after ``max_steps`` (the rest of the epoch is dropped) and in a second resume from the end of an epoch (the
+    epoch is repeated). So a checkpoint carries this count, from which Lightning's counters are rewritten.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = self.batches = self.total = 0  # batches: of this epoch; total: of the whole run
+        self._between_epochs = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After a resume between epochs nothing is left to restart: begin the epoch as any other."""
+        if self._between_epochs:
+            loop = trainer.fit_loop
+            loop._restarting = loop.epoch_loop._restarting = loop.epoch_loop.val_loop._restarting = False
+            self._between_epochs = False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch; after the last one of an epoch the position is the start of the next."""
+        self.total += 1
+        self.epoch, self.batches = trainer.current_epoch, batch_idx + 1
+        if self.batches >= trainer.num_training_batches:
+            self.epoch, self.batches = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"epoch": self.epoch, "batches": self.batches, "total": self.total}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the position."""
+        self.epoch, self.batches, self.total = (state_dict[key] for key in ("epoch", "batches", "total"))
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Rewrite Lightning's counters before it reads them; checkpoints without a position stay as they are."""
+        position = checkpoint["callbacks"].get(self.state_key)
+        if position is None:
+            return
+        epoch, batches, total = (position[key] for key in ("epoch", "batches", "total"))
+        self._between_epochs = batches == 0
+        within = int(batches > 0)  # as after the hook of a batch: it is processed, but not completed
+        loops = checkpoint["loops"]["fit_loop"]
+        loops["epoch_progress"] = dict.fromkeys(
+            ("total", "current"), _counters(ready=epoch + within, processed=epoch, completed=epoch)
+        )
+        loops["epoch_loop.batch_progress"] = {
+            "total": _counters(ready=total, processed=total, completed=total - within),
+            "current": _counters(ready=batches, processed=batches, completed=max(batches - within, 0)),
+            "is_last_batch": False,
+        }
+        loops["epoch_loop.state_dict"]["_batches_that_stepped"] = total - within
+
+
+def _counters(ready: int, processed: int, completed: int) -> dict[str, int]:
+    return {"ready": ready, "started": ready, "processed": processed, "completed": completed}
 
 
 class BatchSeed(Callback):
