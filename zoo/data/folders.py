@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
@@ -197,8 +197,3 @@ def csv_rows(table: Path, fault: Callable[[str], None]) -> Iterator[tuple[int, d
         fault(f"{table} line {start} is not CSV ({error}); check its quoting.")
     if header is None:
         fault(f"{table} is empty; name the columns in its first line.")
-
-
-def column_of(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first of some names that a table has as a column."""
-    return next((name for name in names if name in columns), None)

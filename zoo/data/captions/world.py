@@ -10,11 +10,10 @@ from torch import Tensor
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.captions.module import sheet_of
 from zoo.data.captions.samples import SceneSet, Wrong
-from zoo.data.checks import one_of
+from zoo.data.checks import at_least, one_of
 from zoo.data.drawn import DrawnModule
 from zoo.data.pixels import to_bytes
 from zoo.data.worlds import scenes
-from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, text_encoder
 
 SENTENCES = 2000  # from which a bag learns the words of drawn scenes
@@ -57,8 +56,7 @@ class SceneCaptions(DrawnModule):
     ) -> None:
         super().__init__(**options)
         one_of(Wrong, wrong=wrong)
-        if size < 16:
-            raise UserError(f"data.size is {size}; give at least 16.")
+        at_least(16, size=size)
         self.size, self.wrong = size, wrong
         self.set_lengths(train_length, eval_length, world)
         self.text, self.text_words, self.text_model, self.text_weights = (

@@ -15,13 +15,12 @@ from zoo.data.base import (
     SampleSet,
     Split,
 )
+from zoo.data.checks import at_least, one_of
 from zoo.data.clips.module import Array, ClipModule, cut_film
 from zoo.data.drawn import DrawnModule
 from zoo.data.worlds import clips
-from zoo.errors import UserError
 
 
-# ------------------------------------------------------------------------------------------------ drawn clips
 class ClipWorld(DrawnModule, ClipModule):
     """Drawn films without end: digits that fly, things that bounce through landscapes, people who walk.
 
@@ -48,10 +47,8 @@ class ClipWorld(DrawnModule, ClipModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
-        if kind not in clips.KINDS:
-            raise UserError(f"data.kind is {kind!r}; give one of {', '.join(clips.KINDS)}.")
-        if size < 16:
-            raise UserError(f"data.size is {size}; give at least 16.")
+        one_of(clips.Kind, kind=kind)
+        at_least(16, size=size)
         self.kind, self.size, self.name = kind, size, f"clips ({kind})"
         self.set_lengths(train_length, eval_length, world)
 

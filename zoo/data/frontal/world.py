@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.checks import at_least
 from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
 from zoo.data.frontal.module import YAWS, patch_centres
 from zoo.data.pixels import require_picture
@@ -16,7 +17,6 @@ from zoo.errors import UserError
 from zoo.seeds import mix
 
 
-# -------------------------------------------------------------------------------------------------- the world
 class FrontalWorld(DrawnModule):
     """Drawn people turned by any angle, with their frontal twin; needs no files.
 
@@ -57,8 +57,7 @@ class FrontalWorld(DrawnModule):
             raise UserError(
                 f"data.least_yaw is {least_yaw} and data.most_yaw {most_yaw}; give 0 to 90, the first less."
             )
-        if views < 1:
-            raise UserError(f"data.views is {views}; give at least 1.")
+        at_least(1, views=views)
         self.size, self.least_yaw, self.most_yaw = size, least_yaw, most_yaw
         self.views = views
         self.set_lengths(train_length, eval_length, world)

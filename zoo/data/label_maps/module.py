@@ -83,8 +83,7 @@ class LabelMapFolder(DataModule):
     ) -> None:
         super().__init__(**options)
         self.size = both(size)
-        if min(self.size) < 1:
-            raise UserError(f"data.size is {size}; give at least 1.")
+        at_least(1, size=min(self.size))
         jittered = (self.size[0] * 286 // 256, self.size[1] * 286 // 256)
         self.load_size = jittered if load_size is None else both(load_size)
         require_load_size(self.load_size, self.size)

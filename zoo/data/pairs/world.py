@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.checks import at_least, one_of
 from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.pixels import to_bytes
 from zoo.data.worlds import scenes
-from zoo.errors import UserError
+
+Source = Literal["labels", "edges"]
 
 
 class ScenePairs(DrawnModule):
@@ -38,17 +40,15 @@ class ScenePairs(DrawnModule):
     def __init__(
         self,
         size: int = 64,
-        source: Literal["labels", "edges"] = "labels",
+        source: Source = "labels",
         train_length: int = 2000,
         eval_length: int = 200,
         world: int = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        if size < 16:
-            raise UserError(f"data.size is {size}; give at least 16.")
-        if source not in ("labels", "edges"):
-            raise UserError(f"data.source is {source!r}; give labels or edges.")
+        at_least(16, size=size)
+        one_of(Source, source=source)
         self.size = size
         self.source = source
         self.set_lengths(train_length, eval_length, world)
@@ -80,9 +80,7 @@ class SceneSet(DrawnSet):
         source: What ``input`` shows.
     """
 
-    def __init__(
-        self, world: int, first: int, length: int, size: int, source: Literal["labels", "edges"]
-    ) -> None:
+    def __init__(self, world: int, first: int, length: int, size: int, source: Source) -> None:
         super().__init__(world, first, length)
         self.size, self.source = size, source
 

@@ -22,7 +22,6 @@ from zoo.data.poses.skeletons import (
 from zoo.data.worlds import people
 
 
-# ----------------------------------------------------------------------------------------------- drawn people
 class PoseWorld(DrawnModule, KeypointModule):
     """Drawn people before a street, each in two poses; needs no files and splits share nobody.
 

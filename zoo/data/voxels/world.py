@@ -10,13 +10,12 @@ from zoo.data.base import (
     Sample,
     Split,
 )
+from zoo.data.checks import at_least
 from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.voxels.module import VoxelModule, VoxelSet
 from zoo.data.worlds import furniture
-from zoo.errors import UserError
 
 
-# ------------------------------------------------------------------------------------------------------ drawn
 class FurnitureWorld(DrawnModule, VoxelModule):
     """Drawn chairs, tables, beds and sofas with their class; needs no files. Splits share no object.
 
@@ -42,8 +41,7 @@ class FurnitureWorld(DrawnModule, VoxelModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        if size < 24:
-            raise UserError(f"data.size is {size}; give at least 24 cells.")
+        at_least(24, size=size)
         self.size, self.turned = size, turned
         self.set_lengths(train_length, eval_length, world)
 
