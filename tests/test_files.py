@@ -175,11 +175,11 @@ def test_numpy_files_are_pictures_too(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((5, 7), np.float32), "5 x 7 of float32; save a picture as"),
-        (np.zeros((5, 7), np.int16), "5 x 7 of int16; save a picture as"),
-        (np.zeros((2, 5, 7, 3), np.uint8), "2 x 5 x 7 x 3 of uint8; save a picture as"),
-        (np.zeros((0, 7), np.uint8), "0 x 7 of uint8; save a picture as"),
-        (np.array([None]), "cannot be read as a picture"),
+        (np.zeros((5, 7), np.float32), "5 x 7 of float32; save an image as"),
+        (np.zeros((5, 7), np.int16), "5 x 7 of int16; save an image as"),
+        (np.zeros((2, 5, 7, 3), np.uint8), "2 x 5 x 7 x 3 of uint8; save an image as"),
+        (np.zeros((0, 7), np.uint8), "0 x 7 of uint8; save an image as"),
+        (np.array([None]), "cannot be read as an image"),
     ],
 )
 def test_numpy_files_that_are_no_picture_are_refused(tmp_path, values, message):
@@ -192,10 +192,10 @@ def test_a_numpy_file_that_promises_too_much_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((50, 50), np.uint8))
     whole = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(whole[:-1])
-    with pytest.raises(UserError, match=r"a\.npy cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"a\.npy cannot be read as an image"):
         read_array(tmp_path / "a.npy")
     (tmp_path / "a.npy").write_bytes(whole.replace(b"(50, 50), }        ", b"(999999, 999999), }"))
-    with pytest.raises(UserError, match=r"a\.npy cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"a\.npy cannot be read as an image"):
         read_array(tmp_path / "a.npy")
 
 

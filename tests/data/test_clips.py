@@ -56,7 +56,7 @@ def write_video(
     options: dict[str, str] | None = None,
     side: int = SIDE,
 ) -> Path:
-    """A video whose frame ``n`` says ``first + n``; ``times`` are its time stamps in milliseconds."""
+    """A video whose frame ``n`` says ``first + n``; ``times`` are its timestamps in milliseconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     codec, settings = CODECS[path.suffix]
     with av.open(str(path), "w", options=options or {}) as container:
@@ -438,7 +438,7 @@ def too_few(root: Path) -> str:
 
 def hole(root: Path) -> str:
     write_frames(root / "film", [1, 2, 3, 5, 6])
-    return r"film has a hole: after frame_0003\.png comes frame_0005\.png"
+    return r"film has a gap: after frame_0003\.png comes frame_0005\.png"
 
 
 def no_number(root: Path) -> str:
@@ -479,13 +479,13 @@ def test_faults_that_a_look_finds(tmp_path: Path, damage: Callable[[Path], str])
 def cut_tail(root: Path) -> str:
     path = write_video(root / "film.mp4", options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[:-600])
-    return r"film\.mp4 (is cut|cannot be)"
+    return r"film\.mp4 (is truncated|cannot be)"
 
 
 def cut_avi(root: Path) -> str:
     path = write_video(root / "film.avi", 60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return r"film\.avi (is cut: its head says 60 frames|cannot be)"
+    return r"film\.avi (is truncated: its header says 60 frames|cannot be)"
 
 
 def scrambled(root: Path) -> str:

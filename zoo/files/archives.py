@@ -15,16 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from zoo.errors import UserError
+from zoo.errors import UserError, reason_of
 from zoo.files.downloads import CHUNK, readable
 
 MAX_FILES = 2_000_000  # per archive; ImageNet has 1.3 million
 LEAST_CAP = 2**30  # bytes that any archive may extract to
 MAX_RATIO = 50  # multiple of its own size that an archive may extract to, if the caller sets no limit
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, ValueError),
+)
 
 
-# ------------------------------------------------------------------------------------------------- extraction
 def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     """Extract an archive without writing outside ``folder`` and without overwriting.
 
@@ -33,8 +36,7 @@ def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     Args:
         archive: A .zip, .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, or a single file as .gz.
         folder: Destination; it may hold other files.
-        max_bytes: Limit of the extracted bytes, counted during extraction; by default 50 times the
-            archive's size, at least 1 GiB.
+        max_bytes: Limit of extracted bytes; by default 50 times the archive's size, at least 1 GiB.
 
     Raises:
         UserError: The archive is damaged, truncated, too large or of an unknown kind; or it holds a path that
@@ -60,18 +62,14 @@ def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
 
 
 class _Budget:
-    """Counts what an archive extracts to, whatever its headers say."""
+    """Limit of extracted bytes and files, whatever the archive's headers say."""
 
     def __init__(self, archive: Path, max_bytes: int) -> None:
         self.archive, self.max_bytes = archive, max_bytes
         self.bytes = self.files = 0
 
     def add_bytes(self, count: int) -> None:
-        """Count extracted bytes.
-
-        Raises:
-            UserError: They exceed the limit.
-        """
+        """Count extracted bytes; refuse more than the limit."""
         self.bytes += count
         if self.bytes > self.max_bytes:
             raise UserError(
@@ -80,11 +78,7 @@ class _Budget:
             )
 
     def add_file(self) -> None:
-        """Count one member.
-
-        Raises:
-            UserError: There are too many.
-        """
+        """Count one member; refuse too many."""
         self.files += 1
         if self.files > MAX_FILES:
             raise UserError(
@@ -134,14 +128,14 @@ def _unpack_tar(archive: Path, folder: Path, budget: _Budget) -> None:
                 raise UserError(
                     f"{archive} holds {member.name}, which is neither a file nor a folder; delete it."
                 )
-            tarfile.data_filter(member, str(folder))  # a second check of the names
+            tarfile.data_filter(member, str(folder))  # checks the names again
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             source = tar.extractfile(member)
             assert source is not None  # it is a file
             budget.copy(source, target, member.name)
-        # tarfile mistakes a truncated or damaged header for the end; the true end is a block of zeros
+        # tarfile takes a truncated or damaged header for the end; the true end is a block of zeros
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise EOFError("its end is missing")
@@ -186,22 +180,12 @@ def _inside(folder: Path, name: str, archive: Path) -> Path:
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[None]:
-    """Turn whatever a reader raises on damaged bytes into a UserError."""
+    """Convert what readers raise on damaged bytes to a UserError."""
     try:
         yield
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        gzip.BadGzipFile,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        NotImplementedError,
-        ValueError,
-    ) as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    except _DAMAGED as error:
         raise UserError(
-            f"{archive} is damaged or truncated ({reason}); delete it and download it again."
+            f"{archive} is damaged or truncated ({reason_of(error)}); delete it and download it again."
         ) from error
 
 

@@ -6,20 +6,21 @@ and SHA-256 are verified. Existing files are never overwritten, and ``ZOO_OFFLIN
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from zoo.errors import UserError
 from zoo.files import writing
@@ -40,7 +41,6 @@ class _Fault(Exception):
         self.lasting = lasting
 
 
-# -------------------------------------------------------------------------------------------------- downloads
 def download(
     urls: Sequence[str],
     target: Path,
@@ -92,7 +92,7 @@ def download(
             try:
                 show = _Progress(target.name, progress)
                 with part.open("a+b") as file:
-                    _fetch(allowed, target, file, sha256, size, show, timeout)
+                    _Part(file, target, sha256, size, show, timeout).fetch(allowed)
                 os.replace(part, target)
                 show.end(target.stat().st_size, sha256 is not None)
             finally:
@@ -139,207 +139,181 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _fetch(
-    urls: Sequence[str],
-    target: Path,
-    file: BinaryIO,
-    sha256: str | None,
-    size: int | None,
-    show: _Progress,
-    timeout: float,
-) -> None:
-    """Try the URLs in turn until the part file is complete and verified."""
-    part = Path(file.name)
-    faults: dict[str, _Fault] = {}
-    furthest, fruitless = _length(file), 0
-    if size is not None:
-        require_space(target.parent, size - min(furthest, size), target.name)
-    while fruitless < TRIES:
-        for url in urls:
-            if url in faults and faults[url].lasting:
-                continue
+@dataclass(frozen=True)
+class _Part:
+    """A growing part file, and what the whole file must be."""
+
+    file: BinaryIO
+    target: Path
+    sha256: str | None
+    size: int | None
+    show: _Progress
+    timeout: float
+
+    @property
+    def path(self) -> Path:
+        """The part file."""
+        return Path(self.file.name)
+
+    @property
+    def length(self) -> int:
+        """Bytes received so far."""
+        self.file.flush()
+        return os.fstat(self.file.fileno()).st_size
+
+    def fetch(self, urls: Sequence[str]) -> None:
+        """Try the URLs one after the other until the file is complete and verified."""
+        faults: dict[str, _Fault] = {}
+        furthest, fruitless = self.length, 0
+        if self.size is not None:
+            require_space(self.target.parent, self.size - min(furthest, self.size), self.target.name)
+        while fruitless < TRIES:
+            for url in urls:
+                if url in faults and faults[url].lasting:
+                    continue
+                try:
+                    self._verify(in_one_piece=self._receive(url))
+                except _Fault as fault:
+                    faults[url] = fault
+                    continue
+                finally:
+                    self.show.pause()
+                os.fsync(self.file.fileno())
+                _sidecar(self.path).unlink(missing_ok=True)
+                return
+            if all(url in faults and faults[url].lasting for url in urls):
+                break
+            fruitless = 0 if self.length > furthest + LEAST_PROGRESS else fruitless + 1
+            furthest = max(furthest, self.length)
+            if fruitless < TRIES:
+                time.sleep(PAUSE)
+        reasons = "; ".join(f"{_host(url)} {fault}" for url, fault in faults.items())
+        again = f"try again later, or save the file as {self.target} yourself"
+        if kept := self.length:
+            again = f"run the same command again to resume after {readable(kept)}"
+        raise UserError(f"{self.target.name} could not be downloaded: {reasons}; {again}.")
+
+    def _receive(self, url: str) -> bool:
+        """Append the missing bytes, or restart if the server cannot resume.
+
+        Returns:
+            Whether one response of known length had the whole file, so that a retry would return the same.
+        """
+        pinned, size = self.sha256 is not None, self.size
+        known = _read_sidecar(_sidecar(self.path))
+        start = self.length
+        same_place = known.get("url") == url
+        if start and not (pinned or (same_place and (known.get("validator") or known.get("total")))):
+            start = 0  # nothing could tell whether the rest belongs to these bytes
+        request = Request(url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+            if same_place and known.get("validator"):
+                request.add_header("If-Range", known["validator"])
+        with _answer(request, pinned, self.timeout) as response:
+            total = _total(response)
+            if response.status == 416:  # range not satisfiable: the part is complete, or longer than the file
+                if start != (size if size is not None else total):
+                    self.file.truncate(0)
+                    raise _Fault("has a file shorter than the part already downloaded")
+                return False
+            if response.status == 206:
+                expected = size if size is not None else known.get("total") if same_place else None
+                began = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+                if not began or int(began[1]) != start or (expected and total and expected != total):
+                    self.file.truncate(0)
+                    raise _Fault("resumed with another file than the one it began with")
+            else:
+                start = 0
+            if "text/html" in response.headers.get("Content-Type", "") and not pinned:
+                raise _Fault("sent a web page instead of the file (a login or an agreement?)", lasting=True)
+            if size is not None and total is not None and total != size:
+                raise _Fault(f"has {total} bytes instead of the expected {size}", lasting=True)
+            if total is None and size is None and not pinned and not response.chunked:
+                unseen = "does not state the file's length, so a truncated file would go unnoticed"
+                raise _Fault(unseen, lasting=True)
+            if total is not None:
+                require_space(self.path.parent, total - start, self.path.stem)
+            state = {"url": url, "validator": _validator(response), "total": total}
+            _sidecar(self.path).write_text(json.dumps(state), encoding="utf-8")
+            self.file.truncate(start)
+            expected = total if total is not None else size
+            self.show.begin(_host(url), start, expected)
+            self._copy(response, start, expected)
+        return start == 0 and total is not None
+
+    def _copy(self, response: HTTPResponse, done: int, total: int | None) -> None:
+        mark, since = time.monotonic(), 0
+        while True:
             try:
-                in_one_piece = _receive(url, file, sha256 is not None, size, show, timeout)
-                _verify(file, part, sha256, size, in_one_piece)
-            except _Fault as fault:
-                faults[url] = fault
-                continue
-            finally:
-                show.pause()
-            os.fsync(file.fileno())
-            _sidecar(part).unlink(missing_ok=True)
-            return
-        if all(url in faults and faults[url].lasting for url in urls):
-            break
-        reached = _length(file)
-        fruitless = 0 if reached > furthest + LEAST_PROGRESS else fruitless + 1
-        furthest = max(furthest, reached)
-        if fruitless < TRIES:
-            time.sleep(PAUSE)
-    reasons = "; ".join(f"{_host(url)} {fault}" for url, fault in faults.items())
-    kept = _length(file)
-    again = (
-        f"run the same command again to resume after {readable(kept)}"
-        if kept
-        else f"try again later, or save the file as {target} yourself"
-    )
-    raise UserError(f"{target.name} could not be downloaded: {reasons}; {again}.")
+                chunk = response.read1(CHUNK)
+            except TimeoutError as error:
+                raise _Fault(f"sent nothing for {self.timeout:g} s") from error
+            except (HTTPException, OSError) as error:
+                raise _Fault(f"closed the connection after {readable(done)}") from error
+            if not chunk:
+                break
+            self.file.write(chunk)
+            done, since = done + len(chunk), since + len(chunk)
+            self.show.advance(len(chunk))
+            if total is not None and done > total:
+                self.file.truncate(0)
+                raise _Fault(f"sent more than the expected {total} bytes", lasting=True)
+            if (now := time.monotonic()) - mark > self.timeout:
+                if since < LEAST_BYTES:
+                    raise _Fault(f"sent only {since} bytes in {self.timeout:g} s")
+                mark, since = now, 0
+        self.file.flush()
+        if total is not None and done < total:
+            raise _Fault(f"closed the connection after {readable(done)} of {readable(total)}")
+
+    def _verify(self, in_one_piece: bool) -> None:
+        """Compare size and SHA-256 with the expected ones; discard wrong bytes."""
+        wrong = ""
+        if self.size is not None and self.length != self.size:
+            wrong = f"sent {self.length} bytes instead of the expected {self.size}"
+        elif self.sha256 is not None and (found := writing.sha256(self.path)) != self.sha256.lower():
+            wrong = f"sent a file whose SHA-256 is {found}, not the expected {self.sha256}"
+        if wrong:
+            self.file.truncate(0)
+            _sidecar(self.path).unlink(missing_ok=True)
+            # a file of two responses may be wrong only because it changed in between
+            raise _Fault(wrong, lasting=in_one_piece)
 
 
-def _receive(
-    url: str, file: BinaryIO, pinned: bool, size: int | None, show: _Progress, timeout: float
-) -> bool:
-    """Append the missing bytes, or restart if the server cannot resume.
-
-    Returns:
-        Whether one response of known length had the whole file, so that a retry would return the same file.
-    """
-    sidecar = _sidecar(Path(file.name))
-    known = _read_sidecar(sidecar)
-    start = _length(file)
-    same_place = known.get("url") == url
-    if start and not (pinned or (same_place and (known.get("validator") or known.get("total")))):
-        start = 0  # nothing could tell whether the rest belongs to these bytes
-    request = urllib.request.Request(url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-        if same_place and known.get("validator"):
-            request.add_header("If-Range", known["validator"])
-    with _answer(request, pinned, timeout) as response:
-        if response.status == 416:
-            _after_416(file, response, start, size)
-            return False
-        total = _total(response)
-        if response.status == 206:
-            expected = size if size is not None else known.get("total") if same_place else None
-            began = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-            if not began or int(began[1]) != start or (expected and total and expected != total):
-                file.truncate(0)
-                raise _Fault("resumed with another file than the one it began with")
-        else:
-            start = 0
-        if "text/html" in response.headers.get("Content-Type", "") and not pinned:
-            raise _Fault("sent a web page instead of the file (a login or an agreement?)", lasting=True)
-        if size is not None and total is not None and total != size:
-            raise _Fault(f"has {total} bytes instead of the expected {size}", lasting=True)
-        if total is None and size is None and not pinned and not response.chunked:
-            raise _Fault(
-                "does not state the file's length, so a truncated file would go unnoticed", lasting=True
-            )
-        if total is not None:
-            require_space(Path(file.name).parent, total - start, Path(file.name).stem)
-        sidecar.write_text(
-            json.dumps({"url": url, "validator": _validator(response), "total": total}), encoding="utf-8"
-        )
-        file.truncate(start)
-        show.begin(_host(url), start, total if total is not None else size)
-        _copy(response, file, start, total if total is not None else size, show, timeout)
-    return start == 0 and total is not None
-
-
-def _copy(
-    response: http.client.HTTPResponse,
-    file: BinaryIO,
-    done: int,
-    total: int | None,
-    show: _Progress,
-    timeout: float,
-) -> None:
-    mark, since = time.monotonic(), 0
-    while True:
-        try:
-            chunk = response.read1(CHUNK)
-        except TimeoutError as error:
-            raise _Fault(f"sent nothing for {timeout:g} s") from error
-        except (http.client.HTTPException, OSError) as error:
-            raise _Fault(f"closed the connection after {readable(done)}") from error
-        if not chunk:
-            break
-        file.write(chunk)
-        done, since = done + len(chunk), since + len(chunk)
-        show.advance(len(chunk))
-        if total is not None and done > total:
-            file.truncate(0)
-            raise _Fault(f"sent more than the expected {total} bytes", lasting=True)
-        if (now := time.monotonic()) - mark > timeout:
-            if since < LEAST_BYTES:
-                raise _Fault(f"sent only {since} bytes in {timeout:g} s")
-            mark, since = now, 0
-    file.flush()
-    if total is not None and done < total:
-        raise _Fault(f"closed the connection after {readable(done)} of {readable(total)}")
-
-
-def _verify(file: BinaryIO, part: Path, sha256: str | None, size: int | None, in_one_piece: bool) -> None:
-    """Compare size and SHA-256 with the expected ones; discard wrong bytes."""
-    found_size = _length(file)
-    wrong = ""
-    if size is not None and found_size != size:
-        wrong = f"sent {found_size} bytes instead of the expected {size}"
-    elif sha256 is not None and (found := writing.sha256(part)) != sha256.lower():
-        wrong = f"sent a file whose SHA-256 is {found}, not the expected {sha256}"
-    if wrong:
-        file.truncate(0)
-        _sidecar(part).unlink(missing_ok=True)
-        # A file of two responses may be wrong only because it changed in between.
-        raise _Fault(wrong, lasting=in_one_piece)
-
-
-def _after_416(file: BinaryIO, response: http.client.HTTPResponse, start: int, size: int | None) -> None:
-    """Handle "range not satisfiable": the part is complete, or it is longer than the server's file."""
-    if start != (size if size is not None else _total(response)):
-        file.truncate(0)
-        raise _Fault("has a file shorter than the part already downloaded")
-
-
-class _Answers(urllib.request.HTTPRedirectHandler):
+class _Answers(HTTPRedirectHandler):
     """Follow redirects only to URLs that may be used directly; status 416 is a response, not an error."""
 
     def __init__(self, pinned: bool) -> None:
         self.pinned = pinned
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
         """The next request."""
         if reason := refusal(newurl, self.pinned):
             raise _Fault(f"redirects to a URL that may not be used ({reason})", lasting=True)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_416(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> IO[bytes]:
         """The response itself: there are no bytes in the requested range."""
         return fp
 
 
 @contextmanager
-def _answer(
-    request: urllib.request.Request, pinned: bool, timeout: float
-) -> Iterator[http.client.HTTPResponse]:
-    opener = urllib.request.build_opener(_Answers(pinned))
+def _answer(request: Request, pinned: bool, timeout: float) -> Iterator[HTTPResponse]:
     try:
-        response = opener.open(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
+        response = build_opener(_Answers(pinned)).open(request, timeout=timeout)
+    except HTTPError as error:
         error.close()
         if "redirect" in str(error.reason).lower() or 300 <= error.code < 400:
             raise _Fault("redirects in a circle", lasting=True) from error
-        else:
-            gone = 400 <= error.code < 500 and error.code not in (408, 425, 429)
-            raise _Fault(f"answered {error.code} ({error.reason})", lasting=gone) from error
-    except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        gone = 400 <= error.code < 500 and error.code not in (408, 425, 429)
+        raise _Fault(f"answered {error.code} ({error.reason})", lasting=gone) from error
+    except (URLError, HTTPException, OSError) as error:  # a TimeoutError is an OSError
+        reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, TimeoutError):
             raise _Fault(f"did not respond within {timeout:g} s") from error
         text = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
@@ -348,7 +322,7 @@ def _answer(
         yield response
 
 
-def _total(response: http.client.HTTPResponse) -> int | None:
+def _total(response: HTTPResponse) -> int | None:
     """Length of the whole file, if the response states it."""
     if whole := re.search(r"/(\d+)$", response.headers.get("Content-Range", "")):
         return int(whole[1])
@@ -356,7 +330,7 @@ def _total(response: http.client.HTTPResponse) -> int | None:
     return int(length) if length.isdigit() and response.status == 200 else None
 
 
-def _validator(response: http.client.HTTPResponse) -> str | None:
+def _validator(response: HTTPResponse) -> str | None:
     """Value for If-Range: a strong ETag, else the date."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
@@ -372,11 +346,6 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _length(file: BinaryIO) -> int:
-    file.flush()
-    return os.fstat(file.fileno()).st_size
 
 
 def _host(url: str) -> str:
@@ -422,21 +391,15 @@ class _Progress:
     """A progress bar on a terminal, else a line at start and end; on stderr, since stdout is for results."""
 
     def __init__(self, name: str, wanted: bool) -> None:
+        from rich import progress as rich
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
 
         self.name, self.wanted = name, wanted
         console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            *(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()),
+        columns = (rich.BarColumn(), rich.DownloadColumn(), rich.TransferSpeedColumn())
+        self.bar = rich.Progress(
+            rich.TextColumn("{task.description}", markup=False),
+            *(*columns, rich.TimeRemainingColumn()),
             console=console,
             transient=True,
             disable=not (wanted and console.is_terminal),

@@ -1,10 +1,9 @@
-"""Films: videos as files and as folders of frames, reading chosen frames, writing GIFs.
+"""Read frames of videos (files, or folders of frames) by number; write GIFs.
 
-A file's frames are numbered in the order in which they are shown, by the time stamps of its packets: that
-is right for any rate, steady or not, and needs no decoding. To read some, the decoder is set to the key
-frame before the first one and runs forward; each picture that comes out is known by its time stamp, so
-none is taken for another. The decoder then stays open: where the next frames that are asked for lie further
-on from the same key frame, it goes on from where it stands, through the very states that it would reach anew.
+Frames of a file are numbered in display order by the timestamps of its packets, which is right for constant
+and variable rates and needs no decoding. To read frames, the decoder seeks to the key frame before the first
+one and runs forward; frames are identified by timestamp. Decoding resumes from the open decoder if the next
+frames follow in the same GOP; the frames equal those of a fresh seek.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ class Video:
 
     Args:
         path: A file, or a folder of frames.
-        length: Frames, as the file's head says, which may be a few too many.
-        frames: The pictures of a folder in order; empty for a file.
+        length: Number of frames in the file's header, which may be a few too many.
+        frames: A folder's images in order; empty for a file.
     """
 
     path: Path
@@ -59,37 +58,37 @@ class Video:
 
 # ------------------------------------------------------------------------------------------------ one video
 def look(path: Path) -> Video:
-    """What a video file's head says, or how the frames of a folder are numbered; nothing is decoded.
+    """Read a video file's header, or number the frames of a folder; nothing is decoded.
 
     Raises:
-        UserError: The file is no whole video, or the frames are not numbered one after the other.
+        UserError: The file is no whole video, or the frames are not numbered consecutively.
     """
     if path.is_dir():
         frames = numbered_frames(path)
         return Video(path, len(frames), frames)
     with _opened(path) as (_, stream):
         length: int = stream.frames
-    return Video(path, length or len(frame_times(path).shown))  # WebM, MKV and GIF do not say
+    return Video(path, length or len(frame_times(path).shown))  # WebM, MKV and GIF do not state it
 
 
 def frame_rate(path: Path) -> Fraction:
-    """Frames a second of a video file, on average.
+    """Average frames per second of a video file.
 
     Raises:
-        UserError: The file is no whole video, or does not say.
+        UserError: The file is no whole video, or does not state its rate.
     """
     with _opened(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
     if not rate:
-        raise UserError(f"{path} does not say how many frames a second it has; write it again as MP4.")
+        raise UserError(f"{path} does not state its frame rate; convert it to MP4.")
     return rate
 
 
 def numbered_frames(folder: Path) -> tuple[Path, ...]:
-    """The pictures of a folder in the order of the numbers at the end of their names.
+    """The images of a folder, sorted by the numbers at the end of their names.
 
     Raises:
-        UserError: One has no number, two have the same, one is missing, or they are of several videos.
+        UserError: One has no number, two have the same, one is missing, or they belong to several videos.
     """
     numbers: dict[int, Path] = {}
     prefixes = set()
@@ -103,27 +102,26 @@ def numbered_frames(folder: Path) -> tuple[Path, ...]:
         numbers[number] = path
     if len(prefixes) > 1:
         raise UserError(
-            f"{folder} holds frames of {len(prefixes)} videos ({first_few(sorted(prefixes))}); give each "
-            "video a folder of its own."
+            f"{folder} holds frames of {len(prefixes)} videos ({first_few(sorted(prefixes))}); put each "
+            "video in its own folder."
         )
     order = sorted(numbers)
     steps = [after - before for before, after in pairwise(order)]
     for before, step in zip(order, steps, strict=False):
         if step != min(steps):
             raise UserError(
-                f"{folder} has a hole: after {numbers[before].name} comes {numbers[before + step].name}; "
-                "add what is "
-                "missing between them or cut the folder in two."
+                f"{folder} has a gap: after {numbers[before].name} comes {numbers[before + step].name}; "
+                "add the missing frames or split the folder in two."
             )
     return tuple(numbers[number] for number in order)
 
 
 def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
-    """Chosen frames of a video, one by one, as (H, W, C) of uint8, upright.
+    """Yield frames of a video as (H, W, C) of uint8, rotated upright.
 
     Args:
-        video: From :func:`look`.
-        wanted: Numbers of frames, ascending.
+        video: A video from :func:`look`.
+        wanted: Frame numbers, ascending.
 
     Raises:
         UserError: A frame cannot be decoded, the file ends early, or frames differ in size.
@@ -134,8 +132,8 @@ def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
     times = frame_times(video.path)
     if len(times.shown) < 0.95 * video.length - 3:  # some writers count a few too many
         raise UserError(
-            f"{video.path} is cut: its head says {video.length} frames but it holds {len(times.shown)}; "
-            "replace it."
+            f"{video.path} is truncated: its header says {video.length} frames but it holds "
+            f"{len(times.shown)}; replace it."
         )
     late = max(0, wanted[-1] + 1 - len(times.shown))
     marks = [times.shown[max(0, number - late)] for number in wanted]
@@ -152,16 +150,15 @@ def _read_pictures(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
         first = first or (path, values.shape)
         if values.shape != first[1]:
             raise UserError(
-                f"{path} is {_size(values.shape)} but {first[0].name} is {_size(first[1])}; bring all "
-                "frames of "
-                f"{video.path} to one size."
+                f"{path} is {_size(values.shape)} but {first[0].name} is {_size(first[1])}; resize all "
+                f"frames of {video.path} to one size."
             )
-        # 16 bit becomes 8: films and networks of video know no more
+        # 16 bits become 8, the depth of video files and networks
         yield (values / 257).round().astype(np.uint8) if values.dtype == np.uint16 else values
 
 
 def _decoded(path: Path, marks: list[int], starts: Sequence[int | None]) -> Iterator[Array]:
-    """The frames at these time stamps; where one start does not give all, the next one goes on."""
+    """The frames at these timestamps; if one start does not reach all, try the next for the rest."""
     done = 0
     for start in starts:
         for mark, values in _run(path, marks[done:], start):
@@ -172,16 +169,15 @@ def _decoded(path: Path, marks: list[int], starts: Sequence[int | None]) -> Iter
         if done == len(marks):
             return
     raise UserError(
-        f"{path} cannot be decoded at time stamp {marks[done]} (of {len(marks)} frames {done} could be "
-        "read); it is "
-        "damaged, replace it."
+        f"{path} cannot be decoded at timestamp {marks[done]} ({done} of {len(marks)} frames could be read); "
+        "it is damaged, replace it."
     )
 
 
 def _run(path: Path, marks: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
-    """Decode forward and give what is wanted with its time stamp; ends where the file or the wishes end."""
+    """Decode forward and yield wanted frames with their timestamps, until the file or ``marks`` end."""
     wanted = set(marks)
-    frames = _going_on(path, start, marks[0]) or _shown(path, start)
+    frames = _resumed(path, start, marks[0]) or _shown(path, start)
     for frame in frames:
         if frame.pts in wanted and not frame.is_corrupt:
             yield frame.pts, np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
@@ -191,7 +187,7 @@ def _run(path: Path, marks: list[int], start: int | None) -> Iterator[tuple[int,
 
 
 def _shown(path: Path, start: int | None) -> Iterator[VideoFrame]:
-    """The frames of a file from a key frame on; None begins with the file."""
+    """The frames of a file from a key frame on; None starts at the beginning."""
     with _opened(path) as (container, stream):
         if start is not None:
             container.seek(start, stream=stream)
@@ -202,22 +198,22 @@ class _Open(NamedTuple):
     process: int
     path: Path
     start: int | None
-    at: int  # time stamp of the last frame that came out
+    at: int  # timestamp of the last decoded frame
     frames: Iterator[VideoFrame]
 
 
 class _Kept(threading.local):
-    """What each thread has open."""
+    """Each thread's open decoder."""
 
     open: _Open | None = None
 
 
 _kept = _Kept()
-_inherited: list[_Open] = []  # from before a fork: to close one would wait for threads that are not here
+_inherited: list[_Open] = []  # from before a fork: closing one would wait for threads of the parent
 
 
-def _going_on(path: Path, start: int | None, first: int) -> Iterator[VideoFrame] | None:
-    """The frames of what is open, taken from there, where they run from this start towards ``first``."""
+def _resumed(path: Path, start: int | None, first: int) -> Iterator[VideoFrame] | None:
+    """Take over the open decoder's frames if it runs from this start and has not passed ``first``."""
     last, _kept.open = _kept.open, None
     if last is not None and last.process != os.getpid():
         _inherited.append(last)
@@ -228,13 +224,13 @@ def _going_on(path: Path, start: int | None, first: int) -> Iterator[VideoFrame]
 
 
 class _Times(NamedTuple):
-    shown: list[int]  # time stamps of all frames, ascending
-    keys: list[int]  # those of key frames
+    shown: list[int]  # timestamps of all frames, ascending
+    keys: list[int]  # timestamps of key frames
 
 
 @lru_cache(maxsize=256)
 def frame_times(path: Path) -> _Times:
-    """When each frame is shown, from the packets, undecoded."""
+    """Timestamps of all frames and of key frames, read from the packets without decoding."""
     with _opened(path) as (container, stream):
         packets = {
             p.pts: p.is_keyframe for p in container.demux(stream) if p.pts is not None and not p.is_discard
@@ -246,13 +242,13 @@ def frame_times(path: Path) -> _Times:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file and its video stream; whatever the decoder raises on damaged bytes becomes a sentence."""
+    """Open a file and its video stream; convert what the decoder raises on damaged bytes to a UserError."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
         if not head:
             raise UserError(f"{path} is empty; replace it.")
-        # missing time stamps are made up from the decoding order (AVI); named formats never open other files
+        # genpts derives missing timestamps from decoding order (AVI); named formats never open other files
         with av.open(str(path), format=_format(path, head), options={"fflags": "+genpts"}) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream; replace it.")
@@ -277,7 +273,7 @@ def _format(path: Path, head: bytes) -> str:
 
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
-    """Whether a path is a file, not hidden, whose suffix is one of these."""
+    """Whether a path is a file with one of these suffixes, and not hidden."""
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
@@ -286,15 +282,15 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def write_gif(path: str | Path, frames: Tensor, seconds: float = 0.1) -> None:
-    """Write frames (T, C, H, W) in [-1, 1], of one or three channels, as an endless GIF, atomically.
+    """Write frames (T, C, H, W) in [-1, 1], C 1 or 3, as an endless GIF, atomically.
 
     Args:
         path: Ends with .gif.
-        frames: Values outside [-1, 1] are clamped.
-        seconds: Each frame's time.
+        frames: The frames; values outside [-1, 1] are clamped.
+        seconds: Duration of a frame.
     """
     pictures = [Image.fromarray(to_array(frame.expand(3, -1, -1))) for frame in frames]
-    # one palette for all frames, so that nothing flickers
+    # one palette for all frames avoids flicker
     strip = Image.fromarray(np.concatenate([np.asarray(p) for p in pictures[:: max(1, len(pictures) // 8)]]))
     palette = strip.quantize(256, dither=Image.Dither.NONE)
     shown = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]

@@ -1,8 +1,7 @@
-"""Files of solid things: grids of cells (.binvox, .npy, .npz, .mat) and meshes (.off, .obj, .stl) as filled
-cells.
+"""Read grids (.binvox, .npy, .npz, .mat) and meshes (.off, .obj, .stl) as occupancy grids.
 
-A grid is a boolean array ``[x, y, z]``. How meshes become grids is told at :func:`voxelised`. Nothing that
-could run code is read: no pickles, no other files that a mesh names.
+A grid is a boolean array ``[x, y, z]``; :func:`voxelised` converts meshes. Nothing that could run code is
+read: no pickles, no other files that a mesh names.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import scipy.io
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from zoo.errors import UserError
+from zoo.errors import UserError, reason_of
 from zoo.files.writing import read_bytes, write_bytes
 
 Array = NDArray[Any]
@@ -28,38 +27,37 @@ Axis = Literal["x", "y", "z"]
 GRID_SUFFIXES = (".binvox", ".npy", ".npz", ".mat")
 MESH_SUFFIXES = (".off", ".obj", ".stl")
 VOXEL_SUFFIXES = GRID_SUFFIXES + MESH_SUFFIXES
-LONGEST = 1024  # cells along an axis; a grid that says it is longer is damaged
-_KEYS = ("instance", "voxels")  # of the grid in a file that holds several arrays
+LONGEST = 1024  # cells per axis; a grid that claims more is damaged
+_KEYS = ("instance", "voxels")  # names of the grid in a file of several arrays
 
 
 def read_voxels(
     path: Path, size: int, up: Axis = "z", margin: int | None = None, whole_turn: bool = False
 ) -> Array:
-    """A file as filled cells (size, size, size), ``[x, y, z]`` with ``z`` upwards.
+    """A file as an occupancy grid (size, size, size), ``[x, y, z]`` with ``z`` up.
 
     Args:
         path: Ends with one of ``VOXEL_SUFFIXES``.
-        size: Cells of each side.
-        up: The file's axis that points upwards.
-        margin: Empty cells around a mesh; a sixteenth of ``size`` when not given. Grids keep their scale.
-        whole_turn: Make a mesh so small that it stays inside when it is turned about the vertical.
+        size: Cells per side.
+        up: The file's vertical axis.
+        margin: Empty cells around a mesh; by default a sixteenth of ``size``. Grids keep their scale.
+        whole_turn: Scale a mesh so that it stays inside when rotated about the vertical.
 
     Raises:
         UserError: The file is unreadable, damaged, empty or of no known kind.
     """
+    axes = {"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}[up]
     if path.suffix.lower() in MESH_SUFFIXES:
-        triangles = read_mesh(path)
-        triangles = triangles[:, :, {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}[up]]
-        return voxelised(triangles, size, size // 16 if margin is None else margin, whole_turn)
-    grid = read_grid(path)
-    return fitted(grid.transpose({"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}[up]), size)
+        margin = size // 16 if margin is None else margin
+        return voxelised(read_mesh(path)[:, :, list(axes)], size, margin, whole_turn)
+    return fitted(read_grid(path).transpose(axes), size)
 
 
 def fitted(grid: Array, size: int) -> Array:
-    """Bring a grid to (size, size, size): one that is smaller is centred and padded, never enlarged.
+    """Bring a grid to (size, size, size): a smaller one is centred and padded, never enlarged.
 
-    A larger one is first reduced by the smallest whole factor that makes it fit; a cell is filled where any
-    of the cells that it stands for is.
+    A larger one is first reduced by the smallest integer factor that makes it fit; a cell is filled if any
+    cell of its block is.
     """
     factor = -(-max(grid.shape) // size)
     if factor > 1:
@@ -78,13 +76,12 @@ def _padded(grid: Array, shape: list[int]) -> Array:
 
 
 def read_grid(path: Path) -> Array:
-    """The grid of a .binvox, .npy, .npz or .mat file as booleans; filled is what is above a half.
+    """The grid of a .binvox, .npy, .npz or .mat file as booleans: values above a half are filled.
 
-    Of several arrays in a file the one called ``instance`` or ``voxels`` is taken, or the only one of three
-    dimensions.
+    In a file of several arrays it is the one named ``instance`` or ``voxels``, or the only 3D one.
 
     Raises:
-        UserError: The file is unreadable or damaged, or holds no such grid, or nothing in it is filled.
+        UserError: The file is unreadable or damaged, or holds no such grid or no filled cell.
     """
     data, suffix = read_bytes(path), path.suffix.lower()
     with _decoding(path):
@@ -145,7 +142,7 @@ def _from_binvox(path: Path, data: bytes) -> Array:
     sides = next((line[1:] for line in lines if line[:1] == ["dim"]), [])
     if lines[:1] != [["#binvox", "1"]] or not mark or len(sides) != 3:
         raise UserError(
-            f"{path} does not begin as a binvox file does; it is damaged or no binvox, replace it."
+            f"{path} does not begin as a binvox file does; it is damaged or no binvox file, replace it."
         )
     shape = [int(side) for side in sides]
     if not all(0 < side <= LONGEST for side in shape):
@@ -156,7 +153,7 @@ def _from_binvox(path: Path, data: bytes) -> Array:
         raise UserError(
             f"{path} holds {cells} cells of {np.prod(shape)}; it is cut off or damaged, replace it."
         )
-    # The head names the lengths along x, z and y, and y changes first.
+    # the header gives the lengths along x, z and y; y changes fastest
     return np.repeat(pairs[:, 0], pairs[:, 1]).reshape(shape).transpose(0, 2, 1)
 
 
@@ -185,8 +182,8 @@ def write_binvox(path: Path, grid: Array) -> None:
 def read_mesh(path: Path) -> Array:
     """The triangles (T, 3, 3) of an .off, .obj or .stl file: triangle, corner, axis.
 
-    Polygons are cut into triangles. OFF files whose counts are glued to the first word, as some of
-    ModelNet's, are read. Colours, materials and normals are passed over.
+    Polygons are split into triangles. OFF files whose counts follow the first word without a space, as some
+    of ModelNet's, are read too. Colours, materials and normals are ignored.
 
     Raises:
         UserError: The file is unreadable, damaged, or has no triangle or no extent.
@@ -242,26 +239,24 @@ def _from_off(path: Path, text: str) -> Array:
 
 
 def voxelised(triangles: Array, size: int, margin: int, whole_turn: bool = False) -> Array:
-    """Filled cells of a mesh (T, 3, 3) with ``z`` upwards, centred in a cube of ``size`` cells.
+    """Occupancy of a mesh (T, 3, 3) with ``z`` up, centred in a cube of ``size`` cells.
 
-    The longest side of the mesh spans the cube but for the margin. A cell is filled where the surface passes
-    through it, and where the surface, so drawn, closes it off from the outside: a watertight mesh is solid,
-    one with a hole wider than a cell stays a shell. So nothing thin is lost, and a solid is about half a cell
-    too thick at each side.
+    The mesh's longest side spans the cube minus the margin. A cell is filled if the surface passes through it
+    or if these surface cells enclose it: a watertight mesh becomes solid, one with a hole wider than a cell
+    stays a shell. Nothing thin is lost; a solid is about half a cell too thick on each side.
 
     Args:
         triangles: Triangle, corner, axis.
-        size: Cells of each side.
-        margin: Empty cells at each side.
-        whole_turn: Fit the circle that the mesh describes when it turns about the vertical, instead of its
-            sides.
+        size: Cells per side.
+        margin: Empty cells on each side.
+        whole_turn: Fit the circle that the mesh sweeps when rotated about the vertical, not its sides.
     """
     low, high = triangles.min((0, 1)), triangles.max((0, 1))
     around = triangles - (low + high) / 2
     longest = float((high - low).max())
     if whole_turn:
         longest = max(longest, 2 * float(np.hypot(around[..., 0], around[..., 1]).max()))
-    # A hair smaller, so that a side which lies on a border between cells stays within.
+    # slightly smaller, so that a face on the border between two cells stays inside
     around *= (size - 2 * margin) * (1 - 1e-6) / longest
     grid = np.zeros(size**3, bool)
     for points in _samples((around + size / 2).astype(np.float32)):
@@ -274,17 +269,17 @@ def voxelised(triangles: Array, size: int, margin: int, whole_turn: bool = False
 
 
 def _samples(triangles: Array, apart: float = 0.34, most: int = 500_000) -> Iterator[Array]:
-    """Points on triangles so close together that no cell of unit length is jumped over.
+    """Points on triangles, so dense that no unit cell is skipped.
 
-    Rows run along the longest edge and are drawn together towards the opposite corner, so that slivers cost
-    no more than their size. Triangles with as many rows and points are done at once.
+    Rows run along the longest edge and converge towards the opposite corner, so slivers cost no more than
+    their size. Triangles with equal numbers of rows and points are processed together.
     """
     lengths = np.linalg.norm(triangles - np.roll(triangles, -1, 1), axis=2)
     first = lengths.argmax(1)
     a, b, c = (triangles[np.arange(len(triangles)), (first + k) % 3] for k in range(3))
     longest = lengths.max(1)
     heights = np.linalg.norm(np.cross(b - a, c - a), axis=1) / np.maximum(longest, 1e-9)
-    # Powers of two keep the groups few.
+    # powers of two keep the groups few
     counts, rows = (
         (2 ** np.ceil(np.log2(np.maximum(side / apart, 1)))).astype(int) for side in (longest, heights)
     )
@@ -304,13 +299,13 @@ def _samples(triangles: Array, apart: float = 0.34, most: int = 500_000) -> Iter
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder raises on damaged bytes into a sentence."""
+    """Convert what decoders raise on damaged bytes to a UserError."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = reason_of(error)
         if isinstance(error, (EOFError, zipfile.BadZipFile)):
             reason = "it is cut off or no archive"
         elif "allow_pickle" in reason:
