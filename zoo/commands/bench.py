@@ -18,17 +18,15 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from itertools import cycle, islice, product
+from itertools import chain, cycle, islice, product, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
-    import lightning.pytorch as pl
-    from lightning.pytorch.callbacks import Callback
     from torch import Tensor
 
     from zoo.adversarial import AdversarialModule
@@ -226,6 +224,7 @@ class Setup:
     def alternate(self, other: Turn | None, steps: int, warmup: int) -> tuple[Times, Times]:
         """Times of a real Trainer's loop and of another, in alternating blocks."""
         import lightning.pytorch as pl
+        from lightning.pytorch.callbacks import LambdaCallback
         from lightning.pytorch.loggers import CSVLogger
 
         block = max(1, min(BLOCK, steps // 5))
@@ -238,7 +237,7 @@ class Setup:
                 max_epochs=1,
                 log_every_n_steps=self.log_every,
                 logger=CSVLogger(folder, name="", version=""),
-                callbacks=[as_callback(clock)],
+                callbacks=[LambdaCallback(on_train_batch_start=lambda *_: clock.batch_start())],
                 limit_val_batches=0,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -251,12 +250,7 @@ class Setup:
 
     def wait(self, turn: Turn, steps: int) -> float:
         """Share of the time of ``steps`` steps that waits for the recipe's own loader."""
-
-        def batches() -> Iterator[Batch]:
-            while True:
-                yield from self.loader
-
-        source, waited, worked = batches(), 0.0, 0.0
+        source, waited, worked = chain.from_iterable(repeat(self.loader)), 0.0, 0.0
         turn(self._move(next(source)))  # workers start here
         for _ in range(steps):
             before = self._now()
@@ -270,11 +264,7 @@ class Setup:
         """The autocast context of a step in mixed precision."""
         import torch
 
-        return (
-            torch.autocast(self.device.type, torch.bfloat16)
-            if self.precision == "bf16-mixed"
-            else nullcontext()
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     def _move(self, batch: Batch) -> Batch:
         import torch
@@ -369,6 +359,7 @@ class PlainTurn:
         """Do nothing: a bare loop does not log."""
 
 
+@dataclass
 class Clock:
     """Times the zoo's steps, and runs the other loop's blocks between its own.
 
@@ -381,20 +372,17 @@ class Clock:
         now: Clock, in seconds.
     """
 
-    def __init__(
-        self,
-        block: int,
-        steps: int,
-        warmup: int,
-        turn: Turn | None,
-        batches: list[Batch],
-        now: Callable[[], float],
-    ) -> None:
-        self.block, self.steps, self.warmup, self.turn, self.now = block, steps, warmup, turn, now
-        self.batches = cycle(batches)
-        self.zoo, self.other = Times(), Times()
+    block: int
+    steps: int
+    warmup: int
+    turn: Turn | None
+    batches: list[Batch]
+    now: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self.zoo, self.other, self._rounds = Times(), Times(), cycle(self.batches)
         self._started: float | None = None
-        self._count = -warmup  # of finished steps
+        self._count = -self.warmup  # of finished steps
         self._block: list[float] = []
 
     def batch_start(self) -> None:
@@ -417,19 +405,9 @@ class Clock:
         times = []
         for _ in range(count if self.turn else 0):
             before = self.now()
-            self.turn(next(self.batches))  # type: ignore[misc]
+            self.turn(next(self._rounds))  # type: ignore[misc]
             times.append(self.now() - before)
         return times
-
-
-def as_callback(clock: Clock) -> Callback:
-    """A callback that reports each batch to the clock."""
-    from lightning.pytorch.callbacks import LambdaCallback
-
-    def start(trainer: pl.Trainer, module: pl.LightningModule, batch: Batch, batch_idx: int) -> None:
-        clock.batch_start()
-
-    return LambdaCallback(on_train_batch_start=start)
 
 
 # ------------------------------------------------------------------------------------------------ peak memory
@@ -487,20 +465,20 @@ def table(lines: list[Line]) -> str:
 
 def sentences(recipe: str, lines: list[Line]) -> list[str]:
     """One sentence per pair of loops, or per loop without another."""
-    told = []
+    found = []
     for ours in (line for line in lines if line.loop == "zoo"):
         where = f"{recipe} at batch {ours.batch}, {ours.precision}"
         pair = (ours.batch, ours.size, ours.precision)
         other = next((x for x in lines if x.loop != "zoo" and (x.batch, x.size, x.precision) == pair), None)
         if other is None:
-            told.append(f"{where}: a step of {NAMES['zoo']} takes {ours.median:.2f} ms.")
+            found.append(f"{where}: a step of {NAMES['zoo']} takes {ours.median:.2f} ms.")
             continue
-        told.append(
+        found.append(
             f"{where}: {NAMES['zoo']} costs {cost(ours.median, other.median):+.1%} over the "
             f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians; "
             f"over whole blocks {cost(ours.mean, other.mean):+.1%})."
         )
-    return told
+    return found
 
 
 def cost(ours: float, other: float) -> float:

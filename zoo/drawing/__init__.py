@@ -1,1 +1,1 @@
-"""Pictures made for people: sheets, grids, plots, and turning voxels."""
+"""Images and text for people: sheets, grids, plots, rotating voxels, tables."""

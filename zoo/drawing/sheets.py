@@ -1,6 +1,6 @@
-"""Pictures of pictures: grids with titles, mosaics, scatter plots and colours for label maps.
+"""Sheets of images: titled grids, mosaics, scatter plots and colours for label maps.
 
-All functions take tensors of any device and give (3, H, W) float32 on the CPU in [-1, 1].
+All functions take tensors on any device and return (3, H, W) float32 on the CPU in [-1, 1].
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+Places = list[tuple[int, int]]  # (top, left)
+
 INK = (38, 42, 51)
 FAINT = (214, 217, 223)
-# One hue after the other far apart, alike in weight; further classes follow the golden angle.
+# successive hues far apart, of similar weight; further classes follow the golden angle
 PALETTE = (
     (39, 55, 94), (233, 110, 76), (102, 170, 110), (242, 196, 83), (94, 146, 201), (178, 86, 130),
     (140, 202, 194), (150, 104, 74), (232, 163, 168), (120, 113, 178), (188, 200, 92), (84, 92, 100),
@@ -27,9 +29,9 @@ PALETTE = (
 def to_rgb(x: Tensor) -> Tensor:
     """Show any channels as colour: (..., C, H, W) to (..., 3, H, W).
 
-    One-hot or soft class maps (channels that are not negative and sum to one) take their class colours;
-    otherwise one channel is grey, three are RGB, a second or fourth channel is alpha and lies over white, and
-    of five or more the first three are shown.
+    One-hot or soft class maps (non-negative channels that sum to one) take their class colours; otherwise one
+    channel is grey, three are RGB, a second or fourth channel is alpha over white, and of five or more the
+    first three are shown.
     """
     x = x.detach().float().cpu()
     channels = x.shape[-3]
@@ -45,7 +47,7 @@ def to_rgb(x: Tensor) -> Tensor:
 
 
 def label_colours(index_map: Tensor, classes: int) -> Tensor:
-    """Colour a map of class numbers: (..., H, W) long to (..., 3, H, W); numbers of no class are black."""
+    """Colour a map of class indices: (..., H, W) long to (..., 3, H, W); other indices are black."""
     colours = [(0, 0, 0), *(_class_colour(i) for i in range(classes))]
     table = torch.tensor(colours, dtype=torch.float32) / 127.5 - 1
     index_map = index_map.detach().cpu().long()
@@ -54,36 +56,28 @@ def label_colours(index_map: Tensor, classes: int) -> Tensor:
 
 
 def mosaic(images: Tensor, columns: int | None = None, gap: int = 2, least: int = 1) -> Tensor:
-    """Lay pictures (N, C, H, W) out row by row on white.
+    """Arrange images (N, C, H, W) row by row on white.
 
     Args:
-        images: At least one picture of any channels.
-        columns: Pictures a row; as near to a square as can be when not given.
-        gap: White pixels around each picture.
-        least: Smaller pictures are enlarged by a whole factor, repeating pixels, until they are this wide.
+        images: At least one image of any channels.
+        columns: Images per row; by default as close to a square as possible.
+        gap: White pixels around each image.
+        least: Minimum width; smaller images are enlarged by an integer factor, repeating pixels.
     """
-    pictures = to_rgb(images)
-    factor = math.ceil(least / pictures.shape[-1])
-    pictures = pictures.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-    count, _, height, width = pictures.shape
-    columns = min(count, columns or math.ceil(math.sqrt(count * height / width)))
-    rows = math.ceil(count / columns)
-    sheet = torch.ones(3, rows * (height + gap) + gap, columns * (width + gap) + gap)
-    for i, picture in enumerate(pictures):
-        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
-        sheet[:, top : top + height, left : left + width] = picture
-    return sheet.clamp_(-1, 1)
+    pictures = _enlarged(images, least)
+    height, width = pictures.shape[-2:]
+    places, *size = _layout(len(pictures), columns, height, width, gap)
+    return _paste(torch.ones(3, *size), pictures, places)
 
 
 def grid(columns: dict[str, Tensor], gap: int = 4, least: int = 96) -> Tensor:
-    """Lay kinds of pictures side by side under their titles: a row is a sample, a column a kind.
+    """Arrange kinds of images side by side under their titles: one row per sample, one column per kind.
 
     Args:
-        columns: Title to pictures (N, C, H, W); sizes and channels may differ, smaller ones are enlarged to
-            the largest height by repeating pixels; where one has fewer samples, its place stays white.
-        gap: White pixels around each picture.
-        least: Smaller columns are enlarged by a whole factor until they are this many pixels wide, so that
-            titles have room.
+        columns: Title to images (N, C, H, W); sizes and channels may differ, smaller ones are enlarged to
+            the largest height by repeating pixels; missing samples of a column stay white.
+        gap: White pixels around each image.
+        least: Minimum column width, for the titles; smaller columns are enlarged by an integer factor.
     """
     shown = {title: to_rgb(pictures) for title, pictures in columns.items()}
     height = max(p.shape[-2] for p in shown.values())
@@ -104,21 +98,19 @@ def grid(columns: dict[str, Tensor], gap: int = 4, least: int = 96) -> Tensor:
     sheet = _from_image(image)
     left = gap
     for pictures in shown.values():
-        for row, picture in enumerate(pictures):
-            top = head + row * (height + gap)
-            sheet[:, top : top + height, left : left + picture.shape[-1]] = picture
+        _paste(sheet, pictures, [(head + row * (height + gap), left) for row in range(len(pictures))])
         left += pictures.shape[-1] + gap
-    return sheet.clamp_(-1, 1)
+    return sheet
 
 
 def strip(clips: dict[str, Tensor], most: int = 16, gap: int = 2, least: int = 64) -> Tensor:
-    """Lay films out as rows of frames with their titles at the left; the rows of one sample stand together.
+    """Arrange clips as rows of frames with their titles at the left, grouped by sample.
 
     Args:
-        clips: Title to films (N, T, C, H, W), all of one frame size; lengths and channels may differ.
-        most: Of a longer film so many frames are shown, the first and the last among them.
+        clips: Title to clips (N, T, C, H, W), all of one frame size; lengths and channels may differ.
+        most: Frames shown of a longer clip, including the first and the last.
         gap: White pixels around each frame.
-        least: Smaller frames are enlarged by a whole factor, repeating pixels, until they are this wide.
+        least: Minimum width; smaller frames are enlarged by an integer factor, repeating pixels.
     """
     rows: list[tuple[str, Tensor]] = []
     tops: list[int] = []
@@ -149,17 +141,17 @@ def strip(clips: dict[str, Tensor], most: int = 16, gap: int = 2, least: int = 6
 def scatter(points: dict[str, Tensor], size: int = 512) -> Tensor:
     """Plot clouds of points (N, 2) on one square with equal axes and a legend.
 
-    The first cloud decides what is shown: its range and half as much again. The legend counts points outside.
+    The visible range is 1.5 times that of the first cloud. The legend counts points outside.
 
     Args:
         points: Name to points; at least one cloud, the first not empty.
-        size: Pixels of each side.
+        size: Pixels per side.
     """
     clouds = {name: p.detach().float().cpu() for name, p in points.items()}
     first = next(iter(clouds.values()))
     low, high = first.amin(0), first.amax(0)
     centre, reach = (low + high) / 2, max(float((high - low).max()) * 0.75, 1e-6)
-    fine = 3  # drawn larger and shrunk: smooth discs
+    fine = 3  # drawn larger and downsampled: smooth discs
     head = 30
     side = size - head - 10
     left, top = (size - side) // 2, head
@@ -197,34 +189,49 @@ def scatter(points: dict[str, Tensor], size: int = 512) -> Tensor:
 
 
 def captioned(images: Tensor, captions: list[str], columns: int | None = None, least: int = 128) -> Tensor:
-    """Lay pictures (N, C, H, W) out row by row, each above its caption; a caption of over six lines is cut.
+    """Arrange images (N, C, H, W) row by row, each above its caption; captions are cut after six lines.
 
     Args:
-        images: At least one picture of any channels.
-        captions: One for each picture.
-        columns: Pictures a row; as near to a square as can be when not given.
-        least: Smaller pictures are enlarged by a whole factor, repeating pixels, until they are this wide.
+        images: At least one image of any channels.
+        captions: One caption per image.
+        columns: Images per row; by default as close to a square as possible.
+        least: Minimum width; smaller images are enlarged by an integer factor, repeating pixels.
     """
     gap, line = 12, 14
-    pictures = to_rgb(images)
-    factor = math.ceil(least / pictures.shape[-1])
-    pictures = pictures.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
-    count, _, height, width = pictures.shape
+    pictures = _enlarged(images, least)
+    height, width = pictures.shape[-2:]
     font = ImageFont.load_default(11)
     texts = [_wrapped(caption, font, width, lines=6) for caption in captions]
     cell = height + 6 + line * max(text.count("\n") + 1 for text in texts)
-    columns = min(count, columns or math.ceil(math.sqrt(count * cell / width)))
-    rows = math.ceil(count / columns)
-    image = Image.new("RGB", (columns * (width + gap) + gap, rows * (cell + gap) + gap), "white")
+    places, tall, wide = _layout(len(pictures), columns, cell, width, gap)
+    image = Image.new("RGB", (wide, tall), "white")
     draw = ImageDraw.Draw(image)
-    places = [(gap + i // columns * (cell + gap), gap + i % columns * (width + gap)) for i in range(count)]
     for (top, left), text in zip(places, texts, strict=True):
         for number, words in enumerate(text.split("\n")):
             draw.text((left, top + height + 5 + line * number), words, INK, font)
-    sheet = _from_image(image)
-    for (top, left), picture in zip(places, pictures, strict=True):
+    return _paste(_from_image(image), pictures, places)
+
+
+def _enlarged(images: Tensor, least: int) -> Tensor:
+    """RGB images of at least this width, enlarged by an integer factor."""
+    pictures = to_rgb(images)
+    factor = math.ceil(least / pictures.shape[-1])
+    return pictures.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+
+
+def _layout(count: int, columns: int | None, height: int, width: int, gap: int) -> tuple[Places, int, int]:
+    """(top, left) of each cell, row by row, and the sheet's height and width."""
+    columns = min(count, columns or math.ceil(math.sqrt(count * height / width)))
+    places = [(gap + i // columns * (height + gap), gap + i % columns * (width + gap)) for i in range(count)]
+    return places, places[-1][0] + height + gap, columns * (width + gap) + gap
+
+
+def _paste(sheet: Tensor, pictures: Tensor, places: Places) -> Tensor:
+    """Copy images (N, 3, H, W), clamped, into a sheet in place, each at its (top, left)."""
+    height, width = pictures.shape[-2:]
+    for (top, left), picture in zip(places, pictures.clamp(-1, 1), strict=True):
         sheet[:, top : top + height, left : left + width] = picture
-    return sheet.clamp_(-1, 1)
+    return sheet
 
 
 def _class_colour(index: int) -> tuple[int, int, int]:
@@ -244,7 +251,7 @@ def _scaled(pictures: Tensor, height: int) -> Tensor:
 
 
 def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int, size: int) -> None:
-    """Write centred text, smaller and at last cut where it is wider than its column."""
+    """Write centred text; if it is wider than its column, shrink it, then cut it."""
     font = ImageFont.load_default(size)
     while draw.textlength(text, font) > width and size > 9:
         size -= 1
@@ -255,7 +262,7 @@ def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int,
 
 
 def _wrapped(text: str, font: Any, width: int, lines: int) -> str:
-    """Text broken into lines of at most ``width`` pixels; what does not fit ends in an ellipsis."""
+    """Wrap text to ``width`` pixels; cut what does not fit, with an ellipsis."""
     rows = [""]
     for word in text.split():
         longer = f"{rows[-1]} {word}".strip()

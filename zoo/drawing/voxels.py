@@ -1,9 +1,8 @@
-"""Pictures of filled cells: shaded sheets and turning films of voxel grids.
+"""Render voxel grids: shaded sheets and rotating clips.
 
-A grid is ``[x, y, z]`` with ``z`` upwards. It is seen in parallel projection from a little above: every face
-of a cell that looks to the viewer is one polygon, drawn from the back to the front. Light comes from above
-and from the viewer's left; corners and what lies under a roof are darker, and the object throws a soft shadow
-on its floor.
+A grid is ``[x, y, z]`` with ``z`` up, in parallel projection from slightly above: every cell face towards the
+viewer is one polygon, drawn back to front. Light comes from above and from the viewer's left; corners and
+cells under a roof are darker, and the object casts a soft shadow on its floor.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from zoo.drawing.sheets import mosaic
 
 Array = NDArray[Any]
 
-FRONT = 217.0  # degrees: before an object that faces -x, a little to its side
+FRONT = 217.0  # degrees: in front of an object that faces -x, slightly to its side
 ABOVE = math.radians(24)
-FINE = 2  # drawn larger and shrunk: smooth outlines
+FINE = 2  # drawn larger and downsampled: smooth outlines
 PAPER = np.array([250, 249, 247], np.float32)
-# Soft colours, far apart in hue and alike in lightness.
+# soft colours, far apart in hue, of similar lightness
 COLOURS = (
     (222, 152, 104), (112, 165, 176), (202, 128, 136), (150, 172, 112), (148, 138, 188), (218, 186, 110),
     (108, 146, 198), (190, 150, 126), (120, 180, 148), (204, 140, 178),
@@ -41,15 +40,15 @@ def voxel_sheet(
     angle: float = FRONT,
     threshold: float = 0.5,
 ) -> Tensor:
-    """Lay pictures of grids out row by row: (N, 1, D, H, W) to (3, rows, columns) in [-1, 1].
+    """Render grids row by row: (N, 1, D, H, W) to (3, rows, columns) in [-1, 1].
 
     Args:
-        voxels: Occupancy in [0, 1]; what is above ``threshold`` is shown as filled.
-        labels: (N,) class numbers, which choose the colours; not given, each grid has the next colour.
-        columns: Pictures a row; as near to a square as can be when not given.
-        size: Pixels of each picture's side.
-        angle: Degrees from which is looked: 180 sees the side -x, 270 the side -y.
-        threshold: Of what is filled.
+        voxels: Occupancy in [0, 1].
+        labels: (N,) class indices, which choose the colours; by default each grid has the next colour.
+        columns: Grids per row; by default as close to a square as possible.
+        size: Pixels per side of each image.
+        angle: Viewing direction in degrees: 180 shows the side -x, 270 the side -y.
+        threshold: Occupancy above which a cell is filled.
     """
     scene = _Scene(voxels, labels, size, threshold)
     return mosaic(scene.pictures(angle), columns)
@@ -63,9 +62,9 @@ def turning(
     size: int = 160,
     threshold: float = 0.5,
 ) -> Tensor:
-    """One turn of grids side by side: (N, 1, D, H, W) to (frames, 3, rows, columns) in [-1, 1].
+    """One full rotation of grids: (N, 1, D, H, W) to (frames, 3, rows, columns) in [-1, 1], seamless.
 
-    The last frame leads on to the first. Arguments as in :func:`voxel_sheet`.
+    Arguments as in :func:`voxel_sheet`.
     """
     scene = _Scene(voxels, labels, size, threshold)
     angles = [FRONT + 360 * frame / frames for frame in range(frames)]
@@ -73,12 +72,14 @@ def turning(
 
 
 class _Scene:
-    """Grids with all that does not depend on where they are seen from."""
+    """Grids with everything that does not depend on the viewing direction."""
 
     def __init__(self, voxels: Tensor, labels: Tensor | None, size: int, threshold: float) -> None:
         if voxels.ndim != 5 or voxels.shape[1] != 1 or not len(voxels):
             raise ValueError(f"grids are (N, 1, D, H, W) with N at least 1, got {tuple(voxels.shape)}")
-        filled = F.pad(voxels.detach().cpu().float() > threshold, (1,) * 6)  # so that every face looks at air
+        filled = F.pad(
+            voxels.detach().cpu().float() > threshold, (1,) * 6
+        )  # so that every face borders an empty cell
         self.size = size
         self.middle = np.array(filled.shape[2:], np.float32) / 2
         kinds = range(len(filled)) if labels is None else labels.tolist()
@@ -91,9 +92,9 @@ class _Scene:
         self._fit()
 
     def _fit(self) -> None:
-        """Choose one scale and height at which every grid fits, from wherever it is seen."""
+        """Choose one scale and height at which every grid fits from every direction."""
         side = max(self.grids[0].shape)
-        wide, low, high = 0.35 * side, math.inf, -math.inf  # one lonely cell is not blown up
+        wide, low, high = 0.35 * side, math.inf, -math.inf  # a single cell is not enlarged
         for grid in self.grids:
             if not grid.any():
                 continue
@@ -107,20 +108,20 @@ class _Scene:
         self.scale = self.size * FINE * 0.48 / max(wide, tall)
 
     def pictures(self, angle: float) -> Tensor:
-        """All grids from one side: (N, 3, size, size) in [-1, 1]."""
+        """All grids from one direction: (N, 3, size, size) in [-1, 1]."""
         drawn = [self._draw(i, math.radians(angle)) for i in range(len(self.grids))]
         return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
     def _draw(self, i: int, angle: float) -> Array:
         image = Image.fromarray(self._ground(i, angle))
         draw = ImageDraw.Draw(image)
-        outlined = self.scale >= 5  # smaller cells would drown in their outlines
+        outlined = self.scale >= 5  # outlines would cover smaller cells
         for corners, colour, edge in zip(*self._faces(i, angle), strict=True):
             draw.polygon(corners, tuple(colour), tuple(edge) if outlined else None)
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BOX))
 
     def _ground(self, i: int, angle: float) -> Array:
-        """The paper with the shadow on the object's floor."""
+        """The background with the shadow on the object's floor."""
         side = self.size * FINE
         right = (np.arange(side, dtype=np.float32)[None, :] + 0.5 - side / 2) / self.scale
         up = (side / 2 - np.arange(side, dtype=np.float32)[:, None] - 0.5) / self.scale
@@ -135,7 +136,7 @@ class _Scene:
         return (PAPER * dark).astype(np.uint8)
 
     def _faces(self, i: int, angle: float) -> tuple[list[list[float]], list[list[int]], list[list[int]]]:
-        """Polygons of what can be seen, from the back to the front, with their colours and outlines."""
+        """Polygons of visible faces, back to front, with their colours and outlines."""
         grid, light = self.grids[i], self.lights[i]
         ways = [1 if math.cos(angle) > 0 else -1, 1 if math.sin(angle) > 0 else -1, 1]
         places, corners, shades = [], [], []
@@ -160,7 +161,7 @@ class _Scene:
         half = self.size * FINE / 2
         points = np.stack([half + right * self.scale, half - up * self.scale], -1)
         shade = np.concatenate(shades)[order][:, None]
-        cool = np.array([0.93, 0.97, 1.06], np.float32)  # shade is a little bluish
+        cool = np.array([0.93, 0.97, 1.06], np.float32)  # shade is slightly blue
         tint = cool + (1.02 - cool) * np.clip(shade, 0, 1)
         colour = np.clip(self.colours[i] * shade * tint, 0, 255)
         return (
@@ -171,7 +172,7 @@ class _Scene:
 
     @staticmethod
     def _direct(axis: int, way: int, angle: float) -> float:
-        """What the lamp gives to a face; it turns with the viewer, on the left above the shoulder."""
+        """Direct light on a face, from a lamp that moves with the viewer, at the upper left."""
         if axis == 2:
             return 1.06
         lamp = angle - math.radians(50)
@@ -180,7 +181,7 @@ class _Scene:
 
 
 def _light(filled: Tensor) -> Tensor:
-    """How much light reaches each empty cell (N, 1, D, H, W): less in corners, and less below others."""
+    """Light that reaches each empty cell (N, 1, D, H, W): less in corners and below other cells."""
     near = F.avg_pool3d(filled, 3, 1, 1)
     wide = F.avg_pool3d(F.pad(filled, (3,) * 6), 7, 1)
     corner = 0.9 * (near - 1 / 3).clamp(min=0) + 0.8 * (wide - 3 / 7).clamp(min=0)
@@ -190,7 +191,7 @@ def _light(filled: Tensor) -> Tensor:
 
 
 def _shadow(grid: Array, bottom: int) -> Array:
-    """Shadow (D, H) in [0, 1] on the floor: soft, and fainter from what is high above."""
+    """Shadow (D, H) in [0, 1] on the floor: soft, and fainter for higher cells."""
     height = np.arange(grid.shape[2], dtype=np.float32) - bottom
     weight = np.where(height >= 0, np.exp(-height / (0.22 * grid.shape[2])), 0).astype(np.float32)
     dark = torch.from_numpy((grid * weight).max(2))[None, None]

@@ -1,12 +1,13 @@
-"""A small segmentation network that is trained on real pairs, to read what generated pictures show.
+"""A small segmentation network, trained on real pairs, to score generated images.
 
-It stands where the FCN stands in the evaluation of pix2pix (Isola 2017, section 3.4): a picture is realistic
-when a network that saw only real ones finds in it what the label map asked for.
+It replaces the FCN of pix2pix's evaluation (Isola 2017, section 3.4): an image is realistic if a network
+trained on real ones finds in it the classes of the label map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain, repeat
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 Colour = tuple[int, int, int]
 
-FACADES: dict[str, Colour] = {  # the label halves of pix2pix's CMP facades, as they are before JPEG
+FACADES: dict[str, Colour] = {  # label colours of pix2pix's CMP facades before JPEG
     "background": (0, 0, 222),
     "facade": (0, 48, 255),
     "window": (0, 128, 255),
@@ -33,17 +34,14 @@ FACADES: dict[str, Colour] = {  # the label halves of pix2pix's CMP facades, as 
 
 
 def palette_labels(picture: Tensor, palette: Sequence[Colour]) -> Tensor:
-    """The index of the nearest colour at each pixel of a label picture.
+    """The index of the nearest colour per pixel: (…,3,H,W) in [-1, 1] to (…,H,W) long.
 
     Args:
-        picture: (…,3,H,W) in [-1, 1].
+        picture: Label image.
         palette: Colours, 0 to 255.
-
-    Returns:
-        (…,H,W) long.
     """
     colours = torch.tensor(palette, dtype=picture.dtype, device=picture.device) / 127.5 - 1
-    # |p - c|^2 without |p|^2, which is the same for all colours
+    # |p - c|^2 without |p|^2, which is equal for all colours
     scores = torch.einsum("...chw,kc->...khw", picture, colours) - colours.square().sum(1)[:, None, None] / 2
     return scores.argmax(-3)
 
@@ -53,8 +51,8 @@ class Segmenter(nn.Module):
 
     Args:
         classes: Number of classes.
-        channels: Of the picture.
-        width: Channels at full resolution; they double at each of the two halvings.
+        channels: Channels of the image.
+        width: Channels at full resolution; doubled at each of the two halvings.
     """
 
     def __init__(self, classes: int, channels: int = 3, width: int = 16) -> None:
@@ -70,7 +68,7 @@ class Segmenter(nn.Module):
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Logits of the classes at each pixel; sides that are no multiple of 4 are padded within."""
+        """Class logits per pixel; sides are padded internally to multiples of 4."""
         height, width = picture.shape[-2:]
         x = F.pad(picture, (0, -width % 4, 0, -height % 4), mode="replicate")
         full = self.enter(x)
@@ -96,24 +94,23 @@ def _twice(x: Tensor) -> Tensor:
 def train_segmenter(
     pairs: DataLoader[tuple[Tensor, Tensor]], classes: int, steps: int = 400, seed: int = 0, width: int = 16
 ) -> Segmenter:
-    """Train a segmenter with Adam, one cycle of the learning rate, mirrored half of the time.
+    """Train a segmenter with Adam and one learning rate cycle, flipping half of the batches.
 
-    The same pairs in the same order and the same seed give the same weights; torch's global generator stays
-    as it was.
+    Deterministic in the pairs, their order and the seed; torch's global RNG state is unchanged.
 
     Args:
-        pairs: Batches of pictures (B,C,H,W) in [-1, 1] and labels (B,H,W); read again and again.
+        pairs: Batches of images (B,C,H,W) in [-1, 1] and labels (B,H,W); cycled.
         classes: Number of classes.
-        steps: Batches to learn from.
-        seed: Of the initial weights and the mirroring.
-        width: Of the network.
+        steps: Number of batches.
+        seed: Seed of the initial weights and the flips.
+        width: Width of the network.
 
     Returns:
-        The network in evaluation mode, frozen, where the pairs are.
+        The network in evaluation mode, frozen, on the device of the pairs.
     """
-    with torch.random.fork_rng(devices=[]):  # a loader without a generator of its own draws in here too
+    with torch.random.fork_rng(devices=[]):  # a loader without its own generator draws here too
         torch.manual_seed(seed)
-        batches = _again(pairs)
+        batches = chain.from_iterable(repeat(pairs))
         picture, labels = next(batches)
         network = Segmenter(classes, picture.shape[1], width).to(picture.device)
         optimizer = torch.optim.Adam(network.parameters(), 1e-2)
@@ -131,8 +128,3 @@ def train_segmenter(
             if step + 1 < steps:
                 picture, labels = next(batches)
     return network.eval().requires_grad_(False)
-
-
-def _again(pairs: DataLoader[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from pairs

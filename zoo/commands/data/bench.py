@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from zoo.commands import _names
@@ -58,16 +59,10 @@ def run(args: argparse.Namespace) -> int:
             lines.append({"loader": name, "workers": workers, "samples_per_s": round(rate, 1)})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if args.json:
-        print(
-            json.dumps(
-                {"source": args.source, "size": args.size, "lines": lines, "peak_mb": round(peak)}, indent=2
-            )
-        )
+        report = {"source": args.source, "size": args.size, "lines": lines, "peak_mb": round(peak)}
+        print(json.dumps(report, indent=2))
         return 0
-    rows = [
-        (line["loader"], f"{line['workers']} workers", f"{line['samples_per_s']:.0f} samples/s")
-        for line in lines
-    ]
+    rows = [(x["loader"], f"{x['workers']} workers", f"{x['samples_per_s']:.0f} samples/s") for x in lines]
     print(aligned(rows))
     print(f"Peak memory of this process, all loaders together: {peak:.0f} MB")
     return 0
@@ -90,12 +85,7 @@ def _loaders(args: argparse.Namespace, workers: int) -> dict[str, Callable[[], D
 
 
 def _data(args: argparse.Namespace, workers: int, packed: bool = False) -> DataModule:
-    options: dict[str, Any] = {
-        "num_workers": workers,
-        "batch_size": args.batch,
-        "cache": False,
-        "packed": packed,
-    }
+    options = {"num_workers": workers, "batch_size": args.batch, "cache": False, "packed": packed}
     if args.size:
         options["size"] = args.size
     if args.torchvision:  # both do the same work
@@ -127,22 +117,14 @@ def _classic(args: argparse.Namespace, workers: int) -> DataLoader[Any]:
         pictures = datasets.ImageFolder(args.root or args.source, transforms.Compose(steps))
     except FileNotFoundError as error:
         raise UserError(f"torchvision's ImageFolder cannot read {args.source} ({error}).") from error
-    return DataLoader(
-        pictures,
-        args.batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
+    options: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
+    return DataLoader(pictures, args.batch, shuffle=True, drop_last=True, **options)
 
 
 def _feed(make: Callable[[], DataLoader[Any]]) -> Iterator[int]:
     """The number of samples of each batch, over endless epochs."""
-    loader = make()
-    while True:
-        for batch in loader:
-            yield len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
+    for batch in chain.from_iterable(repeat(make())):
+        yield len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
 
 
 def _rate(feed: Iterator[int], samples: int) -> float:
