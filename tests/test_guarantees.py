@@ -133,6 +133,15 @@ def test_killed_and_resumed_equals_never_stopped(name: str, workers: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", GAMES)
+def test_a_chain_of_resumes_ends_with_equal_weights(name: str, tmp_path: Path) -> None:
+    whole, ckpt = weights(play(name, tmp_path / "whole", STEPS)), None
+    for until in (BATCHES, MID, END, STEPS):  # from the end of an epoch, from within one, and again
+        resumed = play(name, tmp_path / str(until), until, ckpt=ckpt)
+        ckpt = tmp_path / str(until) / f"step={until}.ckpt"
+    assert torch.equal(weights(resumed), whole)
+
+
+@pytest.mark.parametrize("name", GAMES)
 def test_two_processes_end_with_equal_weights(name: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
