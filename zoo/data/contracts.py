@@ -53,7 +53,9 @@ CONTRACTS: dict[str, Contract] = {
     ),
     "poses": _contract("input pose target mask", "target", "poses.PoseFolder", "poses.PoseWorld"),
     "domains": _contract("source target", "target", "domains.DomainFolders", "domains.FacesToEmoji"),
-    "voxels": _contract("voxels", "voxels", "voxels.VoxelFolder", "voxels.FurnitureWorld", False),
+    "voxels": _contract(
+        "voxels", "voxels", "voxels.ModelNetChairs voxels.VoxelFolder", "voxels.FurnitureWorld", False
+    ),
     "clips": _contract("past future", "future", "clips.ClipFolder", "clips.ClipWorld", False),
     "images": _contract("image", "image", "images.ImageFolder", "images.Digits"),
     "points": _contract("point", "point", "", "points.Points", False),

@@ -1,15 +1,17 @@
-"""ModelNet's chairs as 3D ShapeNets' volumes, as ``zoo data get chairs_voxels`` fetches them."""
+"""ModelNet's chairs as 3D ShapeNets' volumes: one file per chair, or all packed into one file."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, get_args
+from zipfile import BadZipFile
 
 import numpy as np
 
+from zoo.class_paths import public_path
 from zoo.data.base import LoaderOptions, Sample, Split
-from zoo.data.checks import at_least
+from zoo.data.checks import Fault, Findings, at_least
 from zoo.data.folders import find_root, of_split
 from zoo.data.voxels.module import Array, VoxelModule, VoxelSet
 from zoo.errors import UserError
@@ -19,8 +21,10 @@ from zoo.files.voxels import fitted, read_grid
 class ModelNetChairs(VoxelModule):
     """ModelNet's 889 training chairs in 12 turns each, as 3D ShapeNets' grids of 30 cells: 10,668 in all.
 
-    Read from ``chair/30/train/*.mat``. Objects are split by their numbers, with all their turns: of ten, the
-    first is for test and the second for validation. One of the objects is named a night stand; it is kept.
+    Read from ``chair/30/train/*.mat``, as ``zoo data get chairs_voxels`` fetches them, or from
+    ``chair_30_packed.npz`` (``names``, and ``bits`` with eight cells per byte). Objects are split by their
+    numbers, with all their turns: of ten, the first is for test and the second for validation. One of the
+    objects is named a night stand; it is kept.
 
     Args:
         root: The folder.
@@ -31,12 +35,13 @@ class ModelNetChairs(VoxelModule):
     name = "ModelNet chairs (3D ShapeNets volumes, 30 cells)"
     licence = "Princeton ModelNet: academic research only, the models belong to their authors"
     SIDE = 30
+    PACKED = "chair_30_packed.npz"
 
     def __init__(self, root: str = "chairs_voxels", size: int = 32, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
         at_least(8, size=size)
         self.root, self.size = find_root(root), size
-        self._read: tuple[list[Path], Array] | None = None
+        self._read: tuple[list[Path], list[str], Array] | None = None
 
     def dataset(self, split: Split) -> ChairSet:
         """The chairs of a split, all turns of each.
@@ -44,11 +49,11 @@ class ModelNetChairs(VoxelModule):
         Raises:
             UserError: The files are missing or damaged.
         """
-        files, bits = self._chairs()
-        objects = [path.stem.rpartition("_")[0] for path in files]
+        files, names, bits = self._chairs()
+        objects = [name.rpartition("_")[0] for name in names]
         mine = set(of_split(sorted(set(objects)), split, 10))
         rows = [row for row, name in enumerate(objects) if name in mine]
-        return ChairSet(files, [files[row].stem for row in rows], bits[rows], self.size)
+        return ChairSet(files, [names[row] for row in rows], bits[rows], self.size)
 
     def preprocessing(self) -> dict[str, Any]:
         """Size and number of turns."""
@@ -56,12 +61,31 @@ class ModelNetChairs(VoxelModule):
 
     def fingerprint(self) -> str:
         """SHA-256 of names and cells."""
-        files, bits = self._chairs()
-        names = "\n".join(path.stem for path in files)
-        return hashlib.sha256(names.encode() + bits.tobytes()).hexdigest()
+        _, names, bits = self._chairs()
+        return hashlib.sha256("\n".join(names).encode() + bits.tobytes()).hexdigest()
 
-    def _chairs(self) -> tuple[list[Path], Array]:
-        """All files in the order of their names, and a row of packed cells for each."""
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Whether the packed chairs are there."""
+        return (root / cls.PACKED).is_file()
+
+    @classmethod
+    def check(cls, root: Path) -> Findings:
+        """Read all chairs."""
+        found, data = Findings("voxels", "known chairs", public_path(cls), {"size": 32}), cls(str(root))
+        try:
+            found.samples = {split: len(data.dataset(split)) for split in get_args(Split)}
+        except UserError as error:
+            found.errors.append(Fault(str(root), str(error)))
+        return found
+
+    def _chairs(self) -> tuple[list[Path], list[str], Array]:
+        """The source files; all names in order, and a row of packed cells for each."""
+        packed = self.root / self.PACKED
+        if self._read is None and packed.is_file():
+            names, bits = self._unpacked(packed)
+            order = sorted(range(len(names)), key=names.__getitem__)
+            self._read = [packed], [names[row] for row in order], bits[order]
         if self._read is None:
             folder = self.root / "chair" / "30" / "train"
             files = sorted(folder.glob("*.mat"), key=lambda path: path.stem)
@@ -70,8 +94,18 @@ class ModelNetChairs(VoxelModule):
                     f"{folder} holds no .mat files; fetch them with zoo data get chairs_voxels, or change "
                     "data.root."
                 )
-            self._read = files, np.array([self._row(path) for path in files])
+            self._read = files, [path.stem for path in files], np.array([self._row(path) for path in files])
         return self._read
+
+    def _unpacked(self, path: Path) -> tuple[list[str], Array]:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names, bits = arrays["names"].tolist(), arrays["bits"]
+            if bits.shape != (len(names), -(-(self.SIDE**3) // 8)) or bits.dtype != np.uint8 or not names:
+                raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path} cannot be read ({error}); replace it.") from error
+        return names, bits
 
     def _row(self, path: Path) -> Array:
         grid = read_grid(path)
@@ -84,7 +118,7 @@ class ChairSet(VoxelSet):
     """Grids of 30 cells in memory, eight cells per byte.
 
     Args:
-        paths: The files of all splits.
+        paths: The source files of all splits.
         names: ``chair_000000182_1`` is the first turn of chair 182.
         bits: A row of bytes for each name.
         size: Cells of each side of a sample.
