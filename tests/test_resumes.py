@@ -1,4 +1,4 @@
-"""A run that is interrupted anywhere, any number of times, ends with the weights of the run that never was."""
+"""A run interrupted anywhere, any number of times, ends with the weights of an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Position(Callback):
     """Keep our own count of epochs and batches, and resume exactly there.
 
     Lightning derives the position from counters that depend on when a checkpoint was written. They are wrong
-    after ``max_steps`` (the rest of the epoch is dropped) and in a second resume from the end of an epoch (the
-    epoch is repeated). So a checkpoint carries this count, from which Lightning's counters are rewritten.
+    after ``max_steps`` (the rest of the epoch is lost) and after two resumes from the end of an epoch (it is
+    repeated). So checkpoints carry this count, and Lightning's counters are rewritten from it.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Position(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Rewrite Lightning's counters before it reads them; checkpoints without a position stay as they are."""
+        """Rewrite Lightning's counters before it reads them; older checkpoints have no position."""
         position = checkpoint["callbacks"].get(self.state_key)
         if position is None:
             return
