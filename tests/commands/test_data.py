@@ -259,11 +259,10 @@ def test_importing_the_command_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("name", "reader"),
     [
-        ("avatars", "captions.CaptionFolder"),
+        ("avatars", "captions.Avatars"),
         ("camvid", "label_maps.LabelMapFolder"),
-        ("chairs_voxels", "voxels.VoxelFolder"),
         ("cmu_faces", "frontal.FrontalFolder"),
-        ("emoji", "captions.CaptionFolder"),
+        ("emoji", "captions.Emoji"),
         ("facades", "pairs.PairFolder"),
         ("faces_london", "images.ImageFolder"),
         ("olivetti", "images.ImageFolder"),
@@ -274,10 +273,10 @@ def test_importing_the_command_imports_nothing_heavy():
     ],
 )
 def test_real_sets_are_recognised(zoo_data: Path, name: str, reader: str) -> None:
-    from zoo.commands.data.check import reader as recognise
+    from zoo.class_paths import public_path
+    from zoo.commands._names import reader as recognise
 
-    found = recognise(zoo_data / name)
-    assert f"{found.__module__}.{found.__name__}" == f"zoo.data.{reader}"
+    assert public_path(recognise(zoo_data / name)) == f"zoo.data.{reader}"
 
 
 def test_dark_label_maps_are_no_dark_pictures(tmp_path, capsys):
