@@ -1,4 +1,4 @@
-"""The world of films: what moves keeps the laws that a network is to learn."""
+"""The world of films: motion follows the laws that a network is to learn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from zoo.data.worlds import clips, people, scenes
-from zoo.data.worlds.clips import CHANNELS, KINDS, Kind, draw, moving_digits
+from zoo.data.worlds.clips import KINDS, Kind, draw, moving_digits
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_film_is_a_function_of_seed_and_index(kind: Kind) -> None:
     film = draw(kind, 1, 7, 4, 32)
-    assert film.shape == (4, CHANNELS[kind], 32, 32) and film.dtype == np.uint8
+    assert film.shape == (4, 1 if kind == "digits" else 3, 32, 32) and film.dtype == np.uint8
     draw(kind, 1, 8, 4, 32)
     assert np.array_equal(film, draw(kind, 1, 7, 4, 32))
     for other in (draw(kind, 1, 8, 4, 32), draw(kind, 2, 7, 4, 32)):
@@ -47,7 +47,7 @@ def test_the_same_film_at_every_size(kind: Kind) -> None:
 
 
 def places(film: np.ndarray) -> np.ndarray:
-    """Top and left of what is not black, a frame."""
+    """Top and left of the non-black region, per frame."""
     corners = [[np.flatnonzero(frame[0].any(axis)).min() for axis in (1, 0)] for frame in film]
     return np.array(corners)
 
@@ -58,7 +58,7 @@ SOLID = np.full((1, 28, 28), 200, np.uint8)
 def test_digits_fly_straight_at_one_speed_and_bounce() -> None:
     bounced = 0
     for index in range(30):
-        corner = places(moving_digits(SOLID, 0, index, 20, 64, count=1)) / 36  # of the free way
+        corner = places(moving_digits(SOLID, 0, index, 20, 64, count=1)) / 36  # share of the free distance
         assert corner.min() >= 0 and corner.max() <= 1
         way = np.diff(corner, axis=0)
         free = ((corner > 0.03) & (corner < 0.97)).all(1)
@@ -86,7 +86,7 @@ def test_where_digits_overlap_the_brighter_is_seen() -> None:
     shades = np.repeat(np.array([90, 200], np.uint8), 28 * 28).reshape(2, 28, 28)
     film = next(f for i in range(50) if (f := moving_digits(shades, 0, i, 20)).max() == 200 and 90 in f)
     assert set(np.unique(film)) == {0, 90, 200}
-    assert ((film == 200).sum((1, 2, 3)) == 28 * 28).all()  # nothing hides any of it
+    assert ((film == 200).sum((1, 2, 3)) == 28 * 28).all()  # never covered
     assert ((film == 90).sum((1, 2, 3)) < 28 * 28).any()
 
 
@@ -95,7 +95,7 @@ def test_digits_are_real_and_smooth() -> None:
     assert film.max() > 240 and len(np.unique(film)) > 60  # not eight blocks of sixteen greys
 
 
-# -------------------------------------------------------------------------------------------- bouncing things
+# -------------------------------------------------------------------------------------------- bouncing props
 
 
 def test_only_things_and_shadows_change_a_landscape() -> None:
@@ -105,7 +105,7 @@ def test_only_things_and_shadows_change_a_landscape() -> None:
         still = (scene.reshape(3, 64, 2, 64, 2).mean((2, 4)) + 1) * 127.5
         changed = (np.abs(film - still) > 3).any(1)
         assert 0.01 < changed.mean() < 0.25
-        assert (~changed.any(0)).mean() > 0.2  # some of it is never touched
+        assert (~changed.any(0)).mean() > 0.2  # part of it never changes
 
 
 def test_things_go_behind_what_stands_nearer() -> None:
@@ -118,7 +118,7 @@ def test_things_go_behind_what_stands_nearer() -> None:
         hidden += int((far < 1).any())
     assert hidden >= 8
     stage.feet[:] = 0.0
-    stage.feet[:, :64] = 0.9  # a wall over the left half, which stands at 0.9
+    stage.feet[:, :64] = 0.9  # an object over the left half that stands at 0.9
     for foot, seen in ((0.7, 0), (0.95, 32)):
         picture = np.zeros((3, 64, 64), np.float32)
         stage.land = np.ones((3, 1, 1), np.float32)
@@ -143,7 +143,7 @@ def test_things_bounce_in_a_parabola(monkeypatch: pytest.MonkeyPatch) -> None:
         height = np.array([h for h, _ in seen])
         assert height.min() >= 0 and height.max() < 1.01 * 0.34 / 0.075
         bend = np.diff(height, 2)
-        assert np.isclose(bend, np.median(bend), rtol=0.01).mean() > 0.75  # all but at the ground
+        assert np.isclose(bend, np.median(bend), rtol=0.01).mean() > 0.75  # except at the ground
         assert np.median(bend) < 0
 
 
@@ -157,7 +157,7 @@ def test_feet_do_not_slide() -> None:
     drawn = [people.draw(who, people.walk(t / steps, pi / 2), 192, 192) for t in range(steps)]
     x = np.stack([d.keypoints[ankles, 0] for d in drawn]) / 192
     back = (np.roll(x, 1, 0) - x) * steps / who.stature
-    carries = back.max(1)  # of two feet, the one that goes back under the body
+    carries = back.max(1)  # the foot that moves back under the body
     assert carries.mean() == pytest.approx(clips.STRIDE, rel=0.1)
 
 
@@ -180,4 +180,4 @@ def test_somebody_is_always_seen_whole() -> None:
         film = draw("walk", 0, index, 30, 48)
         top = np.array(hero.top_colour)[:, None, None]
         near = (np.abs(film.astype(int) - top) < 40).all(1).sum((1, 2))
-        assert (near > 15).all()  # the coat's colour never leaves the picture
+        assert (near > 15).all()  # the colour of the upper garment stays in the picture

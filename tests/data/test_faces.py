@@ -1,4 +1,4 @@
-"""The world of drawn faces: a turned head is that of its frontal twin, an emoji says what its face says."""
+"""The world of drawn faces: turned heads match their frontal twins, emoji match their faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def at(face: Face, name: str) -> tuple[float, float]:
 
 
 def plain(index: int = 0) -> Parameters:
-    """A person with nothing before the face, in even light."""
+    """A person with a bare face, in even light."""
     shown = parameters(0, index)
     person = replace(shown.person, hair="buzz", glasses="none", beard="none")
     return Parameters(person, shown.expression, replace(shown.light, side=0.0, warmth=0.0))
@@ -38,7 +38,7 @@ def test_a_face_is_a_function_of_its_parameters() -> None:
 
 
 def test_what_pictures_of_one_head_share_changes_none_of_them() -> None:
-    """A head's pictures under each hair are the same alone and after those under all the others."""
+    """Cached heads do not leak: pictures of a hair style are the same before and after all others."""
     styles = [parameters_with(hair=hair) for hair in get_args(faces.Hair)]
 
     def pictures(shown: Parameters) -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_what_pictures_of_one_head_share_changes_none_of_them() -> None:
 
 @pytest.mark.parametrize(("shell", "curtain"), [(0.0, False), (0.1, False), (0.1, True)])
 def test_the_rings_of_a_head(shell: float, curtain: bool) -> None:
-    """Half of a superellipse under half of another; a shell stands off it, a curtain hangs down."""
+    """Two half superellipses; a shell keeps its distance, a curtain hangs straight down."""
     width, jaw = 0.7, 0.4
     head = Head(width, jaw, 0.0, 0.0, shell, curtain)
     for number in range(1, 160, 6):
@@ -100,7 +100,7 @@ def test_the_same_face_at_every_size() -> None:
 
 
 def test_features_move_as_on_a_head() -> None:
-    """The nose the farthest, the ears the one with it and the other against; nothing moves up or down."""
+    """The nose moves farthest, one ear with it, the other ear against it; nothing moves vertically."""
     front = draw(plain(), 0)
     for yaw in (-35, 35):
         turned, way = draw(plain(), yaw), 1 if yaw > 0 else -1
@@ -129,7 +129,7 @@ def parameters_with(**changes: object) -> Parameters:
 
 
 def test_landmarks_lie_on_what_they_name() -> None:
-    """The eye's colour stands where the eye is said to be; beside it there is skin."""
+    """The colour of the iris is centred on the eye's landmark."""
     shown = parameters_with(iris=(0, 255, 0), skin=(200, 150, 120), eye_size=0.16)
     shown = replace(shown, expression=faces.Expression("neutral", 0, 0, 0, 1.2))
     for yaw in (-35, 0, 35):
@@ -146,7 +146,7 @@ def test_landmarks_lie_on_what_they_name() -> None:
 
 
 def test_the_profile_shows_the_nose_s_outline() -> None:
-    """A longer nose reaches farther out of the head, and only at its own height."""
+    """A longer nose changes the profile only at its own height, and moves its landmark."""
     for yaw, way in ((-90, -1), (90, 1)):
         short, long = (draw(parameters_with(nose_length=length), yaw, 128) for length in (0.16, 0.34))
         differs = (short.picture.int() - long.picture.int()).abs().sum(0) > 40
@@ -205,7 +205,7 @@ def test_an_emoji_is_flat_in_thick_lines_on_white() -> None:
 
 
 def test_one_person_is_nearer_to_itself_than_to_others() -> None:
-    """A frontal view says who it is: the structure that turning to the front must keep."""
+    """A frontal view identifies the person, across expressions."""
     light = faces.Light(0, 0, (200, 200, 200))
     people = [faces.person(0, number) for number in range(12)]
     views = [

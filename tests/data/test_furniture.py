@@ -1,4 +1,4 @@
-"""The drawn furniture: the same everywhere, of one piece, on the floor, and many kinds."""
+"""The world of furniture: deterministic, connected, on the floor, and varied."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_objects_are_many_kinds(things: list[Furniture]) -> None:
 
 
 def test_a_turn_is_the_object_turned() -> None:
-    """A quarter is exact: it moves x to y, which np.rot90 does."""
+    """A quarter turn is exact: it equals np.rot90."""
     quarters = 0
     for index in range(60):
         turned, plain = draw(3, index, turned=True), draw(3, index)
@@ -79,7 +79,7 @@ def test_a_turn_is_the_object_turned() -> None:
         if turned.turn % 3 == 0:
             quarters += turned.turn > 0
             same = np.rot90(plain.voxels.numpy(), turned.turn // 3, (0, 1)) == moved
-            assert same.mean() > 0.999  # cells that lie on an edge may fall to either side
+            assert same.mean() > 0.999  # a cell on an edge may fall to either side
         assert abs(moved.sum() / plain.voxels.sum() - 1) < 0.5
     assert quarters >= 5
 
@@ -94,7 +94,7 @@ def test_chairs_face_minus_x(things: list[Furniture]) -> None:
 
 
 def test_classes_can_be_told_apart(things: list[Furniture]) -> None:
-    """What little a classifier needs: nearest class mean of width, depth, height and occupancy."""
+    """Nearest class mean over width, depth, height and occupancy suffices to classify."""
     rows = []
     for thing in (draw(9, index) for index in range(300)):
         cells = thing.voxels.numpy()

@@ -1,4 +1,4 @@
-"""The world of drawn people: bodies that keep together, and keypoints and masks that say what is drawn."""
+"""The world of drawn people: connected bodies, and keypoints and masks that match the picture."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_mask_is_what_the_person_changes_in_the_picture() -> None:
         same = (np.abs(one.picture.astype(int) - two.picture) <= 3).all(0)
         inside = one.mask[0] == 1
         assert np.array_equal(one.mask, two.mask)
-        assert same[inside].mean() > 0.85  # but for the outline, where both mix
+        assert same[inside].mean() > 0.85  # except at the outline, where both mix
         assert same[~inside].mean() < 0.25
 
 
@@ -165,9 +165,9 @@ def test_walking_is_a_cycle_of_two_equal_steps() -> None:
         assert one.legs[0] == pytest.approx(other.legs[1]) and one.arms[0] == pytest.approx(other.arms[1])
     ankles = np.array([point(draw(PLAIN, walk(k / 16, pi / 2)), "left_ankle")[:2] for k in range(16)])
     assert np.ptp(ankles[:, 0]) > 15 and np.ptp(ankles[:, 1]) > 4
-    assert np.abs(np.diff(ankles, axis=0)).max() < 13  # nothing jumps
+    assert np.abs(np.diff(ankles, axis=0)).max() < 13  # no jumps
     forth = np.diff(ankles[:, 0]) > 1
-    assert ankles[1:][forth, 1].mean() < ankles[1:][~forth, 1].mean()  # the foot is up while it goes forth
+    assert ankles[1:][forth, 1].mean() < ankles[1:][~forth, 1].mean()  # raised while moving forward
 
 
 def test_a_pose_moves_the_person() -> None:

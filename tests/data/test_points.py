@@ -1,4 +1,4 @@
-"""The toy worlds: where their points lie, and that each is a function of its key alone."""
+"""The toy worlds: the density of their points, and that each point depends on its key alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_points_are_gaussians_around_equally_likely_centres(world: toys.World, m
     assert noise.std(0) == pytest.approx([0.02, 0.02], rel=0.03)
     assert np.abs(noise.mean(0)).max() < 6e-4
     assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
-    # a Gaussian in the plane: 1 - exp(-1/2) of its points lie within one sigma
+    # of a Gaussian in the plane, 1 - exp(-1/2) lies within one sigma
     assert (distance.min(1) < 0.02).mean() == pytest.approx(0.3935, abs=0.015)
 
 
@@ -62,7 +62,7 @@ def test_seed_epoch_split_and_index_each_give_other_points() -> None:
 
 
 def test_epochs_do_not_share_shifted_points() -> None:
-    """Counters of two epochs must not run into each other: no point of one stands anywhere in the other."""
+    """Counters of two epochs do not overlap: the epochs share no point."""
     first, second = points("sine", 5000), points("sine", 5000, epoch=1)
     assert not {tuple(p) for p in first.tolist()} & {tuple(p) for p in second.tolist()}
     assert len({tuple(p) for p in first.tolist()}) == 5000

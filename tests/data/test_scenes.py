@@ -1,4 +1,4 @@
-"""The world of drawn landscapes: it keeps what its labels, captions and outlines promise."""
+"""The world of scenes: labels, captions, instances and outlines match the picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.data.worlds.scenes import CLASSES, PALETTE, Scene, draw
 from zoo.errors import UserError
 from zoo.features.segmenter import palette_labels
 
-WORDS = {  # what a caption says when it names a class; every class but three is named
+WORDS = {  # words that name a class in a caption; captions name all but some parts
     "cloud": r"clouds?",
     "sun": r"sun",
     "moon": r"moon",
@@ -27,7 +27,7 @@ WORDS = {  # what a caption says when it names a class; every class but three is
     "car": r"cars?",
 }
 NUMBERS = {"a": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-THINGS = {  # the classes that one thing may show
+THINGS = {  # classes that may share one instance
     *(frozenset({name}) for name in ("sun", "moon", "cloud", "car")),
     frozenset({"leaves", "trunk"}),
     frozenset({"wall", "roof", "window", "door"}),
@@ -86,7 +86,7 @@ def test_labels_say_nearly_all_about_the_picture(scenes: list[Scene]) -> None:
     count = torch.zeros(kinds).index_add_(0, key, torch.ones(len(key)))
     mean = torch.zeros(kinds, 3).index_add_(0, key, colours) / count.clamp(min=1)[:, None]
     left = (colours - mean[key]).square().mean() / (colours - colours.mean(0)).square().mean()
-    assert left < 0.1  # of the variance, what class, hour and height leave open
+    assert left < 0.1  # share of the variance that class, hour and height do not explain
 
 
 def _hour(scene: Scene) -> str:

@@ -1,4 +1,4 @@
-"""Sprites: the right cells of the right sheets over each other, and their pairs."""
+"""Sprites: characters are composed of the right cells of the right sheets; their pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def colour(part: str, kind: int, row: int, column: int) -> tuple[int, int, int]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sheets whose colour says which part, kind, row and column it is; each part in a band of its own."""
+    """Sheets whose colours encode part, kind, row and column; each part has a band of its own."""
     folder = tmp_path_factory.mktemp("sprites")
     for band, part in enumerate((*PARTS, "shoes")):
         (folder / part).mkdir()
@@ -44,7 +44,7 @@ def test_a_character_is_made_of_the_cells_that_its_number_names(root: Path) -> N
     assert frames.shape == (8, 4, 64, 64) and frames.dtype == np.uint8
     for band, part in enumerate((*PARTS, "shoes")):
         kind = (*kinds, 1)[band]
-        for time in range(8):  # walking is row 8 and the three below; its frames are columns 1 to 8
+        for time in range(8):  # walk is in rows 8 to 11, columns 1 to 8
             assert tuple(frames[time, :, 10 * band + 5, 30]) == (*colour(part, kind, 10, time + 1), 255)
     assert (frames[:, 3, 63] == 0).all() and (frames[:, 3, :, 0] == 0).all()
 

@@ -22,7 +22,6 @@ from zoo.data.worlds.paint import Array, Window, float_colours, pixel_centres, w
 Kind = Literal["digits", "scenes", "walk"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CHANNELS: dict[Kind, int] = {"digits": 1, "scenes": 3, "walk": 3}
 
 
 def draw(kind: Kind, seed: int, index: int, frames: int = 20, size: int = 64) -> Array:

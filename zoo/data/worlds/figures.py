@@ -28,9 +28,7 @@ FACE_POINTS = (  # the first five of KEYPOINTS, on the head: longitude, latitude
     *((0.0, -0.2, 1.1), (0.42, 0.08, 1.0), (-0.42, 0.08, 1.0), (1.6, -0.12, 1.04), (-1.6, -0.12, 1.04)),
 )
 EAR_BEHIND = 0.02  # how far behind the silhouette an ear is still visible
-DUSK = (
-    0.7  # longitude on the trunk, in radians to the right of its middle, where the light from the left ends
-)
+DUSK = 0.7  # where the light from the left ends on the trunk, in radians to the right of its middle
 EYE: Colour = (40, 34, 40)
 LIPS: Colour = (178, 74, 74)
 GLASS: Colour = (166, 184, 194)

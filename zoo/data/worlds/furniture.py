@@ -128,14 +128,14 @@ class _Joiner(Draws):
         rx, ry = max(rx, 1.42 * self.least), max(ry, 1.42 * self.least)
         self.fill(((self.x - x) / rx) ** 2 + ((self.y - y) / ry) ** 2 <= 1, z0, z1)
 
-    def leaning(self, at: Place, z0: float, z1: float, dx: float, dy: float = 0.0) -> None:
+    def leaning(self, at: Plan, z0: float, z1: float, dx: float, dy: float = 0.0) -> None:
         """Fill a post whose top is shifted by (dx, dy) against its foot."""
         layers = self.layers(z0, z1)
         count = layers.stop - layers.start
         up = np.linspace(0, 1, count, dtype=np.float32)
         step = 1 / max(count - 1, 1) / 2  # each layer must rest on the one below
-        half_x = max(at.wx / 2, self.least) + abs(dx) * step
-        half_y = max(at.wy / 2, self.least) + abs(dy) * step
+        half_x = max(at.rx, self.least) + abs(dx) * step
+        half_y = max(at.ry, self.least) + abs(dy) * step
         inside = np.abs(self.x[:, :, None] - at.x - dx * up) <= half_x
         inside &= np.abs(self.y[:, :, None] - at.y - dy * up) <= half_y
         self.cells[:, :, layers] |= inside
@@ -167,11 +167,11 @@ class _Joiner(Draws):
             out = min(0.05, 0.25 * height)
             for px, py in corners:
                 dx, dy = math.copysign(out, px - x), math.copysign(out, py - y)
-                self.leaning(Place(px, py, w, w), 0, height, -dx, -dy)
+                self.leaning(Plan(px, py, w / 2, w / 2), 0, height, -dx, -dy)
         elif kind == "three legs":
             for k in range(3):
                 px, py = math.cos(k * 2.0944) * ix, math.sin(k * 2.0944) * iy
-                self.leaning(Place(x + 0.8 * px, y + 0.8 * py, w, w), 0, height, -0.2 * px, -0.2 * py)
+                self.leaning(Plan(x + 0.8 * px, y + 0.8 * py, w / 2, w / 2), 0, height, -0.2 * px, -0.2 * py)
         elif kind == "pedestal":
             self.disc(x, y, 0.75 * w, 0.75 * w, 0, height)
             foot = 0.62 * min(rx, ry) + 0.02
@@ -186,7 +186,7 @@ class _Joiner(Draws):
         elif kind == "crossed legs":
             for side in (-1, 1):
                 for way in (-1, 1):
-                    self.leaning(Place(x - way * ix, y + side * iy, w, w), 0, height, 2 * way * ix)
+                    self.leaning(Plan(x - way * ix, y + side * iy, w / 2, w / 2), 0, height, 2 * way * ix)
         else:
             self.top("square", plan, 0, height)
 
@@ -201,7 +201,7 @@ class _Joiner(Draws):
             if kind == "box bars":
                 self.crossbeam(x + side * (rx - w / 2), w, y - ry, y + ry, z, z + 0.03)
 
-    def board(self, kind: str, at: Place, z0: float, z1: float, lean: float = 0.0) -> None:
+    def board(self, kind: str, at: Plan, z0: float, z1: float, lean: float = 0.0) -> None:
         """Add an upright back, headboard or footboard across y; it stands on whatever is below ``at``.
 
         Args:
@@ -211,12 +211,11 @@ class _Joiner(Draws):
             z1: Upper edge.
             lean: Shift of the upper edge along x.
         """
-        x, y, t, wide = at
-        t = max(t, 2 * self.least)
+        x, y, t, wide = at.x, at.y, 2 * max(at.rx, self.least), 2 * at.ry
 
         def piece(py: float, width: float, low: float, high: float) -> None:
             """Fill a part of the board between two shares of its height."""
-            foot = Place(x + lean * low, py, t, width)
+            foot = Plan(x + lean * low, py, t / 2, width / 2)
             self.leaning(foot, z0 + (z1 - z0) * low, z0 + (z1 - z0) * high, lean * (high - low))
 
         if kind.startswith("solid"):
@@ -247,17 +246,8 @@ class _Joiner(Draws):
             piece(y, wide, 0.5, 1)
 
 
-class Place(NamedTuple):
-    """Centre of a post or a board, and its thickness along x and y."""
-
-    x: float
-    y: float
-    wx: float
-    wy: float
-
-
 class Plan(NamedTuple):
-    """Centre and half widths of a top."""
+    """Centre and half widths of a part, seen from above."""
 
     x: float
     y: float
@@ -303,13 +293,12 @@ def _chair(j: _Joiner) -> None:
     if stool:
         j.parts.append("no back")
         return
-    t, lean = j.between(0.03, 0.06), j.between(0, 0.09)
-    wide = 2 * plan.ry * (0.75 if shape == "round" else 1)
-    t = max(t, 2 * j.least)
-    x = plan.rx * (0.62 if shape == "round" else 1) - t / 2
+    half, lean = max(j.between(0.03, 0.06) / 2, j.least), j.between(0, 0.09)
+    seat_top = plan.scaled(0.62, 0.75) if shape == "round" else plan
+    foot = Plan(seat_top.rx - half, 0, half, seat_top.ry)
     top = min(high + j.between(0.28, 0.42), 0.87)
     back = j.choose(solid_back=4, slatted_back=4, ladder_back=3, half_back=2, frame_back=1, rounded_back=2)
-    j.board(back, Place(x, 0, t, wide), high, top, lean)
+    j.board(back, foot, high, top, lean)
     if shape == "square":
         arms = j.choose(no_arms=5, arm_rests=3, closed_arms=1.5)
         if arms != "no arms":
@@ -399,10 +388,10 @@ def _bed(j: _Joiner) -> None:
     t = max(j.between(0.03, 0.06), 2 * j.least)
     head = j.choose(no_head=1, solid_head=3, slatted_head=3, rounded_head=2, ladder_head=1.5)
     if head != "no head":
-        j.board(head, Place(plan.rx - t / 2, 0, t, 2 * plan.ry), frame, soft + j.between(0.1, 0.28))
+        j.board(head, Plan(plan.rx - t / 2, 0, t / 2, plan.ry), frame, soft + j.between(0.1, 0.28))
     foot = j.choose(no_foot=4, solid_foot=2, slatted_foot=2)
     if foot != "no foot":
-        j.board(foot, Place(-plan.rx + t / 2, 0, t, 2 * plan.ry), frame, soft + j.between(0.03, 0.12))
+        j.board(foot, Plan(-plan.rx + t / 2, 0, t / 2, plan.ry), frame, soft + j.between(0.03, 0.12))
     _pillows(j, plan, soft, t)
     if j.random() < 0.3:
         j.parts.append("blanket")
@@ -485,7 +474,7 @@ def _sofa(j: _Joiner) -> None:
             j.beam(x0, x0 + w, y, w, 0, feet)
     kind = j.choose(solid_back=3, cushioned_back=4, rounded_back=1.5)
     board = "rounded" if kind == "rounded back" else "solid"
-    j.board(board, Place(x1 - back / 2, 0, back, 2 * ry), deck, high)
+    j.board(board, Plan(x1 - back / 2, 0, back / 2, ry), deck, high)
     if kind == "cushioned back":
         for y0 in edges:
             j.box(x1 - back - 0.06, x1 - 0.5 * back, y0, y0 + each, top, high - 0.03)

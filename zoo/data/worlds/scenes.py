@@ -95,9 +95,8 @@ HOUSES = {  # kind: wall, roof, door
 }
 TREES = {"fir": float_colours("235a3f", "5a3b22"), "tree": float_colours("4f9434", "6b4527")}  # leaves, trunk
 CARS = float_colours("2f62c4", "d4322c")  # driving to the left, to the right
-ROCK, SNOW, FOREST, GRASS, ASPHALT, PAINT = float_colours(
-    *("7d7f99", "f6f8ff", "6fa37c", "86ba4c", "6a6a70", "efe9d2")
-)
+ROCK, SNOW, FOREST, GRASS = float_colours("7d7f99", "f6f8ff", "6fa37c", "86ba4c")
+ASPHALT, PAINT = float_colours("6a6a70", "efe9d2")
 SHORE, GLASS, LAMP, TYRE = float_colours("d9c48f", "a9d3e8", "ffd873", "1f2024")
 SUNLIGHT, MOONLIGHT, WHITE = float_colours("fff3b0", "f3f0dc", "ffffff")
 
