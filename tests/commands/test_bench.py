@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from games import Plain
 from zoo.adversarial import Batch, Terms
 from zoo.cli import main
 from zoo.commands import bench
-from zoo.commands.bench import Clock, Line, PlainLoop, Rounds, Setup, Times, cost
+from zoo.commands.bench import Blocks, Line, PlainLoop, Setup, take_turns
 from zoo.errors import UserError
 
 RECIPE = """
@@ -56,37 +57,37 @@ def test_the_clock_takes_turns_and_times_each_loop_alone() -> None:
         order.append("other")
         now.lasting(2.0)(batch)
 
-    clock = Clock(block=2, steps=5, warmup=1, turn=other, batches=[{}], now=now)
+    zoo, bare = Blocks(), Blocks()
+    turns = take_turns(zoo, bare, other, [{}], steps=5, warmup=1, block=2, now=now)
     for _ in range(1 + 5 + 1):
-        clock.batch_start()
+        next(turns)
         order.append("zoo")
         zoo_step(None)
-    assert clock.zoo.steps == [3.0] * 5  # the other loop's time is not in them
-    assert clock.other.steps == [2.0] * 5
-    assert clock.zoo.blocks == [3.0] * 3
-    assert len(clock.other.blocks) == 3
+    assert zoo == [[3.0, 3.0], [3.0, 3.0], [3.0]]  # the other loop's time is not in them
+    assert bare == [[2.0, 2.0], [2.0, 2.0], [2.0]]
     z, o = ["zoo"], ["other"]
     assert order == o + z + z * 2 + o * 2 + z * 2 + o * 2 + z + o + z  # the last only ends the step before
 
 
 def test_warm_up_is_not_counted() -> None:
     now = FakeTime()
-    clock = Clock(block=1, steps=2, warmup=3, turn=None, batches=[{}], now=now)
+    zoo, bare = Blocks(), Blocks()
+    turns = take_turns(zoo, bare, None, [{}], steps=2, warmup=3, block=1, now=now)
     for seconds in (100.0, 100.0, 100.0, 1.0, 2.0, 50.0):
-        clock.batch_start()
+        next(turns)
         now.lasting(seconds)(None)
-    assert clock.zoo.steps == [1.0, 2.0]
-    assert clock.other.steps == []
+    assert zoo == [[1.0], [2.0]]
+    assert bare == [[], []]
 
 
-def test_a_block_is_its_mean_and_cost_is_a_share() -> None:
-    times = Times()
-    times.add([1.0, 3.0])
-    times.add([5.0])
-    assert times.steps == [1.0, 3.0, 5.0]
-    assert times.blocks == [2.0, 5.0]
-    assert cost(3.0, 2.0) == 0.5
-    assert cost(1.0, 2.0) == -0.5
+def test_the_mean_is_over_blocks_and_the_median_over_steps(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = [[0.001, 0.003], [0.005]]
+    monkeypatch.setattr(Setup, "alternate", lambda *_: (times, times))
+    line, _ = bench.measure(arguments, steps=3, warmup=1, against="loop", memory=False)
+    assert (line.low, line.median, line.high) == pytest.approx((1.0, 3.0, 5.0))
+    assert line.mean == pytest.approx(3.5)
 
 
 def test_the_sentence_compares_the_medians_of_one_setting() -> None:
@@ -101,13 +102,6 @@ def test_the_sentence_compares_the_medians_of_one_setting() -> None:
     table = bench.table(lines)
     assert "25.0%" in table
     assert "peak MB" in table.splitlines()[0]
-
-
-def test_rounds_give_prepared_batches_over_and_over() -> None:
-    batches = [{"x": torch.zeros(1)}, {"x": torch.ones(1)}]
-    rounds = Rounds(batches, 5)
-    assert len(rounds) == 5
-    assert [float(batch["x"]) for batch in rounds] == [0, 1, 0, 1, 0]
 
 
 class Turnwise(Plain):
@@ -135,7 +129,7 @@ def test_the_bare_loop_learns_what_the_zoo_s_does(arguments: list[str], model: s
     plain = PlainLoop(setup, reference)
     before = [p.clone() for p in plain.model.parameters()]
     setup.alternate(None, steps=6, warmup=1)
-    for batch in Rounds(setup.batches, 1 + 6 + 1):
+    for batch in islice(cycle(setup.batches), 1 + 6 + 1):
         plain(batch)
     for old, bare, ours in zip(before, plain.model.parameters(), setup.model.parameters(), strict=True):
         assert not torch.equal(old, bare)

@@ -19,7 +19,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, cycle, islice, product, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,27 +34,10 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]
 Turn = Callable[[Batch], object]
+Blocks = list[list[float]]  # seconds of each step, by block
 PREPARED = 8  # batches that both loops cycle through
 BLOCK = 10  # steps per block, fewer in short measurements
 NAMES = {"zoo": "the zoo's loop", "loop": "bare PyTorch loop", "reference": "reference order of work"}
-
-
-@dataclass
-class Times:
-    """Seconds of one loop's steps, and of its whole blocks.
-
-    Args:
-        steps: Times from each step's start to the next one's.
-        blocks: Mean step of each block: the block's time over its steps.
-    """
-
-    steps: list[float] = field(default_factory=list)
-    blocks: list[float] = field(default_factory=list)
-
-    def add(self, block: list[float]) -> None:
-        """Record one block's steps."""
-        self.steps += block
-        self.blocks.append(statistics.fmean(block))
 
 
 @dataclass(frozen=True)
@@ -164,18 +148,19 @@ def measure(
     wait = setup.wait(other or PlainLoop(setup), max(4, steps // 5))
     lines = []
     names = ("zoo", against) if other else ("zoo",)
-    for name, measured in zip(names, times, strict=False):
+    for name, blocks in zip(names, times, strict=False):
+        taken = list(chain.from_iterable(blocks))
         lines.append(
             Line(
                 loop=name,
                 batch=setup.batch_size,
                 size=size,
                 precision=setup.precision,
-                median=1e3 * statistics.median(measured.steps),
-                low=1e3 * min(measured.steps),
-                high=1e3 * max(measured.steps),
-                mean=1e3 * statistics.fmean(measured.blocks),
-                images=setup.batch_size / statistics.median(measured.steps),
+                median=1e3 * statistics.median(taken),
+                low=1e3 * min(taken),
+                high=1e3 * max(taken),
+                mean=1e3 * statistics.fmean(map(statistics.fmean, blocks)),
+                images=setup.batch_size / statistics.median(taken),
                 peak=_peak_elsewhere(arguments, name) if memory else None,
                 model=setup.model_megabytes,
                 wait=wait,
@@ -198,6 +183,8 @@ class Setup:
         from zoo.training import build
 
         built = build([*arguments, "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
+        from lightning.fabric.utilities import move_data_to_device
+
         from zoo.adversarial import AdversarialModule
 
         if not isinstance(built.model, AdversarialModule):
@@ -210,25 +197,27 @@ class Setup:
                 f"zoo bench compares 32-true and bf16-mixed, not trainer.precision {self.precision}."
             )
         self.device = built.trainer.strategy.root_device
+        self.move = partial(move_data_to_device, device=self.device)
         self.accelerator = "cpu" if self.device.type == "cpu" else "gpu"
         self.log_every = int(built.config.trainer.log_every_n_steps)
         self.model: AdversarialModule = built.model.to(self.device).train()
         built.datamodule.prepare_data()
         built.datamodule.setup("fit")
         self.loader: Iterable[Batch] = built.datamodule.train_dataloader()
-        self.batches = [self._move(batch) for batch in islice(self.loader, PREPARED)]
+        self.batches = [self.move(batch) for batch in islice(self.loader, PREPARED)]
         self.batch_size = len(next(iter(self.batches[0].values())))
         tensors = [*self.model.parameters(), *self.model.buffers()]
         self.model_megabytes = sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
-    def alternate(self, other: Turn | None, steps: int, warmup: int) -> tuple[Times, Times]:
+    def alternate(self, other: Turn | None, steps: int, warmup: int) -> tuple[Blocks, Blocks]:
         """Times of a real Trainer's loop and of another, in alternating blocks."""
         import lightning.pytorch as pl
         from lightning.pytorch.callbacks import LambdaCallback
         from lightning.pytorch.loggers import CSVLogger
 
+        zoo, plain = Blocks(), Blocks()
         block = max(1, min(BLOCK, steps // 5))
-        clock = Clock(block, steps, warmup, other, self.batches, self._now)
+        turns = take_turns(zoo, plain, other, self.batches, steps, warmup, block, self._now)
         with tempfile.TemporaryDirectory() as folder:
             trainer = pl.Trainer(
                 accelerator=self.accelerator,
@@ -237,24 +226,24 @@ class Setup:
                 max_epochs=1,
                 log_every_n_steps=self.log_every,
                 logger=CSVLogger(folder, name="", version=""),
-                callbacks=[LambdaCallback(on_train_batch_start=lambda *_: clock.batch_start())],
+                callbacks=[LambdaCallback(on_train_batch_start=lambda *_: next(turns))],
+                limit_train_batches=warmup + steps + 1,  # the start of the last ends the step before it
                 limit_val_batches=0,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
             )
-            # one step more than is timed: the start of the next batch ends a step
-            trainer.fit(self.model, train_dataloaders=Rounds(self.batches, warmup + steps + 1))
-        return clock.zoo, clock.other
+            trainer.fit(self.model, train_dataloaders=cycle(self.batches))
+        return zoo, plain
 
     def wait(self, turn: Turn, steps: int) -> float:
         """Share of the time of ``steps`` steps that waits for the recipe's own loader."""
         source, waited, worked = chain.from_iterable(repeat(self.loader)), 0.0, 0.0
-        turn(self._move(next(source)))  # workers start here
+        turn(self.move(next(source)))  # workers start here
         for _ in range(steps):
             before = self._now()
-            batch = self._move(next(source))
+            batch = self.move(next(source))
             ready = self._now()
             turn(batch)
             waited, worked = waited + ready - before, worked + self._now() - ready
@@ -266,32 +255,12 @@ class Setup:
 
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
-    def _move(self, batch: Batch) -> Batch:
-        import torch
-
-        return {k: v.to(self.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-
     def _now(self) -> float:
         if self.device.type == "cuda":
             import torch
 
             torch.cuda.synchronize()
         return time.perf_counter()
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """A loader that cycles through prepared batches."""
-
-    batches: list[Batch]
-    length: int
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches."""
-        return islice(cycle(self.batches), self.length)
 
 
 class PlainLoop:
@@ -352,62 +321,56 @@ class PlainTurn:
             parameter.requires_grad = True
         return {f"{player[0]}_{name}": term.detach() for name, term in terms.items()}
 
-    def log(self, name: str, value: Any) -> None:
+    def log(self, *values: Any) -> None:
         """Do nothing: a bare loop does not log."""
 
-    def log_dict(self, values: dict[str, Any]) -> None:
-        """Do nothing: a bare loop does not log."""
+    log_dict = log
 
 
-@dataclass
-class Clock:
-    """Times the zoo's steps, and runs the other loop's blocks between its own.
+def take_turns(
+    zoo: Blocks,
+    other: Blocks,
+    turn: Turn | None,
+    batches: list[Batch],
+    steps: int,
+    warmup: int,
+    block: int,
+    now: Callable[[], float],
+) -> Iterator[None]:
+    """Time the zoo's steps, and run blocks of the other loop between blocks of them.
+
+    It must be advanced at the start of each of the zoo's batches, ``warmup + steps + 1`` times: a step lasts
+    until the next batch starts.
 
     Args:
-        block: Steps per block.
-        steps: Timed steps of each loop.
-        warmup: Steps of each loop before them.
+        zoo: Filled with the times of the zoo's steps.
+        other: Filled with the times of the other loop's steps.
         turn: Step of the other loop; None for none.
         batches: Batches of the other loop.
+        steps: Timed steps of each loop.
+        warmup: Steps of each loop before them.
+        block: Steps per block.
         now: Clock, in seconds.
     """
+    rounds = cycle(batches)
 
-    block: int
-    steps: int
-    warmup: int
-    turn: Turn | None
-    batches: list[Batch]
-    now: Callable[[], float]
+    def run_other(count: int) -> Iterator[float]:
+        for batch in islice(rounds, count if turn else 0):
+            before = now()
+            turn(batch)  # type: ignore[misc]
+            yield now() - before
 
-    def __post_init__(self) -> None:
-        self.zoo, self.other, self._rounds = Times(), Times(), cycle(self.batches)
-        self._started: float | None = None
-        self._count = -self.warmup  # of finished steps
-        self._block: list[float] = []
-
-    def batch_start(self) -> None:
-        """Finish the step before this batch; at the end of a block run a block of the other loop."""
-        now = self.now()
-        if self._started is not None:
-            self._count += 1
-            if 0 < self._count <= self.steps:
-                self._block.append(now - self._started)
-        if self._started is None:
-            self._other(self.warmup)
-        elif len(self._block) == self.block or (self._count == self.steps and self._block):
-            self.zoo.add(self._block)
-            if times := self._other(len(self._block)):
-                self.other.add(times)
-            self._block = []
-        self._started = self.now()
-
-    def _other(self, count: int) -> list[float]:
+    list(run_other(warmup))
+    yield from repeat(None, warmup)
+    for left in range(steps, 0, -block):
         times = []
-        for _ in range(count if self.turn else 0):
-            before = self.now()
-            self.turn(next(self._rounds))  # type: ignore[misc]
-            times.append(self.now() - before)
-        return times
+        for _ in range(min(block, left)):
+            before = now()
+            yield
+            times.append(now() - before)
+        zoo.append(times)
+        other.append(list(run_other(len(times))))
+    yield
 
 
 # ------------------------------------------------------------------------------------------------ peak memory
@@ -474,13 +437,8 @@ def sentences(recipe: str, lines: list[Line]) -> list[str]:
             found.append(f"{where}: a step of {NAMES['zoo']} takes {ours.median:.2f} ms.")
             continue
         found.append(
-            f"{where}: {NAMES['zoo']} costs {cost(ours.median, other.median):+.1%} over the "
+            f"{where}: {NAMES['zoo']} costs {ours.median / other.median - 1:+.1%} over the "
             f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians; "
-            f"over whole blocks {cost(ours.mean, other.mean):+.1%})."
+            f"over whole blocks {ours.mean / other.mean - 1:+.1%})."
         )
     return found
-
-
-def cost(ours: float, other: float) -> float:
-    """How much more ``ours`` is, as a share of ``other``."""
-    return ours / other - 1.0
