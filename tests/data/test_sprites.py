@@ -128,7 +128,7 @@ def test_a_faulty_sheet_is_named(tmp_path: Path, fault: str, root: Path) -> None
         (tmp_path / path.relative_to(root)).symlink_to(path)
     bad = tmp_path / "hair" / "3.png"
     bad.unlink()
-    said = {"missing": "lacks hair/3.png", "empty": "lacks body/0.png", "size": "5 x 5", "damaged": "picture"}
+    said = {"missing": "lacks hair/3.png", "empty": "lacks body/0.png", "size": "5 x 5", "damaged": "damaged"}
     if fault == "size":
         Image.new("RGBA", (5, 5)).save(bad)
     elif fault == "damaged":
