@@ -1,8 +1,8 @@
-"""What every training of the zoo gets, adversarial or not: one seed one run, exact resume, stops, a record.
+"""Guards of every training, adversarial or not: determinism, exact resume, safe stops, a record.
 
-A module of the zoo derives from :class:`GuardedModule` (papers do so through
-:class:`zoo.adversarial.AdversarialModule`), so that the guards are there under the ``zoo`` command and
-under a plain ``Trainer().fit(module, data)`` alike. A guard never changes what is learnt.
+Modules of the zoo derive from :class:`GuardedModule` (papers through
+:class:`zoo.adversarial.AdversarialModule`), so the guards run under the ``zoo`` command and under a plain
+``Trainer().fit(module, data)`` alike. A guard never changes what is learnt.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ CHECKPOINT_FORMAT = 1
 
 
 class GuardedModule(pl.LightningModule):
-    """A LightningModule whose trainings carry all guards of this file."""
+    """A LightningModule that trains with all guards of this file."""
 
     # kind of input of `sample`, a file of zoo/use: "noise", "picture", …; "nothing" without that method
     takes: ClassVar[str] = "nothing"
-    loaded_step = 0  # the step of the checkpoint that was loaded last
+    loaded_step = 0  # step of the last loaded checkpoint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember how long the weights were trained: Lightning restores no counter for an evaluation."""
+        """Remember the checkpoint's step: Lightning does not restore it for an evaluation."""
         self.loaded_step = checkpoint["global_step"]
 
     @property
     def steps_trained(self) -> int:
-        """Turns that these weights were trained for."""
+        """Steps that these weights were trained for."""
         return max(self.loaded_step, self.trainer.global_step)
 
     def configure_callbacks(self) -> list[Callback]:
-        """The guards, in the order in which they must run; Lightning puts checkpoints after them."""
+        """The guards, in the order in which they must run; Lightning appends checkpoint callbacks."""
         return [Position(), BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
 
 
@@ -118,18 +118,16 @@ def _counters(ready: int, processed: int, completed: int) -> dict[str, int]:
 class BatchSeed(Callback):
     """Seed torch's global generator as a function of (seed, rank, epoch, batch) before each training batch.
 
-    Lightning saves no random state. With this, what a step draws (noise, dropout) does not depend on how
-    often the run was stopped nor on what validation drew, which together with
-    :class:`zoo.data.base.DataModule` makes a resumed run equal bit for bit to one that was never stopped.
+    Lightning saves no random state. With this, a step's noise and dropout depend neither on interruptions nor
+    on random draws in validation; with :class:`zoo.data.base.DataModule` a resumed run is bit-identical to an
+    uninterrupted one.
     """
 
     def __init__(self) -> None:
-        self.seed: int | None = (
-            None  # kept in the checkpoint: a resumed run goes on with the seed it began with
-        )
+        self.seed: int | None = None  # stored in checkpoints: a resumed run keeps its first seed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the run's seed unless a checkpoint brought one."""
+        """Use the run's seed unless a checkpoint has restored one."""
         self.seed = global_seed() if self.seed is None else self.seed
 
     def on_train_batch_start(
@@ -151,38 +149,36 @@ class BatchSeed(Callback):
 
 
 class NonFiniteStop(Callback):
-    """End the run at the first loss term that is not finite, and never write a checkpoint after it.
+    """End the run at the first non-finite loss term, and never write a checkpoint after it.
 
-    The terms of each step (what ``training_step`` returns) are kept on their device and looked at on logged
-    steps, before every save and at the end of an epoch, so no step waits for the device.
+    The terms that ``training_step`` returns stay on their device and are checked on logged steps, before
+    every save and at the end of an epoch, so that no step waits for the device.
     """
 
     def __init__(self) -> None:
-        self._terms: list[tuple[str, Tensor]] = []
-        self._owner: list[int] = []  # the step of each term
+        self._terms: list[tuple[int, str, Tensor]] = []  # step, name, value
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the step's terms; check them when this step is logged."""
+        """Keep the step's terms; check them if this step is logged."""
         if isinstance(outputs, Tensor):
             outputs = {"loss": outputs}
         for name, value in (outputs or {}).items():
             if isinstance(value, Tensor):
-                self._owner.append(trainer.global_step)
-                self._terms.append((name, value.detach()))
+                self._terms.append((trainer.global_step, name, value.detach()))
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (every and trainer.global_step % every == 0) or len(self._terms) > 10_000:
             self.check(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check what is left of the epoch."""
+        """Check the epoch's remaining terms."""
         self.check(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse to save weights that a non-finite term or gradient has touched.
+        """Refuse to save weights that a non-finite term or gradient has updated.
 
         Raises:
             UserError: A term or a weight is not finite.
@@ -194,18 +190,18 @@ class NonFiniteStop(Callback):
                 raise UserError(f"{name} is not finite after step {step}: stopped. {_advice(trainer)}")
 
     def check(self, trainer: pl.Trainer) -> None:
-        """Raise at the first non-finite term since the last check.
+        """Check all terms since the last check.
 
         Raises:
-            UserError: With the term, the step, and where the last good checkpoint is.
+            UserError: A term is not finite; names the term, the step and the last good checkpoint.
         """
-        terms, owner = self._terms, self._owner
-        if not terms or bool(torch.stack([value.float().mean() for _, value in terms]).isfinite().all()):
-            self._terms, self._owner = [], []  # kept otherwise: a save on the exception is refused as well
+        terms = self._terms
+        if not terms or bool(torch.stack([value.float().mean() for *_, value in terms]).isfinite().all()):
+            self._terms = []  # kept otherwise, so that a save on the exception is refused too
             return
-        bad, (name, value) = next((i, t) for i, t in enumerate(terms) if not bool(t[1].isfinite().all()))
+        step, name, value = next(term for term in terms if not bool(term[2].isfinite().all()))
         raise UserError(
-            f"Loss term {name} became {float(value.float().mean())} at step {owner[bad]}: stopped. "
+            f"Loss term {name} became {float(value.float().mean())} at step {step}: stopped. "
             f"{_advice(trainer)}"
         )
 
@@ -213,9 +209,8 @@ class NonFiniteStop(Callback):
 def _advice(trainer: pl.Trainer) -> str:
     saver = trainer.checkpoint_callback
     good = getattr(saver, "last_model_path", "") or getattr(saver, "best_model_path", "")
-    return (
-        f"The last good checkpoint is {good}." if good else "No checkpoint had been written yet."
-    ) + " Try a lower learning rate, gradient clipping (model.clip_grad_norm), or 32-bit precision."
+    last = f"The last good checkpoint is {good}." if good else "No checkpoint had been written yet."
+    return f"{last} Try a lower learning rate, gradient clipping (model.clip_grad_norm), or 32-bit precision."
 
 
 class GracefulStop(Callback):
@@ -226,11 +221,11 @@ class GracefulStop(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over both signals (Lightning's handlers end with status 0, or between two players' moves)."""
+        """Handle both signals: Lightning's handlers exit with status 0, or between the players' updates."""
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._on_signal)
-        except ValueError:  # not in the main thread: signals stay with whoever has them
+        except ValueError:  # not in the main thread: keep the existing handlers
             self._before = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -241,7 +236,7 @@ class GracefulStop(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and leave when a signal has come, on all ranks at the same batch."""
+        """Save and exit after a signal, on all ranks at the same batch."""
         stop = self._signal is not None
         if trainer.world_size > 1:
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
@@ -249,48 +244,45 @@ class GracefulStop(Callback):
             self._save_and_exit(trainer)
 
     def _save_and_exit(self, trainer: pl.Trainer) -> None:
-        folder = checkpoint_folder(trainer)
-        path = folder / "interrupted.ckpt"
+        path = checkpoint_folder(trainer) / "interrupted.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
-            print(
-                f"Stopped after step {trainer.global_step}; saved {path}. Go on with --resume auto.",
-                file=sys.stderr,
-            )
+            message = f"Stopped after step {trainer.global_step}; saved {path}. Continue with --resume auto."
+            print(message, file=sys.stderr)
         raise SystemExit(128 + (self._signal or signal.SIGTERM))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the signals back; ``teardown`` is too late: Lightning has given its own back by then."""
-        self._give_back()
+        """Restore the previous handlers here: by ``teardown`` Lightning has already restored its own."""
+        self._restore()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Restore the previous handlers."""
+        self._restore()
 
-    def _give_back(self) -> None:
+    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
 
 def checkpoint_folder(trainer: pl.Trainer) -> Path:
-    """Where this run's checkpoints lie."""
+    """The folder of this run's checkpoints."""
     folder = getattr(trainer.checkpoint_callback, "dirpath", None)
     return Path(folder) if folder else Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
 
 
 class Record(Callback):
-    """Make checkpoints atomic, and put into each all that another machine needs to use or repeat the run.
+    """Make checkpoints atomic, and store in each what another machine needs to use or repeat the run.
 
-    Every checkpoint carries ``zoo``: format, class, recipe, command, environment and the data's
-    description, as plain values, so that it opens with ``weights_only=True``. ``env.json`` lies beside the
-    run's logs.
+    Every checkpoint has an entry ``zoo``: format, class, recipe, command, environment and the data's
+    description, as plain values, so that it opens with ``weights_only=True``. ``env.json`` is written to the
+    run's folder.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Swap in the atomic writer and safe reader; write ``env.json`` for a training."""
+        """Install the atomic writer and safe reader; write ``env.json`` for a training."""
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if stage != "fit":
             return
@@ -318,7 +310,7 @@ class Record(Callback):
 
 
 def _command() -> str:
-    """What was typed, in the form in which it can be typed again."""
+    """The command line, as it can be typed again."""
     program = Path(sys.argv[0]).name
     return " ".join(["zoo" if program in ("zoo", "cli.py") else program, *sys.argv[1:]])
 
@@ -353,7 +345,7 @@ def environment() -> dict[str, Any]:
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's interface to :mod:`zoo.files.checkpoints`.
 
-    Lightning stages in ``$TMPDIR`` and moves, which is a plain copy where that is another file system.
+    Lightning stages in ``$TMPDIR`` and moves, which is a plain copy if that is another file system.
     """
 
     def save_checkpoint(
@@ -365,5 +357,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Load with ``weights_only=True``, whoever asks: a stranger's pickle is never unpickled."""
+        """Load with ``weights_only=True``, whatever the caller asks: no pickle is ever executed."""
         return read_checkpoint(Path(path), map_location)

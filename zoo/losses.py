@@ -1,7 +1,7 @@
 """Adversarial losses as pure functions on logits; every paper composes its terms from these.
 
-Each takes logits of any shape and gives a scalar: the mean over all elements, in float32 at least, so that
-mixed precision rounds no loss.
+Each takes logits of any shape and returns the mean over all elements, in at least float32, so that mixed
+precision rounds no loss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def bce(logits: Tensor, target: float) -> Tensor:
 def saturating(fake_logits: Tensor) -> Tensor:
     """The generator's minimax loss, mean log(1 - D(G(z))) (Goodfellow 2014, equation 1).
 
-    Its gradient with respect to a logit s is -sigmoid(s): it vanishes where the discriminator is sure.
+    Its gradient with respect to a logit s is -sigmoid(s): it vanishes if the discriminator is confident.
     """
     return -F.softplus(_wide(fake_logits)).mean()
 

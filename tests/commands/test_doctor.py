@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_breaks(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     finding = doctor.writable("runs folder", tmp_path / "not")
     assert finding.status == "broken"
-    assert f"{tmp_path} cannot be written (Permission denied)" in finding.advice
+    assert f"{tmp_path} is not writable (Permission denied)" in finding.advice
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from zoo.data.voxels.world import FurnitureWorld
 from zoo.data.worlds import furniture
 from zoo.drawing.voxels import turning, voxel_sheet
 from zoo.errors import UserError
-from zoo.files.voxels import fitted, read_grid, read_mesh, read_voxels, voxelised, write_binvox
+from zoo.files.voxels import fitted, read_grid, read_mesh, read_voxels, voxelised
 
 CUBE = """OFF
 8 6 0
@@ -79,6 +79,21 @@ def test_binvox_by_hand(tmp_path: Path) -> None:
     path.write_bytes(HEAD + bytes([0, 1, 1, 1, 0, 20, 0, 1, 1, 1]))
     grid = read_grid(path)
     assert grid.shape == (2, 3, 4) and np.argwhere(grid).tolist() == [[0, 1, 0], [1, 2, 3]]
+
+
+def write_binvox(path: Path, grid: np.ndarray) -> None:
+    """Write a grid ``[x, y, z]`` of booleans as a .binvox file in which a cell is one unit long."""
+    stored = grid.transpose(0, 2, 1)
+    flat = stored.reshape(-1).astype(np.uint8)
+    starts = np.flatnonzero(np.diff(flat, prepend=2))
+    lengths = np.diff(starts, append=len(flat))
+    pieces = -(-lengths // 255)  # a run holds 255 cells at most
+    counts = np.full(pieces.sum(), 255)
+    counts[pieces.cumsum() - 1] = lengths - 255 * (pieces - 1)
+    runs = np.stack([np.repeat(flat[starts], pieces), counts], 1).astype(np.uint8)
+    sides = " ".join(map(str, stored.shape))
+    head = f"#binvox 1\ndim {sides}\ntranslate 0 0 0\nscale {max(grid.shape)}\ndata\n"
+    path.write_bytes(head.encode() + runs.tobytes())
 
 
 def test_binvox_is_written_as_by_hand(tmp_path: Path) -> None:

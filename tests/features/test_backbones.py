@@ -235,7 +235,7 @@ def test_the_digits_classifier_as_features(kind: Kind, side: int, dimension: int
         "dimension": dimension,
     }
     assert not network.training and not any(p.requires_grad for p in network.parameters())
-    with pytest.raises(UserError, match=f"reads pictures of {side} x {side} pixels, not 9 x 30"):
+    with pytest.raises(UserError, match=f"takes images of {side} x {side} pixels, not 9 x 30"):
         network(pictures(1, 1, 9, 30))
     with pytest.raises(UserError, match="these have colours"):
         network(pictures(1, 3, side, side))

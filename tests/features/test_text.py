@@ -165,7 +165,7 @@ def test_char_without_its_weights(tmp_path: Path) -> None:
         text_encoder("char", [], weights=str(tmp_path / "none.safetensors"))
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"no tensors")
-    with pytest.raises(UserError, match=r"damaged\.safetensors is no whole safetensors file"):
+    with pytest.raises(UserError, match=r"damaged\.safetensors is damaged or no file of weights"):
         text_encoder("char", [], weights=str(damaged))
     other = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"weight": torch.zeros(1)}, other)
@@ -240,6 +240,6 @@ def test_a_damaged_file_is_made_anew(bag: Counting, tmp_path: Path, damage: str)
 def test_a_folder_that_cannot_be_written_is_no_hindrance(bag: Counting, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    with pytest.warns(UserWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="not cached"):
         vectors = cached_vectors(bag, CAPTIONS, blocked / "text")
     assert torch.equal(vectors, bag.encode(CAPTIONS))

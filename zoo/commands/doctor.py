@@ -53,14 +53,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
         return int(bool(broken))
-    marks = {"ok": "ok", "note": "note", "broken": "BROKEN"}
-    print(aligned([(marks[f.status], f.name, f.value) for f in findings]))
+    print(aligned([(f.status.replace("broken", "BROKEN"), f.name, f.value) for f in findings]))
     for finding in findings:
         if finding.advice:
             print(f"\n{finding.name}: {finding.advice}")
-    print(
-        f"\n{len(broken)} of {len(findings)} checks would break training." if broken else "\nReady to train."
-    )
+    bad = f"{len(broken)} of {len(findings)} checks would break training."
+    print(f"\n{bad if broken else 'Ready to train.'}")
     return int(bool(broken))
 
 
@@ -89,9 +87,8 @@ def python() -> list[Finding]:
     needed = metadata.metadata("gan-application-zoo")["Requires-Python"]
     if satisfies(found.rstrip("+"), needed):  # a development build ends in +
         return [Finding("python", "ok", found)]
-    return [
-        Finding("python", "broken", found, f"the zoo needs Python {needed}; create an environment with it.")
-    ]
+    advice = f"the zoo needs Python {needed}; create an environment with it."
+    return [Finding("python", "broken", found, advice)]
 
 
 def requirements() -> list[str]:
@@ -137,7 +134,7 @@ def versions(required: list[str], find: Callable[[str], str | None]) -> list[Fin
 def imports() -> list[Finding]:
     """Whether torchvision's operators match torch; run in a subprocess, since a mismatch can crash."""
     if None in (installed("torch"), installed("torchvision")):
-        return []  # reported by `versions`
+        return []  # `versions` reports it
     code = "import torch, torchvision; torchvision.ops.nms(torch.rand(1, 4), torch.rand(1), 0.5)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     if done.returncode == 0:
@@ -209,9 +206,7 @@ def writable(name: str, folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=existing):
             return Finding(name, "ok", str(folder))
     except OSError as error:
-        advice = (
-            f"{existing} cannot be written ({error.strerror}); use another folder or fix its permissions."
-        )
+        advice = f"{existing} is not writable ({error.strerror}); use another folder or fix its permissions."
         return Finding(name, "broken", str(folder), advice)
 
 

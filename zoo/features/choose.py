@@ -1,10 +1,10 @@
-"""Feature networks by name, as commands and recipes give it."""
+"""Feature networks by the names used in commands and recipes."""
 
 from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +22,18 @@ OWN = ("inception", "dinov2", "effnet-lite0", "face-api", "mnist", "digits")
 def feature_network(
     name: str, weights: str | Path | None = None, resize: Resize | None = None
 ) -> FeatureNetwork:
-    """The network of a name, frozen and ready.
+    """Build a network by name, frozen and in evaluation mode.
 
     Args:
         name: ``inception`` (FID, KID, IS), ``dinov2``, ``effnet-lite0``, ``face-api`` (identity), ``mnist``
-            and ``digits`` (the zoo's classifiers), or any network of timm's, such as ``resnet50.a1_in1k``.
-        weights: A file to load in place of the network's own.
+            and ``digits`` (the zoo's classifiers), or any timm network, such as ``resnet50.a1_in1k``.
+        weights: A file to load instead of the network's own weights.
         resize: For ``inception`` only: ``tf1`` (the default) or ``clean``.
 
     Raises:
         UserError: There is no such network, it takes no such argument, or its weights are missing.
     """
-    # the networks are imported when asked for: timm alone takes seconds
+    # imported on demand: timm alone takes seconds
     if resize is not None and name != "inception":
         raise UserError(f"The network {name} has one resize; leave resize={resize!r} out.")
     if name == "inception":
@@ -46,10 +46,8 @@ def feature_network(
         return FaceIdentity(weights)
     if name in ("mnist", "digits", "effnet-lite0") and weights is not None:
         raise UserError(f"The network {name} comes with its weights; leave weights={str(weights)!r} out.")
-    if name == "mnist":
-        return DigitFeatures("mnist")
-    if name == "digits":
-        return DigitFeatures("digits")
+    if name in ("mnist", "digits"):
+        return DigitFeatures(cast(Kind, name))
     if name == "effnet-lite0":
         from zoo.features.effnet_lite0 import EffNetLite0
 
@@ -85,7 +83,7 @@ class DigitFeatures(FeatureNetwork):
         self.eval()
 
     def forward(self, images: Tensor) -> Features:
-        """Describe grey pictures (N, C, size, size) in uint8; C is 1, or 3 that are equal.
+        """Features of grey uint8 images (N, C, size, size); C is 1, or 3 equal channels.
 
         Raises:
             UserError: They have another size, or colours.
@@ -93,14 +91,14 @@ class DigitFeatures(FeatureNetwork):
         pixels = as_rgb(images, self.name)
         if pixels.shape[2:] != (self.size, self.size):
             raise UserError(
-                f"The network {self.name} reads pictures of {self.size} x {self.size} pixels, not "
-                f"{' x '.join(map(str, pixels.shape[2:]))}; resize them or take another network."
+                f"The network {self.name} takes images of {self.size} x {self.size} pixels, not "
+                f"{' x '.join(map(str, pixels.shape[2:]))}; resize them or choose another network."
             )
         grey = pixels[:, :1]
         if not torch.equal(grey.expand_as(pixels), pixels):
             raise UserError(
-                f"The network {self.name} reads grey pictures and these have colours; make them grey or "
-                "take another network."
+                f"The network {self.name} takes grey images and these have colours; make them grey or "
+                "choose another network."
             )
         features = self.hidden(grey / 127.5 - 1)
         return Features(features, self.last(features))

@@ -1,8 +1,7 @@
-"""Two small fixed classifiers of handwritten digits that the project trains itself and ships.
+"""Two small fixed classifiers of handwritten digits, trained by the project and shipped with it.
 
-Metrics ask them which digit a picture shows and how sure that is. They never change: each weight file has a
-JSON beside it with how it was trained, its accuracy on held-out pictures, and its hash, which is checked on
-loading.
+Metrics use their class and confidence. They never change: each weight file has a JSON file with its training,
+its accuracy on held-out images and its hash, which is checked on loading.
 
 Repeat the training with ``python -m zoo.features.digits --data digits|mnist [--root DIR] -o FILE``.
 """
@@ -23,78 +22,42 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.files.checkpoints import read_tensors
 from zoo.files.idx import read_idx
 from zoo.files.writing import sha256, write_bytes, write_text
 
 Kind = Literal["digits", "mnist"]
 WEIGHTS = Path(__file__).parent / "weights"
-SURE = 0.9  # the probability from which metrics count a picture as a digit
+SURE = 0.9  # probability from which metrics count an image as a digit
 
 
 class Plan(NamedTuple):
-    """How one classifier is trained."""
+    """Training settings of one classifier."""
 
-    size: int  # pixels a side
+    size: int  # pixels per side
     epochs: int
     batch_size: int
     learning_rate: float
-    shift: int  # largest shift of a training picture, pixels
+    shift: int  # largest shift of a training image, pixels
 
 
 PLANS: dict[Kind, Plan] = {"digits": Plan(8, 60, 64, 2e-3, 1), "mnist": Plan(28, 8, 128, 2e-3, 2)}
 
 
-class DigitsNet(nn.Sequential):
-    """Classify (N, 1, 8, 8) pictures in [-1, 1]; gives (N, 10) logits."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(1, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 32, 4, 4)
-            nn.Flatten(),
-            nn.Dropout(0.3),
-            nn.Linear(512, 64),
-            nn.ReLU(),
-            nn.Linear(64, 10),
-        )
-
-
-class MNISTNet(nn.Sequential):
-    """Classify (N, 1, 28, 28) pictures in [-1, 1]; gives (N, 10) logits (LeNet's shape)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Conv2d(1, 16, 5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 16, 12, 12)
-            nn.Conv2d(16, 32, 5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 32, 4, 4)
-            nn.Flatten(),
-            nn.Dropout(0.3),
-            nn.Linear(512, 128),
-            nn.ReLU(),
-            nn.Linear(128, 10),
-        )
-
-
 class Labelled(NamedTuple):
-    """Pictures in [-1, 1] (N, 1, H, W) with their classes (N)."""
+    """Images in [-1, 1] (N, 1, H, W) with their classes (N)."""
 
     images: Tensor
     labels: Tensor
 
 
 def classifier(kind: Kind) -> nn.Module:
-    """The fixed classifier for 8x8 (``digits``) or 28x28 (``mnist``) pictures, in evaluation mode and frozen.
+    """The fixed classifier of 8x8 (``digits``) or 28x28 (``mnist``) images, in evaluation mode and frozen.
 
     Input (N, 1, H, W) in [-1, 1], output (N, 10) logits.
 
     Raises:
-        UserError: The weight file is not the one that was published with its JSON.
+        UserError: The weight file is missing or does not match its JSON.
     """
     path = WEIGHTS / f"{kind}.safetensors"
     if not path.is_file() or sha256(path) != card(kind)["sha256"]:
@@ -102,20 +65,18 @@ def classifier(kind: Kind) -> nn.Module:
             f"{path} is missing or damaged; reinstall the zoo or retrain it: python -m {__name__}."
         )
     network = _network(kind)
-    network.load_state_dict(
-        {name: value.float() for name, value in safetensors.torch.load_file(path).items()}, strict=True
-    )
+    network.load_state_dict({name: value.float() for name, value in read_tensors(path).items()})
     return network.eval().requires_grad_(False)
 
 
 def card(kind: Kind) -> dict[str, Any]:
-    """How a shipped classifier was trained, its accuracy and its hash."""
+    """Training, accuracy and hash of a shipped classifier."""
     content: dict[str, Any] = json.loads((WEIGHTS / f"{kind}.json").read_text(encoding="utf-8"))
     return content
 
 
 def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
-    """Training and held-out pictures: scikit-learn's for ``digits``, idx files in ``root`` for ``mnist``.
+    """Training and held-out images: scikit-learn's for ``digits``, idx files in ``root`` for ``mnist``.
 
     Raises:
         UserError: ``mnist`` without a folder that holds its files.
@@ -141,10 +102,10 @@ def read(kind: Kind, root: Path | None) -> tuple[Labelled, Labelled]:
 
 
 def train(kind: Kind, data: Labelled, seed: int) -> nn.Module:
-    """Train one classifier with Adam and a cosine schedule; the same seed gives the same weights.
+    """Train one classifier with Adam and a cosine schedule, deterministic in ``seed``.
 
-    A quarter of each batch is added as noise whose target is "no digit in particular" (the uniform
-    distribution), so that noise does not pass for a digit.
+    Noise, a quarter of each batch, is added with the uniform distribution as its target, so that it is not
+    taken for a digit.
     """
     plan = PLANS[kind]
     with torch.random.fork_rng(devices=[]):
@@ -171,14 +132,14 @@ def train(kind: Kind, data: Labelled, seed: int) -> nn.Module:
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:
-    """Shift the whole batch by one random offset; what comes in is background."""
+    """Shift the whole batch by one random offset, filled with background."""
     size = images.shape[-1]
     y, x = torch.randint(0, 2 * most + 1, (2,)).tolist()
     return F.pad(images, (most, most, most, most), value=-1.0)[..., y : y + size, x : x + size]
 
 
 def _noise(images: Tensor) -> Tensor:
-    """Uniform noise, and the pictures' own pixels in random places, half and half."""
+    """Half uniform noise, half the images' own pixels shuffled."""
     half = len(images) // 2
     flat = images[half:].flatten(1)
     places = torch.rand_like(flat).argsort(1)
@@ -187,7 +148,7 @@ def _noise(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def score(network: nn.Module, data: Labelled, seed: int) -> dict[str, float]:
-    """Accuracy, share of sure answers, accuracy among these, and share of noise with a sure answer."""
+    """Accuracy, share of confident answers, accuracy among these, share of noise with a confident answer."""
     p, predicted = torch.cat([network(part) for part in torch.split(data.images, 1000)]).softmax(1).max(1)
     right, sure = predicted == data.labels, p >= SURE
     random = torch.Generator().manual_seed(seed)
@@ -200,17 +161,26 @@ def score(network: nn.Module, data: Labelled, seed: int) -> dict[str, float]:
     }
 
 
-def _network(kind: Kind) -> nn.Module:
-    return DigitsNet() if kind == "digits" else MNISTNet()
+def _network(kind: Kind) -> nn.Sequential:
+    """The untrained network: (N, 1, 8, 8) or (N, 1, 28, 28) in [-1, 1] to (N, 10) logits."""
+    if kind == "digits":
+        hidden = 64
+        convolutions = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()]
+    else:  # LeNet's shape
+        hidden = 128
+        convolutions = [nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.ReLU()]
+    return nn.Sequential(
+        *convolutions,
+        nn.MaxPool2d(2),  # (N, 32, 4, 4)
+        *(nn.Flatten(), nn.Dropout(0.3), nn.Linear(512, hidden), nn.ReLU(), nn.Linear(hidden, 10)),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, measure on held-out pictures, and write the weights (float16) and their JSON."""
+    """Train, evaluate on held-out images, and write the weights (float16) and their JSON."""
     parser = argparse.ArgumentParser(prog=f"python -m {__name__}", description=__doc__)
     parser.add_argument("--data", choices=["digits", "mnist"], required=True)
-    parser.add_argument(
-        "--root", type=Path, help="folder with MNIST's four idx files; $ZOO_DATA/mnist if not given"
-    )
+    parser.add_argument("--root", type=Path, help="folder with MNIST's four idx files ($ZOO_DATA/mnist)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .safetensors file to write")
     given = parser.parse_args(arguments)
@@ -218,9 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fit, held_out = read(given.data, root)
     network = train(given.data, fit, given.seed)
     weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    network.load_state_dict(
-        {name: value.float() for name, value in weights.items()}
-    )  # measure what is shipped
+    # evaluate the weights that are shipped
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
     write_bytes(given.output, safetensors.torch.save(weights))
     facts = {
         "data": {"digits": "scikit-learn load_digits, 8x8", "mnist": "MNIST, 28x28"}[given.data],

@@ -1,7 +1,7 @@
-"""Feature maps of a frozen network, for losses between pictures of one size.
+"""Feature maps of a frozen network, for losses between images of one size.
 
-Other than a :class:`~zoo.features.network.FeatureNetwork` it takes floats, is differentiable in them, keeps
-their size and gives a map, not a vector.
+Unlike a :class:`~zoo.features.network.FeatureNetwork` it takes floats, is differentiable in them, does not
+resize them and returns a map, not a vector.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from zoo.features import backbones
 from zoo.features.hed import HED, Layer
 from zoo.features.vgg19 import fill, vgg19_until
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for VGG19
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet, for VGG19
 NAMES = "vgg19-relu5_4, vgg19-conv5_4, hed-conv4_3 or timm/NETWORK/STAGE"
 
 
 class FeatureMaps(nn.Module):
-    """One layer's map of pictures (N, 3, H, W) in [-1, 1]; frozen.
+    """One layer's map of images (N, 3, H, W) in [-1, 1]; frozen.
 
     Args:
         name: ``vgg19-relu5_4``: ImageNet's VGG19 (timm), the fourth convolution of block 5 after its ReLU;
             ``vgg19-conv5_4`` the same before it; ``hed-conv4_3``: HED's VGG16, trained on edges, after the
-            ReLU (:class:`zoo.features.hed.HED`), whose weights come inside a package;
-            ``timm/resnet50.a1_in1k/2``: any network of timm's that gives its stages, counted from 0.
-        weights: For networks of timm's: a file of the weights, by default timm's own.
+            ReLU (:class:`zoo.features.hed.HED`), with weights from a package;
+            ``timm/resnet50.a1_in1k/2``: a stage, counted from 0, of any timm network that exposes its stages.
+        weights: For timm's networks: a file of the weights, by default timm's own.
 
     Raises:
         UserError: There is no such network or layer, or its weights are missing.
@@ -63,7 +63,7 @@ class FeatureMaps(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The map (N, C, h, w) of pictures (N, 1 or 3, H, W) in [-1, 1]; grey is repeated."""
+        """The map (N, C, h, w) of images (N, 1 or 3, H, W) in [-1, 1]; grey is repeated."""
         network: Any = self.network
         features: Tensor
         if isinstance(network, HED):
@@ -76,5 +76,5 @@ class FeatureMaps(nn.Module):
         try:
             (features,) = network.forward_intermediates(x, indices=[self.stage], intermediates_only=True)
         except (AttributeError, AssertionError) as error:
-            raise UserError(f"{self.name}: timm's network gives no such stage; take another.") from error
+            raise UserError(f"{self.name}: timm's network has no such stage; choose another.") from error
         return features

