@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.memorisation import memorisation, memory_needed, nearest_features
+from zoo.metrics.formulas.memorisation import memorisation, nearest_features
 
 
 def features(count: int, width: int = 4, seed: int = 0) -> Tensor:
@@ -41,12 +41,6 @@ def test_honest_samples_are_told_from_copies_and_from_a_mixture() -> None:
     mixed = memorisation(torch.cat([train[:100] + 1e-3, 50 + features(100)]), held_out, train)
     assert mixed.share == 0.5
     assert len(mixed.generated) == 200 and len(mixed.held_out) == 1_000
-
-
-def test_memory_is_that_of_the_features_and_bounded_work() -> None:
-    small, large = (memory_needed(n, n, n, dimension=2048) for n in (10_000, 20_000))
-    assert large - small == 3 * features(10_000, 1).nbytes * 2048
-    assert memory_needed(0, dimension=2048) < 2**26
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from parity import rule
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.prdc import PRDC, memory_needed, prdc
+from zoo.metrics.formulas.prdc import PRDC, prdc
 
 
 def sets(path: str) -> tuple[Tensor, Tensor, dict[str, float]]:
@@ -101,11 +101,6 @@ def test_few_modes_cost_recall_and_noise_costs_precision() -> None:
     few, wide = prdc(real, real[:200] * 0.1, 5), prdc(real, draw(300, 3, 3) * 5, 5)
     assert few.precision == 1.0 and few.recall < 0.2 and few.coverage < 0.5
     assert wide.precision < 0.5 and wide.recall > 0.95
-
-
-def test_memory_is_that_of_the_features() -> None:
-    real, fake = torch.zeros(30, 7), torch.zeros(20, 7)
-    assert memory_needed(30, 20, 7) == sum(x.numel() * x.element_size() for x in (real, fake))
 
 
 def test_bad_requests_are_refused() -> None:

@@ -60,10 +60,7 @@ def run(args: argparse.Namespace) -> int:
             worst = max(worst, float((mine - other).abs().max() / other.abs().max()))
     rates = {name: AT_ONCE / statistics.median(taken) for name, taken in seconds.items()}
     a, b = (torch.randn(ROWS, 2048, generator=generator).abs() * 0.4 + 0.05 * i for i in range(2))
-    moments = []
-    for rows in (a, b):
-        moments.append(Moments(2048))
-        moments[-1].update(rows)
+    moments = Moments.of(a), Moments.of(b)
     numbers = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in moments]
     key = "frechet_inception_distance"
     measures: dict[str, Callable[[], float]] = {

@@ -46,7 +46,7 @@ def checked(features: Tensor, name: str, dimension: int | None = None) -> Tensor
 
 
 class Moments:
-    """Count, mean and covariance of features that arrive in batches, in constant memory.
+    """Count, mean and covariance of features that arrive in batches, on the CPU, in constant memory.
 
     Up to ``dimension`` rows are stored as they are, because the distance of so few is computed faster and
     more exactly from the rows. More rows are folded into mean and scatter by the pairwise update of Chan,
@@ -54,20 +54,21 @@ class Moments:
 
     Args:
         dimension: Length of a feature.
-        device: Device of the statistics.
     """
 
-    def __init__(self, dimension: int, device: torch.device | str = "cpu") -> None:
-        self.dimension, self.device = dimension, torch.device(device)
-        self._count = 0
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.count = 0  # rows seen
         self._rows: list[Tensor] = []
         self._mean: Tensor | None = None
         self._scatter: Tensor | None = None  # sum of outer products of deviations; None while rows are kept
 
-    @property
-    def count(self) -> int:
-        """Number of rows seen."""
-        return self._count
+    @classmethod
+    def of(cls, features: Tensor) -> Moments:
+        """Moments of all features (N, d) at once."""
+        new = cls(features.shape[1])
+        new.update(features)
+        return new
 
     @property
     def mean(self) -> Tensor:
@@ -86,7 +87,7 @@ class Moments:
         """
         self._require_two()
         if self._scatter is not None:
-            return self._scatter / (self._count - 1)
+            return self._scatter / (self.count - 1)
         root = self.root
         assert root is not None
         return root.T @ root
@@ -98,7 +99,7 @@ class Moments:
             return None
         self._require_two()
         rows = self._all_rows()
-        return (rows - rows.mean(0)) / math.sqrt(self._count - 1)
+        return (rows - rows.mean(0)) / math.sqrt(self.count - 1)
 
     def update(self, features: Tensor) -> None:
         """Add features (N, d).
@@ -108,7 +109,7 @@ class Moments:
         """
         for part in torch.split(checked(features, "Features", self.dimension), 1_024):
             if len(part):
-                self._add(part.to(self.device).to(torch.float64, copy=True))
+                self._add(part.cpu().to(torch.float64, copy=True))
 
     def merge(self, other: Moments) -> None:
         """Add everything that ``other`` has seen, as if its rows had been added here; ``other`` is unchanged.
@@ -123,28 +124,25 @@ class Moments:
             )
         if other._scatter is None:
             for part in list(other._rows):
-                self._add(part.to(self.device, copy=True))
-            return
-        scatter, mean = other._scatter.to(self.device), other.mean.to(self.device)
-        if self._scatter is None:
+                self._add(part.clone())
+        elif self._scatter is None:
             mine, self._rows = self._rows, []
-            self._count, self._mean, self._scatter = other._count, mean.clone(), scatter.clone()
+            self.count, self._mean, self._scatter = other.count, other.mean.clone(), other._scatter.clone()
             for part in mine:
                 self._add(part)
         else:
-            self._scatter += scatter
-            bridge = self._shift(other._count, mean)
+            self._scatter += other._scatter
+            bridge = self._shift(other.count, other.mean)
             self._scatter.addr_(bridge, bridge)
 
     def state(self) -> dict[str, Tensor]:
         """The complete state as tensors for safetensors."""
-        state = {"count": torch.tensor(self._count), "mean": self.mean.clone()}
-        if self._scatter is None:
-            return state | {"rows": self._all_rows().clone()}
-        return state | {"scatter": self._scatter.clone()}
+        kept = {"rows": self._all_rows()} if self._scatter is None else {"scatter": self._scatter}
+        state = {"count": torch.tensor(self.count), "mean": self.mean, **kept}
+        return {name: value.clone() for name, value in state.items()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor], device: torch.device | str = "cpu") -> Moments:
+    def from_state(cls, state: dict[str, Tensor]) -> Moments:
         """Restore moments from :meth:`state`.
 
         Raises:
@@ -165,13 +163,13 @@ class Moments:
                 f"Statistics of {count} rows of {d} features are damaged: shapes do not match or values "
                 f"are not finite; delete the file to compute it again."
             )
-        new = cls(d, device)
-        tensors = {name: state[name].to(device, torch.float64, copy=True) for name in wanted}
-        new._count = count
-        if kept == "rows":
-            new._rows = [tensors["rows"]] if count else []
-        else:
-            new._mean, new._scatter = tensors["mean"], tensors["scatter"]
+        new = cls(d)
+        new.count = count
+        mean, held = (state[name].to(torch.float64, copy=True) for name in wanted)
+        if kept == "scatter":
+            new._mean, new._scatter = mean, held
+        elif count:
+            new._rows = [held]
         return new
 
     def _add(self, part: Tensor) -> None:
@@ -182,8 +180,8 @@ class Moments:
             self._scatter.addmm_(deviations.T, deviations)
             return
         self._rows.append(part)
-        self._count += len(part)
-        if self._count > self.dimension:
+        self.count += len(part)
+        if self.count > self.dimension:
             rows, self._rows = self._all_rows(), []
             self._mean = rows.mean(0)
             deviations = rows - self._mean
@@ -192,24 +190,22 @@ class Moments:
     def _shift(self, count: int, mean: Tensor) -> Tensor:
         """Update count and mean by ``count`` rows of mean ``mean``; return the row to add to the scatter."""
         assert self._mean is not None
-        total = self._count + count
+        total = self.count + count
         delta = mean - self._mean
-        bridge = delta * math.sqrt(self._count * count / total)
+        bridge = delta * math.sqrt(self.count * count / total)
         self._mean += delta * (count / total)
-        self._count = total
+        self.count = total
         return bridge
 
     def _all_rows(self) -> Tensor:
         if not self._rows:
-            return torch.zeros(0, self.dimension, dtype=torch.float64, device=self.device)
+            return torch.zeros(0, self.dimension, dtype=torch.float64)
         self._rows = [torch.cat(self._rows)]
         return self._rows[0]
 
     def _require_two(self) -> None:
-        if self._count < 2:
-            raise UserError(
-                f"A covariance needs at least 2 images and there are {self._count}; give more images."
-            )
+        if self.count < 2:
+            raise UserError(f"A covariance needs at least 2 images and there are {self.count}; give more.")
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -218,7 +214,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     With roots A of S and B of T (``A^T A = S``), ``tr sqrt(S T)`` is the sum of the singular values of
     ``A B^T``. Stored rows are such a root, and a small one; the root of a full covariance is its Cholesky
     factor. For two full covariances the eigenvalues of ``A T A^T``, which are those of S T, take a third of
-    the time. Computed on the CPU, wherever the moments are.
+    the time.
 
     Raises:
         UserError: Fewer than two rows in one of them, or different dimensions.
@@ -229,17 +225,15 @@ def frechet_distance(a: Moments, b: Moments) -> float:
             f"Features of dimensions {a.dimension} and {b.dimension} have no distance; use one network for "
             f"both sets."
         )
-    roots = [None if m.root is None else m.root.cpu() for m in (a, b)]
+    roots = [m.root for m in (a, b)]
     if all(root is None for root in roots):
-        s, t = a.covariance.cpu(), b.covariance.cpu()
+        s, t = a.covariance, b.covariance
         scale, middle = float(s.trace() + t.trace()), _trace_of_root(s, t)
     else:
-        p, q = (
-            _root(m.covariance.cpu()) if root is None else root for m, root in zip((a, b), roots, strict=True)
-        )
+        p, q = (_root(m.covariance) if root is None else root for m, root in zip((a, b), roots, strict=True))
         scale = float(p.square().sum() + q.square().sum())
         middle = float(scipy.linalg.svdvals((p @ q.T).numpy(), check_finite=False).sum())
-    value = float((a.mean.cpu() - b.mean.cpu()).square().sum()) + scale - 2 * middle
+    value = float((a.mean - b.mean).square().sum()) + scale - 2 * middle
     # the root of a singular covariance amplifies rounding; the comparison is also false for NaN
     if not value >= -a.dimension * math.sqrt(torch.finfo(torch.float64).eps) * scale:
         raise ArithmeticError(f"the Frechet distance came out as {value} where variances sum to {scale}")

@@ -26,34 +26,25 @@ class ClassScore:
         classes: Length of the logits.
         splits: Number of splits; the score is the mean over them.
         seed: Seed of the permutation; None keeps the images' own order.
-        device: Device of the sums.
 
     Raises:
         UserError: Fewer images than splits.
     """
 
-    def __init__(
-        self,
-        count: int,
-        classes: int,
-        splits: int = 10,
-        seed: int | None = 2020,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, count: int, classes: int, splits: int = 10, seed: int | None = 2020) -> None:
         if not 1 <= splits <= min(count, 32_767):
             raise UserError(
                 f"The inception score cannot cut {count} images into {splits} splits; set splits between 1 "
                 f"and the number of images."
             )
         self.count, self.classes, self.splits, self.seed = count, classes, splits, seed
-        self.device = torch.device(device)
         order = np.arange(count) if seed is None else np.random.RandomState(seed).permutation(count)
         self._split = torch.empty(count, dtype=torch.int16)
         for i in range(splits):
             self._split[torch.from_numpy(order[i * count // splits : (i + 1) * count // splits])] = i
         self._seen = torch.zeros(count, dtype=torch.bool)
-        self._p = torch.zeros(splits, classes, dtype=torch.float64, device=self.device)
-        self._p_log_p = torch.zeros(splits, dtype=torch.float64, device=self.device)
+        self._p = torch.zeros(splits, classes, dtype=torch.float64)
+        self._p_log_p = torch.zeros(splits, dtype=torch.float64)
 
     def update(self, logits: Tensor, indices: Tensor) -> None:
         """Add images.
@@ -66,7 +57,7 @@ class ClassScore:
             UserError: Wrong shape, values that are not finite, or an index that is out of range or repeated;
                 nothing is added.
         """
-        logits = checked(logits, "Logits", self.classes)
+        logits = checked(logits, "Logits", self.classes).cpu()
         indices = indices.cpu()
         if indices.shape != (len(logits),):
             raise UserError(
@@ -81,8 +72,8 @@ class ClassScore:
         if len(set(indices.tolist())) < len(indices) or bool(self._seen[indices].any()):
             raise UserError("The inception score was given an image twice; use a sampler without repetition.")
         self._seen[indices] = True
-        split = self._split[indices].to(self.device, torch.int64)
-        log_p = logits.to(self.device).double().log_softmax(1)
+        split = self._split[indices].long()
+        log_p = logits.double().log_softmax(1)
         p = log_p.exp()
         self._p.index_add_(0, split, p)
         self._p_log_p.index_add_(0, split, (p * log_p).sum(1))
@@ -102,8 +93,8 @@ class ClassScore:
         if bool((self._seen & other._seen).any()):
             raise UserError("The inception score was given an image twice; use a sampler without repetition.")
         self._seen |= other._seen
-        self._p += other._p.to(self.device)
-        self._p_log_p += other._p_log_p.to(self.device)
+        self._p += other._p
+        self._p_log_p += other._p_log_p
 
     def compute(self) -> tuple[float, float]:
         """Mean and population standard deviation over the splits.

@@ -15,13 +15,7 @@ from zoo.metrics.formulas.frechet import checked
 
 
 def kernel_distance(
-    real: Tensor,
-    fake: Tensor,
-    subsets: int = 100,
-    size: int = 1_000,
-    seed: int = 2020,
-    degree: int = 3,
-    chunk: int = 2_000,
+    real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1_000, seed: int = 2020, chunk: int = 2_000
 ) -> tuple[float, float]:
     """Mean and population standard deviation of the kernel distance over random subsets.
 
@@ -34,7 +28,6 @@ def kernel_distance(
         subsets: Number of subsets.
         size: Images per subset and set.
         seed: Seed of the subsets.
-        degree: Degree of the kernel.
         chunk: Rows and columns of the kernel matrix held at a time.
 
     Raises:
@@ -52,17 +45,16 @@ def kernel_distance(
     for _ in range(subsets):
         of_fake = torch.from_numpy(random.choice(len(fake), size, replace=False)).to(fake.device)
         of_real = torch.from_numpy(random.choice(len(real), size, replace=False)).to(real.device)
-        found.append(_discrepancy(real[of_real], fake[of_fake], degree, chunk))
+        found.append(_discrepancy(real[of_real], fake[of_fake], chunk))
     return float(np.mean(found)), float(np.std(found))
 
 
-def whole_kernel_distance(real: Tensor, fake: Tensor, degree: int = 3, chunk: int = 2_000) -> float:
+def whole_kernel_distance(real: Tensor, fake: Tensor, chunk: int = 2_000) -> float:
     """Kernel distance between all rows of two sets, without subsets.
 
     Args:
         real: (N, d).
         fake: (M, d).
-        degree: Degree of the kernel.
         chunk: Rows and columns of the kernel matrix held at a time.
 
     Raises:
@@ -74,7 +66,7 @@ def whole_kernel_distance(real: Tensor, fake: Tensor, degree: int = 3, chunk: in
             f"The kernel distance needs at least 2 images per set and there are {len(real)} real and "
             f"{len(fake)} generated; give more."
         )
-    return _discrepancy(real, fake, degree, chunk)
+    return _discrepancy(real, fake, chunk)
 
 
 def _pair(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,26 +74,26 @@ def _pair(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     return real, checked(fake, "Generated features", real.shape[1])
 
 
-def _discrepancy(x: Tensor, y: Tensor, degree: int, chunk: int) -> float:
+def _discrepancy(x: Tensor, y: Tensor, chunk: int) -> float:
     m, n = len(x), len(y)
-    within = _sum_within(x, degree, chunk) / (m * (m - 1)) + _sum_within(y, degree, chunk) / (n * (n - 1))
+    within = _sum_within(x, chunk) / (m * (m - 1)) + _sum_within(y, chunk) / (n * (n - 1))
     between = x.new_zeros((), dtype=torch.float64)
     for part in torch.split(x, chunk):
         for other in torch.split(y, chunk):
-            between += _kernel(part, other, degree).sum()
+            between += _kernel(part, other).sum()
     return float(within - 2 * between / (m * n))
 
 
-def _sum_within(x: Tensor, degree: int, chunk: int) -> Tensor:
+def _sum_within(x: Tensor, chunk: int) -> Tensor:
     """Sum of the kernel over ordered pairs of distinct rows."""
     total = x.new_zeros((), dtype=torch.float64)
     parts = torch.split(x, chunk)
     for i, part in enumerate(parts):
-        total += _kernel(part, part, degree).fill_diagonal_(0).sum()
+        total += _kernel(part, part).fill_diagonal_(0).sum()
         for later in parts[i + 1 :]:
-            total += 2 * _kernel(part, later, degree).sum()
+            total += 2 * _kernel(part, later).sum()
     return total
 
 
-def _kernel(x: Tensor, y: Tensor, degree: int) -> Tensor:
-    return (x.double() @ y.double().T / x.shape[1] + 1) ** degree
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x.double() @ y.double().T / x.shape[1] + 1) ** 3

@@ -62,11 +62,6 @@ def nearest_features(queries: Tensor, train: Tensor, chunk: int = 1_000) -> tupl
     return torch.cat([distance for distance, _ in parts]), torch.cat([index for _, index in parts])
 
 
-def memory_needed(*counts: int, dimension: int, chunk: int = 1_000) -> int:
-    """Bytes that :func:`memorisation` holds: float32 features of ``counts`` images, and working space."""
-    return 4 * dimension * sum(counts) + 8 * chunk * (2 * dimension + 3 * chunk)
-
-
 class Memorisation(NamedTuple):
     """Whether generated images are nearer to the training set than held-out real ones.
 

@@ -8,6 +8,7 @@ equals the score of the PNG files written from them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -80,49 +81,25 @@ def to_bytes(images: Tensor, values: Values) -> Tensor:
     return to_levels(floats if least == -1 else floats * 2 - 1).byte()
 
 
-class PixelGate:
-    """Convert batches of one set to uint8, and check at the end whether the given range is plausible.
+def generated_bytes(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Convert a generator's images, which should be in [-1, 1], to uint8; indices are passed on.
 
-    Args:
-        values: Range of the values, as for :func:`to_bytes`.
-        name: Name of the images in error messages: ``generated images``, a folder's name.
+    Raises:
+        UserError: As :func:`to_bytes`; or, after the last batch, no value of the set is below mid-grey. A
+            single image, or images of one value each, are not enough to decide that.
     """
-
-    def __init__(self, values: Values, name: str = "images") -> None:
-        self.values, self.name = values, name
-        self.count, self._lowest, self._highest = 0, 255, 0
-        self._flat = True
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Convert a batch; raises as :func:`to_bytes`."""
-        found = to_bytes(images, self.values)
-        self.count += len(found)
-        self._lowest, self._highest = (
-            min(self._lowest, int(found.min())),
-            max(self._highest, int(found.max())),
-        )
+    count, lowest, flat = 0, 255, True
+    for indices, images in batches:
+        found = to_bytes(images.float(), "[-1,1]")
+        count, lowest = count + len(found), min(lowest, int(found.min()))
         pixels = found.flatten(1)
-        self._flat = self._flat and bool((pixels == pixels[:, :1]).all())
-        return found
-
-    def finish(self) -> None:
-        """Check the whole set; a single image, or images of one value each, are not enough to decide.
-
-        Raises:
-            UserError: No value below mid-grey in a set given as [-1,1], or above 1 in a set of bytes.
-        """
-        if self.count < 2 or self._flat:
-            return
-        if self.values == "[-1,1]" and self._lowest >= 127:
-            raise UserError(
-                f"No value in {self.count} {self.name} given as [-1,1] is clearly below 0: they look like "
-                "[0,1]; give that range, or give them as bytes if they really are that bright."
-            )
-        if self.values == "bytes" and self._highest <= 1:
-            raise UserError(
-                f"None of {self.count} {self.name} has a byte above 1: they look like [0,1] truncated to "
-                "integers, or like masks; multiply by 255 before converting to uint8."
-            )
+        flat = flat and bool((pixels == pixels[:, :1]).all())
+        yield indices, found
+    if count >= 2 and not flat and lowest >= 127:
+        raise UserError(
+            f"No value in {count} generated images given as [-1,1] is clearly below 0: they look like [0,1]; "
+            "give that range, or give them as bytes if they really are that bright."
+        )
 
 
 def require_bytes(images: Tensor) -> None:

@@ -31,11 +31,6 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def memory_needed(n_real: int, n_fake: int, dimension: int) -> int:
-    """Bytes of the features of two sets as float32; all of them must be held."""
-    return 4 * (n_real + n_fake) * dimension
-
-
 def prdc(real: Tensor, fake: Tensor, k: int, inclusive: bool = False, chunk: int = 1_000) -> PRDC:
     """Precision, recall, density and coverage by Euclidean distances in float64.
 

@@ -161,7 +161,7 @@ def clip_moments(clips: Tensor, network: ClipNetwork, batch_size: int = 16) -> M
             f"{network.name} takes clips of {network.frames} frames or more and these have {clips.shape[1]}; "
             f"generate longer clips or use another network."
         )
-    moments: Moments | None = None
+    moments = None
     for part in torch.split(clips, batch_size):
         features = network.describe(part)
         if features.ndim != 2 or len(features) != len(part):
@@ -169,10 +169,9 @@ def clip_moments(clips: Tensor, network: ClipNetwork, batch_size: int = 16) -> M
                 f"{network.name} returned features {tuple(features.shape)} for {len(part)} clips; it must "
                 f"return (N, d)."
             )
-        if moments is None:
-            moments = Moments(features.shape[1], features.device)
+        moments = moments or Moments(features.shape[1])
         moments.update(features)
-    assert moments is not None
+    assert moments is not None  # there is at least one clip
     return moments
 
 

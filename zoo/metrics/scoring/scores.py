@@ -24,7 +24,7 @@ from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
 from zoo.metrics.formulas.inception_score import ClassScore
 from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
-from zoo.metrics.formulas.prdc import memory_needed, prdc
+from zoo.metrics.formulas.prdc import prdc
 from zoo.metrics.scoring.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAREST, Metric, Protocol, Resize
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.subjects import Pictures
@@ -81,15 +81,14 @@ class Statistics:
 
     def gather(self) -> Statistics:
         """Statistics of all ranks together, the same on each; ``self`` if there is only one."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if not _is_distributed():
             return self
         shares: list[Any] = [None] * torch.distributed.get_world_size()
-        moments = self.moments.state() if self.moments is not None else None
-        torch.distributed.all_gather_object(shares, (moments, self.classes, self._rows, self._indices))
+        torch.distributed.all_gather_object(shares, (self.moments, self.classes, self._rows, self._indices))
         whole = Statistics(self.network, self.metrics, self.count)
         for moments, classes, rows, indices in shares:
             if whole.moments is not None:
-                whole.moments.merge(Moments.from_state(moments))
+                whole.moments.merge(moments)
             if classes is not None:
                 whole.classes = whole.classes or ClassScore(self.count, classes.classes, classes.splits)
                 whole.classes.merge(classes)
@@ -116,11 +115,12 @@ class Statistics:
         return made
 
 
+def _is_distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def collect(
-    pictures: Pictures,
-    network: FeatureNetwork,
-    metrics: frozenset[Metric],
-    progress: Progress | None = None,
+    pictures: Pictures, network: FeatureNetwork, metrics: frozenset[Metric], progress: Progress | None = None
 ) -> Statistics:
     """Collect the statistics of a set; each rank computes its share of the features.
 
@@ -130,28 +130,24 @@ def collect(
         metrics: Metrics to collect for.
         progress: Wrapper of the batches, called with the batches and the number of images.
     """
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    rank = torch.distributed.get_rank() if distributed else 0
-    ranks = torch.distributed.get_world_size() if distributed else 1
+    share = (
+        (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _is_distributed() else (0, 1)
+    )
     device = next(network.parameters()).device
     found = Statistics(network, metrics, len(pictures))
-    batches = pictures.batches(rank, ranks)
+    batches = pictures.batches(*share)
     for indices, part in batches if progress is None else progress(batches, len(pictures)):
         found.update(indices, part.to(device))
     return found.gather()
 
 
 def cached_statistics(
-    pictures: Pictures,
-    network: FeatureNetwork,
-    metrics: frozenset[Metric],
-    progress: Progress | None = None,
+    pictures: Pictures, network: FeatureNetwork, metrics: frozenset[Metric], progress: Progress | None = None
 ) -> Statistics:
     """As :func:`collect`, but loaded from the cache if the same was collected before."""
     wanted = metrics - {"is"}
     # ranks on several machines may not share a cache, and must not wait for one another
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if not wanted or "is" in metrics or distributed:
+    if not wanted or "is" in metrics or _is_distributed():
         return collect(pictures, network, metrics, progress)
     facts = [FORMAT, pictures.facts(), network.identity(), sorted(wanted & {"fd"}), bool(wanted & ROWS)]
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
@@ -213,7 +209,7 @@ def warnings(protocols: Iterable[Protocol], network: FeatureNetwork, real: int, 
     if "fd" in metrics and (few := small_count_warning(min(real, made), network.dimension)):
         found.append(few)
     if metrics & ROWS:
-        needed = memory_needed(real, made, network.dimension) / 2**20
+        needed = 4 * (real + made) * network.dimension / 2**20  # float32
         found.append(f"Every feature is held: {needed:,.0f} MB for {real + made:,} images.")
     return found
 

@@ -57,7 +57,7 @@ def selftest(
         raise UserError(
             f"The self-test needs at least {LEAST} images and there are {len(pictures)}; give more."
         )
-    distance = frechet if protocol.metric == "fd" else whole_kernel_distance
+    distance: Distance = frechet if protocol.metric == "fd" else whole_kernel_distance
     # collecting for the kernel distance stores every feature
     rows = collect(pictures, network, frozenset({"kid"}), progress).rows
     changed = {
@@ -95,11 +95,7 @@ def dependence(rows: Tensor, distance: Distance, seed: int) -> list[dict[str, fl
 
 def frechet(a: Tensor, b: Tensor) -> float:
     """Frechet distance of two sets of rows (N, d)."""
-    moments = []
-    for rows in (a, b):
-        moments.append(Moments(rows.shape[1]))
-        moments[-1].update(rows)
-    return frechet_distance(*moments)
+    return frechet_distance(Moments.of(a), Moments.of(b))
 
 
 def _halves(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:

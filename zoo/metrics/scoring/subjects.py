@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from zoo.data.folders import pictures_in
 from zoo.errors import UserError
 from zoo.files.pictures import read_array, to_tensor
 from zoo.files.writing import sha256
-from zoo.metrics.formulas.pixels import PixelGate, to_bytes
+from zoo.metrics.formulas.pixels import generated_bytes, to_bytes
 from zoo.seeds import mix
 
 AT_ONCE = 256  # samples of noise per batch; `zoo sample` uses the same batches
@@ -66,21 +66,21 @@ class _Drawn:
     def __init__(self, about: dict[str, Any], length: int, count: int | None, seed: int) -> None:
         self.about, self.length, self.seed = about, length, seed
         self.indices = draw_indices(length, count, seed)
+        self.more: dict[str, Any] = {}  # facts after the number of items
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def facts(self) -> dict[str, Any]:
         """Facts about the set, the number of items, and the draw if there was one."""
-        return self._facts()
-
-    def _facts(self, **more: Any) -> dict[str, Any]:
         drawn = {"drawn_from": self.length, "drawn_by_seed": self.seed} if len(self) < self.length else {}
-        return self.about | {"count": len(self)} | more | drawn
+        return self.about | {"count": len(self)} | self.more | drawn
 
 
 class FolderPictures(_Drawn):
     """The image files of a folder, or of its direct subfolders; 16-bit values are rounded to 8.
+
+    The facts hold the folder's name and a hash of the contents of its files.
 
     Args:
         folder: Folder of the files.
@@ -94,25 +94,14 @@ class FolderPictures(_Drawn):
     def __init__(self, folder: Path, count: int | None = None, seed: int = 0) -> None:
         if not folder.is_dir():
             raise UserError(f"There is no folder {folder}; give one that holds images.")
-        files = pictures_in(folder)
-        files = files or [
-            f for below in sorted(folder.iterdir()) if below.is_dir() for f in pictures_in(below)
-        ]
+        subfolders = (below for below in sorted(folder.iterdir()) if below.is_dir())
+        files = pictures_in(folder) or [file for below in subfolders for file in pictures_in(below)]
         if len(files) < 2:
             raise UserError(f"{folder} holds {len(files)} images and a score needs at least two; add some.")
         super().__init__({"pictures": f"folder {folder.resolve().name}"}, len(files), count, seed)
         self.files = [files[i] for i in self.indices]
-
-    def facts(self) -> dict[str, Any]:
-        """The folder's name, and a hash of the contents of its files."""
-        return self._facts(sha256=self._digest)
-
-    @cached_property
-    def _digest(self) -> str:
-        whole = hashlib.sha256()
-        for path in self.files:
-            whole.update(bytes.fromhex(sha256(path)))
-        return whole.hexdigest()
+        hashes = b"".join(bytes.fromhex(sha256(path)) for path in self.files)
+        self.more = {"sha256": hashlib.sha256(hashes).hexdigest()}
 
     def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
         """Consecutive images of one size form a batch.
@@ -120,17 +109,11 @@ class FolderPictures(_Drawn):
         Raises:
             UserError: A file cannot be read or is not an image of one or three channels; names the file.
         """
-        group: list[Tensor] = []
-        indices: list[int] = []
-        for index in range(rank, len(self.files), ranks):
-            image = self._read(self.files[index])
-            if group and (group[0].shape != image.shape or len(group) == AT_ONCE):
-                yield torch.tensor(indices), to_bytes(torch.stack(group), "[-1,1]")
-                group, indices = [], []
-            group.append(image)
-            indices.append(index)
-        if group:
-            yield torch.tensor(indices), to_bytes(torch.stack(group), "[-1,1]")
+        share = ((index, self._read(self.files[index])) for index in range(rank, len(self.files), ranks))
+        for _, same_size in groupby(share, lambda item: item[1].shape):
+            while part := list(islice(same_size, AT_ONCE)):
+                indices, images = zip(*part, strict=True)
+                yield torch.tensor(indices), to_bytes(torch.stack(images), "[-1,1]")
 
     @staticmethod
     def _read(path: Path) -> Tensor:
@@ -217,12 +200,10 @@ class NoisePictures:
 
     def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
         """Each batch has its own seed, so no rank needs another rank's noise."""
-        gate = PixelGate("[-1,1]", "generated images")
-        for start in list(range(0, self.count, AT_ONCE))[rank::ranks]:
-            number = min(AT_ONCE, self.count - start)
-            images = self.sample(number, seed=self.seed + start // AT_ONCE)
-            yield torch.arange(start, start + number), gate(images.float())
-        gate.finish()
+        parts = torch.split(torch.arange(self.count), AT_ONCE)
+        return generated_bytes(
+            (parts[i], self.sample(len(parts[i]), seed=self.seed + i)) for i in range(rank, len(parts), ranks)
+        )
 
 
 class Translations(_Drawn):
@@ -248,27 +229,24 @@ class Translations(_Drawn):
     ) -> None:
         super().__init__(about, len(samples), count, seed)
         self.generate, self.samples, self.device = generate, samples, torch.device(device)
-
-    def facts(self) -> dict[str, Any]:
-        """The generator, and the seed of its random draws."""
-        return self._facts(seed=self.seed)
+        self.more = {"seed": seed}
 
     def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
         """Outputs in the order of the split, in batches of 8."""
-        gate = PixelGate("[-1,1]", "generated images")
+        return generated_bytes(self._translated(rank, ranks))
+
+    def _translated(self, rank: int, ranks: int) -> Iterator[Indexed]:
         for indices, batch in _split_batches(self.samples, self.indices, rank, ranks, 8):
             moved = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(mix("translation", self.seed, int(indices[0])))
                 made = self.generate(moved)
-            yield indices, gate(made.float())
-        gate.finish()
+            yield indices, made
 
 
 def _split_batches(
     samples: SampleSet, drawn: list[int], rank: int, ranks: int, size: int = 64
 ) -> Iterator[tuple[Tensor, Batch]]:
     """Whole batches dealt out to the ranks, so that the batches are the same for any number of ranks."""
-    for start in list(range(0, len(drawn), size))[rank::ranks]:
-        part = drawn[start : start + size]
-        yield torch.arange(start, start + len(part)), collate(samples.__getitems__(list(part)))
+    for indices in torch.split(torch.arange(len(drawn)), size)[rank::ranks]:
+        yield indices, collate(samples.__getitems__([drawn[i] for i in indices]))
