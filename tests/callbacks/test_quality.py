@@ -253,7 +253,7 @@ def test_what_is_missing_is_told_before_training(trainer: Make) -> None:
 
 def test_data_that_hold_no_pictures_are_refused_before_training(trainer: Make) -> None:
     t = trainer(max_steps=2, callbacks=[ImageQuality(["fd-digits"], every_n_steps=1)])
-    with pytest.raises(UserError, match="Data holds points and ImageQuality scores images"):
+    with pytest.raises(UserError, match="ImageQuality needs images and Data holds points"):
         t.fit(Game(), Data(val=4))
     with pytest.raises(UserError, match="ImageQuality needs a data module of the zoo"):
         loader = torch.utils.data.DataLoader([{"point": torch.zeros(2)}] * 4)

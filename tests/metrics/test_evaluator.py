@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoo.data.base import Batch
 from zoo.errors import UserError
-from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, draw, total
+from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, total
 from zoo.metrics.scoring.report import Row
 
 
@@ -110,8 +110,3 @@ def test_data_that_an_evaluator_cannot_use_is_named() -> None:
         with pytest.raises(UserError, match=f"^Reach needs a {word} split and this data has none; remove it"):
             Reach().split(where, name)
     assert len(Reach().split(ours, "train")) == 36 and Reach().data(ours) is ours.datamodule
-
-
-def test_samples_are_drawn_by_number_and_seed() -> None:
-    module = SimpleNamespace(sample=lambda n, seed: torch.full((n,), seed))
-    assert draw(module, 3, 7).tolist() == [7, 7, 7]

@@ -18,7 +18,7 @@ from zoo.data.images.module import Digits
 from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
-from zoo.metrics.modes import Counts, GaussianModes, ModeCoverage, count, gaussian_modes, sentence
+from zoo.metrics.modes import Counts, GaussianModes, ModeCoverage, count, gaussian_modes
 from zoo.models.gan import GAN
 
 
@@ -49,10 +49,6 @@ def test_divergence_is_zero_for_uniform_and_log_ten_for_one_class() -> None:
     two = torch.tensor([3, 1, *[0] * 8])
     by_hand = 0.75 * math.log(7.5) + 0.25 * math.log(2.5)
     assert Counts(two, torch.zeros(10)).kl_to_uniform() == pytest.approx(by_hand)
-
-
-def test_the_sentence_names_all_three() -> None:
-    assert sentence(9, 0, 10) == "The generator makes 9 of the 10 digits (noise 0, real digits 10)."
 
 
 class Fixed(pl.LightningModule):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -13,22 +13,11 @@ from zoo.adversarial import Batch
 from zoo.losses import nonsaturating, saturating
 
 
-class Judge(Protocol):
-    """Interface that the callback needs of a module."""
-
-    generator: nn.Module
-
-    def generate(self, batch: Batch) -> Tensor:
-        """Fakes for a batch."""
-
-    def judge(self, x: Tensor) -> Tensor:
-        """The discriminator's logits."""
-
-
-def gradient_norms(module: Judge, batch: Batch) -> tuple[Tensor, Tensor]:
+def gradient_norms(module: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """Norms of the generator's gradient under the saturating and the non-saturating loss, on the same logits.
 
-    The ``grad`` fields of both players are unchanged.
+    The module needs ``generator``, ``generate(batch)`` and ``judge(x)``, the discriminator's logits. The
+    ``grad`` fields of both players are unchanged.
     """
     parameters = list(module.generator.parameters())
     with torch.enable_grad():
@@ -53,5 +42,5 @@ class GradientNorms(Callback):
         if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         with torch.random.fork_rng([pl_module.device] if pl_module.device.type == "cuda" else []):
-            flat, steep = gradient_norms(cast(Judge, pl_module), batch)
+            flat, steep = gradient_norms(pl_module, batch)
         pl_module.log_dict({"train/g_grad_saturating": flat, "train/g_grad_nonsaturating": steep})

@@ -55,10 +55,7 @@ class ImageQuality(Evaluator):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the networks, so that a missing one fails before the training and not after it."""
         if not CONTRACTS[(data := self.data(trainer)).contract].is_picture:
-            raise UserError(
-                f"{type(data).__name__} holds {data.contract} and ImageQuality scores images; remove it from "
-                "trainer.callbacks."
-            )
+            raise self.unusable(f"images and {type(data).__name__} holds {data.contract}")
         keys = {(p.network, p.resize) for p in self.protocols}
         device = trainer.strategy.root_device
         self._networks = {(n, r): feature_network(n, self.weights, r).to(device) for n, r in keys}

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.adversarial import AdversarialModule, Batch
 from zoo.data.base import DataModule, collate
@@ -150,20 +150,14 @@ def first_of(batch: Batch, count: int) -> Batch:
 
 
 @contextmanager
-def undisturbed(trainer: pl.Trainer, module: nn.Module, seed: int) -> Iterator[None]:
-    """Evaluation mode, no gradients, RNG seeded with ``seed``; modes, buffers and RNG restored on exit."""
-    modes = [(part, part.training) for part in module.modules()]
+def undisturbed(trainer: pl.Trainer, module: AdversarialModule, seed: int) -> Iterator[None]:
+    """``module.in_use(seed)`` at the trainer's precision; buffers are restored on exit too."""
     # batch norm updates its buffers if a paper normalises by batch statistics at test time
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    device = trainer.strategy.root_device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
-        module.eval()
+    with module.in_use(seed):
         try:
             with trainer.precision_plugin.forward_context():
                 yield
         finally:
-            for part, training in modes:
-                part.training = training
             for buffer, before in buffers:
                 buffer.copy_(before)

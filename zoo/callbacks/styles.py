@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from zoo.data.base import Batch, DataModule, collate
+from zoo.data.base import Batch, DataModule
 from zoo.errors import UserError
+from zoo.metrics.evaluator import read_first
 
 
 @runtime_checkable
@@ -49,6 +50,5 @@ class KeepStyles(Callback):
         samples = data.split("train")
         assert samples is not None
         count = min(len(samples), self.pictures or len(samples))
-        for start in range(0, count, data.batch_size):
-            batch = collate(samples.__getitems__(list(range(start, min(start + data.batch_size, count)))))
+        for batch in read_first(samples, count, data.batch_size):
             yield {key: value.to(pl_module.device) for key, value in batch.items()}

@@ -7,7 +7,6 @@ from typing import Any
 import lightning.pytorch as pl
 
 from zoo.data.base import Batch
-from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
 from zoo.metrics.evaluator import Evaluation, Evaluator, Mean
 from zoo.metrics.scoring.report import Row
@@ -37,20 +36,13 @@ class PerceptualScore(Evaluator):
             UserError: The data has no targets.
         """
         if "target" not in batch:
-            raise UserError(
-                "PerceptualScore compares with targets and this data has none; remove it from "
-                "trainer.callbacks."
-            )
+            raise self.unusable("targets and this data has none")
         self._mean.add(self._judge(outputs.float().clamp(-1, 1), batch["target"].float()))
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Mean distance over the test images."""
         count, mean, error = self._mean.compute(trainer)
-        protocol = {
-            "network": self._judge.name,
-            "sha256": self._judge.sha256,
-            "split": "test",
-            "test_pictures": count,
-        }
+        network = {"network": self._judge.name, "sha256": self._judge.sha256}
+        protocol = {**network, "split": "test", "test_pictures": count}
         del self._judge
         return Evaluation([Row(self.distance, mean, protocol=protocol, error=error)])

@@ -5,6 +5,7 @@ An evaluator is one file in this folder. A recipe lists it by its class path; it
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from zoo.data.base import Batch, DataModule, SampleSet, Split
+from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
 from zoo.errors import UserError
 from zoo.metrics.scoring.report import Row, publish
 
@@ -102,6 +103,10 @@ class Evaluator(Callback):
         """Call :meth:`finish`, write and print what it returns."""
         publish(trainer, *self.finish(trainer, pl_module))
 
+    def unusable(self, need: str) -> UserError:
+        """The error of data that this evaluator cannot use."""
+        return UserError(f"{type(self).__name__} needs {need}; remove it from trainer.callbacks.")
+
     def data(self, trainer: pl.Trainer) -> DataModule:
         """The trainer's data module.
 
@@ -110,9 +115,7 @@ class Evaluator(Callback):
         """
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, DataModule):
-            raise UserError(
-                f"{type(self).__name__} needs a data module of the zoo; remove it from trainer.callbacks."
-            )
+            raise self.unusable("a data module of the zoo")
         return data
 
     def split(self, trainer: pl.Trainer, name: Split) -> SampleSet:
@@ -124,10 +127,7 @@ class Evaluator(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         samples = data.split(name) if isinstance(data, DataModule) else None
         if samples is None:
-            raise UserError(
-                f"{type(self).__name__} needs a {SPLITS[name]} split and this data has none; remove it from "
-                "trainer.callbacks."
-            )
+            raise self.unusable(f"a {SPLITS[name]} split and this data has none")
         return samples
 
 
@@ -164,7 +164,17 @@ def total(trainer: pl.Trainer, values: Tensor) -> Tensor:
     return summed
 
 
-def draw(module: Any, count: int, seed: int) -> Tensor:
-    """Samples (count, ...) of a generator that takes noise: ``module.sample(count, seed)``."""
-    samples: Tensor = module.sample(count, seed)
-    return samples
+def read(samples: SampleSet, indices: Iterable[int]) -> Batch:
+    """The batch of these samples, without augmentation."""
+    return collate(samples.__getitems__(list(indices)))
+
+
+def read_first(samples: SampleSet, count: int, size: int) -> Iterator[Batch]:
+    """The first ``count`` samples in batches of ``size``, without augmentation."""
+    for start in range(0, count, size):
+        yield read(samples, range(start, min(start + size, count)))
+
+
+def unit_rows(images: Tensor) -> Tensor:
+    """Images (N, ...) in [-1, 1] as rows in [0, 1]."""
+    return (images.flatten(1) + 1) / 2

@@ -19,7 +19,7 @@ from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
 from zoo.features.digits import PLANS, Kind, card, classifier
-from zoo.metrics.evaluator import Evaluation, Evaluator, draw, total
+from zoo.metrics.evaluator import Evaluation, Evaluator, total
 from zoo.metrics.scoring.report import Row
 
 CLASSES = 10
@@ -46,11 +46,6 @@ def count(network: nn.Module, images: Tensor, probability: float) -> Counts:
     """Classify images (N, 1, H, W) in [-1, 1] and count the answers."""
     p, answer = torch.cat([network(part) for part in torch.split(images, 500)]).softmax(1).max(1)
     return Counts(answer.bincount(minlength=CLASSES), answer[p >= probability].bincount(minlength=CLASSES))
-
-
-def sentence(made: int, noise: int, real: int) -> str:
-    """The finding in plain words."""
-    return f"The generator makes {made} of the 10 digits (noise {noise}, real digits {real})."
 
 
 class ModeCoverage(Evaluator):
@@ -92,7 +87,7 @@ class ModeCoverage(Evaluator):
 
     def trend(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
         """Modes found, and divergence from the uniform histogram."""
-        made = self._count(draw(module, self.samples, self.seed))
+        made = self._count(module.sample(self.samples, self.seed))
         return {"val/modes_found": float(made.found(self.share)), "val/modes_kl": made.kl_to_uniform()}
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
@@ -105,7 +100,7 @@ class ModeCoverage(Evaluator):
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Count generated images and noise; compare the three."""
-        images = draw(module, self.samples, self.seed)
+        images = module.sample(self.samples, self.seed)
         counts = {
             "generated": self._count(images),
             "noise": self._count(uniform_noise(images, self.seed)),
@@ -114,7 +109,11 @@ class ModeCoverage(Evaluator):
         found = {subject: each.found(self.share) for subject, each in counts.items()}
         rows = [self._row("modes-found", subject, found[subject], counts[subject]) for subject in counts]
         rows += [self._row("modes-kl", subject, c.kl_to_uniform(), c) for subject, c in counts.items()]
-        return Evaluation(rows, sentence(found["generated"], found["noise"], found["real"]))
+        return Evaluation(
+            rows,
+            f"The generator makes {found['generated']} of the 10 digits (noise {found['noise']}, real digits "
+            f"{found['real']}).",
+        )
 
     def _row(self, metric: str, subject: str, value: float, counts: Counts) -> Row:
         protocol = {
@@ -180,10 +179,7 @@ class GaussianModes(Evaluator):
         """
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, Points) or data.world == "sine":
-            raise UserError(
-                "GaussianModes needs zoo.data.points.Points with world ring or grid; remove it from "
-                "trainer.callbacks."
-            )
+            raise self.unusable("zoo.data.points.Points with world ring or grid")
         self._world: Literal["ring", "grid"] = data.world
         self._sigma, self._real = data.sigma, list[Tensor]()
 
@@ -193,7 +189,7 @@ class GaussianModes(Evaluator):
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Modes hit and share of good points of generated points, noise and real points."""
-        made = draw(module, self.samples, self.seed)
+        made = module.sample(self.samples, self.seed)
         noise = uniform_noise(made.float(), self.seed)
         means = torch.from_numpy(toys.centres(self._world))
         rows, hits = [], []

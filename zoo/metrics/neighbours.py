@@ -11,10 +11,10 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from zoo.data.base import Batch, SampleSet, collate
+from zoo.data.base import Batch, SampleSet
 from zoo.drawing.sheets import grid
 from zoo.files.pictures import write_picture
-from zoo.metrics.evaluator import Evaluation, Evaluator, draw
+from zoo.metrics.evaluator import Evaluation, Evaluator, read, read_first, unit_rows
 from zoo.metrics.formulas.memorisation import search
 from zoo.metrics.scoring.report import Row, run_folder
 
@@ -32,15 +32,8 @@ def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tens
     Returns:
         Distances (N) in float64 and indices (N).
     """
-    starts = range(0, len(train), chunk)
-    pieces = (_flat(images(train, range(start, min(start + chunk, len(train))))) for start in starts)
-    return search(_flat(queries), pieces)
-
-
-def images(data: SampleSet, indices: range | list[int]) -> Tensor:
-    """Images (N, C, H, W) of a set by index, without augmentation."""
-    found: Tensor = collate(data.__getitems__(list(indices)))["image"]
-    return found
+    pieces = (unit_rows(batch["image"].double()) for batch in read_first(train, len(train), chunk))
+    return search(unit_rows(queries.double()), pieces)
 
 
 class NearestNeighbours(Evaluator):
@@ -71,12 +64,12 @@ class NearestNeighbours(Evaluator):
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Search the training split, draw, and compare mean distances."""
         train = self.split(trainer, "train")
-        made = draw(module, self.samples, self.seed)
+        made = module.sample(self.samples, self.seed)
         distance, index = nearest(made, train)
         to_real, _ = nearest(torch.cat(self._real), train)
         path = run_folder(trainer) / "samples" / "neighbours.png"
         if trainer.is_global_zero:
-            neighbours = images(train, index[: self.rows].tolist())
+            neighbours = read(train, index[: self.rows].tolist())["image"]
             write_picture(path, grid({"sample": made[: self.rows].cpu(), "nearest": neighbours}))
         rows = []
         for subject, found in (("generated", distance), ("real", to_real)):
@@ -89,8 +82,3 @@ class NearestNeighbours(Evaluator):
             f"Samples are {rows[0].value:.2f} from their nearest training image, real test images "
             f"{rows[1].value:.2f}: see {path}.",
         )
-
-
-def _flat(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as rows in [0, 1], float64."""
-    return (images.double().flatten(1) + 1) / 2

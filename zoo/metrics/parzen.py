@@ -17,16 +17,16 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from zoo.data.base import Batch, collate
-from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, draw
+from zoo.data.base import Batch
+from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, read, unit_rows
 from zoo.metrics.scoring.report import Row
 
 PAPER_MNIST = "225 ± 2"  # table 1
 
 
-def sigma_grid(count: int = 10) -> list[float]:
-    """The paper's candidates: ``count`` log-spaced values from 10^-1 to 10^0."""
-    return torch.logspace(-1, 0, count, dtype=torch.float64).tolist()
+def sigma_grid() -> list[float]:
+    """The paper's candidates: ten log-spaced values from 10^-1 to 10^0."""
+    return torch.logspace(-1, 0, 10, dtype=torch.float64).tolist()
 
 
 def log_likelihood(points: Tensor, samples: Tensor, sigmas: list[float], chunk: int = 500) -> Tensor:
@@ -79,19 +79,21 @@ class ParzenWindow(Evaluator):
         """Draw the window and choose sigma on the validation split."""
         held_out = self.split(trainer, "val")
         count = min(self.validation, len(held_out))
-        images = collate(held_out.__getitems__(list(range(count))))["image"]
-        self._window = _flat(draw(module, self.samples, self.seed))
-        self._sigma = choose_sigma(_flat(images).to(self._window), self._window, sigma_grid())
+        images = read(held_out, range(count))["image"]
+        self._window = unit_rows(module.sample(self.samples, self.seed))
+        self._sigma = choose_sigma(unit_rows(images).to(self._window), self._window, sigma_grid())
         self._chosen_on, self._mean = count, Mean(self._window.device)
 
     def update(self, batch: Batch, outputs: Any) -> None:
         """Add the log-likelihood of the batch's images."""
-        self._mean.add(log_likelihood(_flat(batch["image"]), self._window, [self._sigma])[0])
+        self._mean.add(log_likelihood(unit_rows(batch["image"]), self._window, [self._sigma])[0])
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Mean log-likelihood with its standard error (divisor n)."""
         count, mean, square = self._mean.moments(trainer)
         del self._window
+        given = f"{self.samples:,} samples and {self._chosen_on:,} validation pictures"
+        asked = "10,000 samples and 1,000 validation pictures"
         row = Row(
             "parzen-log-likelihood",
             mean,
@@ -106,17 +108,6 @@ class ParzenWindow(Evaluator):
                 "seed": self.seed,
             },
             paper=PAPER_MNIST if self.data(trainer).description().get("name") == "MNIST" else None,
-            differs=self._differs(),
+            differs=None if given == asked else f"{given} instead of 10,000 and 1,000",
         )
         return Evaluation([row])
-
-    def _differs(self) -> str | None:
-        asked, given = (10_000, 1_000), (self.samples, self._chosen_on)
-        if asked == given:
-            return None
-        return f"{given[0]:,} samples and {given[1]:,} validation pictures instead of 10,000 and 1,000"
-
-
-def _flat(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as rows in [0, 1]."""
-    return (images.flatten(1) + 1) / 2

@@ -18,11 +18,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from zoo.data.base import Batch, collate
+from zoo.data.base import Batch
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.files.writing import cache_folder, write_bytes
-from zoo.metrics.evaluator import Evaluation, Evaluator, total
+from zoo.metrics.evaluator import Evaluation, Evaluator, read_first, total
 from zoo.metrics.scoring.report import Row
 
 PALETTES = {"facades": tuple(FACADES.values())}
@@ -112,8 +112,7 @@ class SegmentationScore(Evaluator):
         train = self.split(trainer, "train")
         count = min(len(train), self.train_pairs)
         parts = []
-        for start in range(0, count, 64):
-            batch = collate(train.__getitems__(list(range(start, min(start + 64, count)))))
+        for batch in read_first(train, count, 64):
             # uint8, as in image files: a quarter of the memory, and a stable fingerprint
             parts.append((((batch["target"] + 1) * 127.5).round().byte(), self.labels(batch).byte()))
         images, labels = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -16,13 +16,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from zoo.data.base import SampleSet, collate
+from zoo.data.base import SampleSet
 from zoo.data.superres.files import enlarge
 from zoo.data.superres.module import SuperResolutionFolder
 from zoo.data.superres.world import SceneTwins
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
-from zoo.metrics.evaluator import Evaluation, Evaluator
+from zoo.metrics.evaluator import Evaluation, Evaluator, read
 from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.formulas.similarity import psnr, ssim
 from zoo.metrics.scoring.report import Row
@@ -77,12 +77,12 @@ class SuperResolutionScore(Evaluator):
     def trend(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
         """Mean PSNR on the first benchmark."""
         ((name, samples),) = self._first.items()
-        values = scores(samples, {"generated": module.sample}, data_of(trainer).scale, None)["generated"]
+        values = scores(samples, {"generated": module.sample}, self.data(trainer).scale, None)["generated"]
         return {f"val/psnr-y {name}": fmean(values["psnr-y"])}
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Score every benchmark."""
-        data = data_of(trainer)
+        data = self.data(trainer)
         enlargers: dict[str, Enlarger] = {"generated": module.sample}
         protocol: dict[str, Any] = {"scale": data.scale, "channel": "Y", "border": data.scale, "bits": 8}
         if self.compare_with is not None:
@@ -99,6 +99,17 @@ class SuperResolutionScore(Evaluator):
             found = scores(samples, enlargers, data.scale, judge)
             rows += self._rows(name, found, protocol | {"benchmark": name, "pictures": len(samples)}, judge)
         return Evaluation(rows)
+
+    def data(self, trainer: pl.Trainer) -> SuperResolutionFolder | SceneTwins:
+        """The trainer's data.
+
+        Raises:
+            UserError: The data is not for super-resolution.
+        """
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, SuperResolutionFolder | SceneTwins):
+            raise self.unusable(f"data for super-resolution, not {type(data).__name__}")
+        return data
 
     def _rows(
         self,
@@ -118,12 +129,8 @@ class SuperResolutionScore(Evaluator):
                     Row(f"{kind} {name}", fmean(values[kind]), subject, protocol, None, printed, differs)
                 )
         if judge is not None:
-            with_judge = protocol | {
-                "network": judge.name,
-                "sha256": judge.sha256,
-                "channel": "RGB",
-                "border": 0,
-            }
+            network = {"network": judge.name, "sha256": judge.sha256}
+            with_judge = protocol | network | {"channel": "RGB", "border": 0}
             ours = found["generated"][judge.name]
             for subject, values in found.items():
                 theirs = values[judge.name]
@@ -134,14 +141,12 @@ class SuperResolutionScore(Evaluator):
         return rows
 
     def _sets(self, trainer: pl.Trainer, names: tuple[str, ...]) -> dict[str, SampleSet]:
-        data = data_of(trainer)
-        if self.benchmarks is None:
+        root, scale = self.benchmarks, self.data(trainer).scale
+        if root is None:
             return {"test": self.split(trainer, "test")}
         sets: dict[str, SampleSet] = {}
         for name in names:
-            folder = SuperResolutionFolder(
-                self.benchmarks, data.scale, data.scale, benchmarks=self.benchmarks, benchmark=name
-            )
+            folder = SuperResolutionFolder(root, scale, scale, benchmarks=root, benchmark=name)
             samples = folder.dataset("test")
             assert samples is not None
             sets[name] = samples
@@ -162,7 +167,7 @@ def scores(
     found: dict[str, dict[str, list[float]]] = {name: {"psnr-y": [], "ssim-y": []} for name in enlargers}
     device = None if judge is None else next(judge.parameters()).device
     for index in range(len(samples)):
-        pair = collate(samples.__getitems__([index]))
+        pair = read(samples, [index])
         high = to_bytes(pair["target"], "[-1,1]")
         for name, larger in enlargers.items():
             made = larger(pair["input"]).float().cpu()
@@ -174,18 +179,3 @@ def scores(
                     distance = judge(made.to(device), pair["target"].to(device)).item()
                 kinds.setdefault(judge.name, []).append(distance)
     return found
-
-
-def data_of(trainer: pl.Trainer) -> SuperResolutionFolder | SceneTwins:
-    """The trainer's data.
-
-    Raises:
-        UserError: The data is not for super-resolution.
-    """
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(data, SuperResolutionFolder | SceneTwins):
-        raise UserError(
-            f"SuperResolutionScore needs data for super-resolution, not {type(data).__name__}; remove it "
-            "from trainer.callbacks."
-        )
-    return data

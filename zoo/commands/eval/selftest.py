@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
     network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
-    pictures = real_pictures(args, None, args.split or "train")
+    pictures = real_pictures(args, args.split or "train")
     report = selftest(asked, network, pictures, args.seed, None if args.json else bar)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     if args.out:

@@ -7,18 +7,16 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PICTURES, SIDE, AT_ONCE = 500, 64, 50
 ROWS = 5_000  # features a side, for the distance
 TURNS = 3  # of the distance
+Contestants = dict[str, Callable[[Any], Any]]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,50 +39,48 @@ def run(args: argparse.Namespace) -> int:
         theirs = FeatureExtractorInceptionV3("reference", ["2048"], feature_extractor_weights_path=str(path))
     generator = torch.Generator().manual_seed(args.seed)
     pictures = torch.randint(0, 256, (PICTURES, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    networks: dict[str, Callable[[Tensor], Tensor]] = {
+    networks: Contestants = {
         "zoo": lambda part: ours(part).features,
         "torch-fidelity": lambda part: theirs(part)[0],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    worst = 0.0
     with torch.inference_mode():
         for network in networks.values():
             network(pictures[:4])  # first calls allocate
-        for part in torch.split(pictures, AT_ONCE):
-            found = {}
-            for name, network in networks.items():
-                start = time.perf_counter()
-                found[name] = network(part)
-                seconds[name].append(time.perf_counter() - start)
-            mine, other = found["zoo"], found["torch-fidelity"]
-            worst = max(worst, float((mine - other).abs().max() / other.abs().max()))
-    rates = {name: AT_ONCE / statistics.median(taken) for name, taken in seconds.items()}
+        seconds, found = take_turns(networks, torch.split(pictures, AT_ONCE))
+        pairs = zip(*found.values(), strict=True)
+        worst = max(float((mine - other).abs().max() / other.abs().max()) for mine, other in pairs)
+    rates = {name: AT_ONCE / taken for name, taken in seconds.items()}
     a, b = (torch.randn(ROWS, 2048, generator=generator).abs() * 0.4 + 0.05 * i for i in range(2))
     moments = Moments.of(a), Moments.of(b)
     numbers = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in moments]
     key = "frechet_inception_distance"
-    measures: dict[str, Callable[[], float]] = {
-        "zoo": lambda: frechet_distance(*moments),
-        "torch-fidelity": lambda: float(fid_statistics_to_metric(*numbers, verbose=False)[key]),
+    measures: Contestants = {
+        "zoo": lambda _: frechet_distance(*moments),
+        "torch-fidelity": lambda _: float(fid_statistics_to_metric(*numbers, verbose=False)[key]),
     }
-    distances: dict[str, float] = {}
-    spent: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(TURNS):
-        for name, measure in measures.items():
-            start = time.perf_counter()
-            distances[name] = measure()
-            spent[name].append(time.perf_counter() - start)
-    took = {name: statistics.median(each) for name, each in spent.items()}
+    took, distances = take_turns(measures, range(TURNS))
     report: dict[str, Any] = {
         "pictures_per_s": rates,
         "extraction_ratio": rates["zoo"] / rates["torch-fidelity"],
         "largest_difference": worst,
         "distance_s": took,
         "distance_ratio": took["torch-fidelity"] / took["zoo"],
-        "distances": distances,
+        "distances": {name: each[-1] for name, each in distances.items()},
     }
     print(json.dumps(report, indent=2) if args.json else _text(report))
     return 0
+
+
+def take_turns(calls: Contestants, inputs: Iterable[Any]) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Median seconds of each call, and its results; the calls take turns on every input."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    found: dict[str, list[Any]] = {name: [] for name in calls}
+    for given in inputs:
+        for name, call in calls.items():
+            start = time.perf_counter()
+            found[name].append(call(given))
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}, found
 
 
 def _text(report: dict[str, Any]) -> str:

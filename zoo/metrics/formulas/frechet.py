@@ -85,7 +85,6 @@ class Moments:
         Raises:
             UserError: Fewer than two rows were seen.
         """
-        self._require_two()
         if self._scatter is not None:
             return self._scatter / (self.count - 1)
         root = self.root
@@ -94,10 +93,15 @@ class Moments:
 
     @property
     def root(self) -> Tensor | None:
-        """A (n, d) such that ``A^T A`` is the covariance, while the rows are stored; else None."""
+        """A (n, d) such that ``A^T A`` is the covariance, while the rows are stored; else None.
+
+        Raises:
+            UserError: Fewer than two rows were seen.
+        """
         if self._scatter is not None:
             return None
-        self._require_two()
+        if self.count < 2:
+            raise UserError(f"A covariance needs at least 2 images and there are {self.count}; give more.")
         rows = self._all_rows()
         return (rows - rows.mean(0)) / math.sqrt(self.count - 1)
 
@@ -117,11 +121,7 @@ class Moments:
         Raises:
             UserError: Different dimensions.
         """
-        if other.dimension != self.dimension:
-            raise UserError(
-                f"Moments of {self.dimension} and of {other.dimension} features cannot be merged; use one "
-                f"network for both."
-            )
+        _require_same_dimension(self, other)
         if other._scatter is None:
             for part in list(other._rows):
                 self._add(part.clone())
@@ -203,10 +203,6 @@ class Moments:
         self._rows = [torch.cat(self._rows)]
         return self._rows[0]
 
-    def _require_two(self) -> None:
-        if self.count < 2:
-            raise UserError(f"A covariance needs at least 2 images and there are {self.count}; give more.")
-
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Frechet distance between two Gaussians, never below 0.
@@ -220,11 +216,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
         UserError: Fewer than two rows in one of them, or different dimensions.
         ArithmeticError: The result is below 0 by more than rounding.
     """
-    if a.dimension != b.dimension:
-        raise UserError(
-            f"Features of dimensions {a.dimension} and {b.dimension} have no distance; use one network for "
-            f"both sets."
-        )
+    _require_same_dimension(a, b)
     roots = [m.root for m in (a, b)]
     if all(root is None for root in roots):
         s, t = a.covariance, b.covariance
@@ -257,6 +249,14 @@ def small_count_warning(count: int, dimension: int) -> str | None:
         f"{count:,} images are few for {dimension:,} features (advised: {advised:,}), {reason}; compare only "
         f"with scores of as many images."
     )
+
+
+def _require_same_dimension(a: Moments, b: Moments) -> None:
+    if a.dimension != b.dimension:
+        raise UserError(
+            f"Features of dimensions {a.dimension} and {b.dimension} can be neither compared nor merged; use "
+            "one network for both."
+        )
 
 
 def _sum_of_roots(eigenvalues: Tensor) -> float:

@@ -74,10 +74,8 @@ def r_precision(
             f"R-precision draws {others} other captions, but some image has only {left} outside its own "
             f"group; give more captions or lower others."
         )
-    pictures, captions = (
-        _prepared(images, "images", "cosine"),
-        _prepared(texts.to(images.device), "texts", "cosine"),
-    )
+    pictures = _prepared(images, "images", "cosine")
+    captions = _prepared(texts.to(images.device), "texts", "cosine")
     random = torch.Generator().manual_seed(seed)
     credits = []
     for rows in torch.split(torch.arange(len(texts)), CHUNK):

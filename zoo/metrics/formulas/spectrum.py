@@ -87,9 +87,7 @@ def checkerboard(spectrum: Tensor, stride: Stride) -> float:
         (y, x) for y, x in itertools.product(range(-FAR, FAR + 1), repeat=2) if max(abs(y), abs(x)) >= NEAR
     ]
     plane = torch.tensor([(1, abs(y), abs(x)) for y, x in around]).to(level)
-    at_centre = torch.linalg.pinv(plane)[
-        0
-    ]  # weight of each surrounding bin in the fitted level at the centre
+    at_centre = torch.linalg.pinv(plane)[0]  # weight of each bin around it in the fitted level at the centre
     scores = []
     for j, k in itertools.product(range(stride), repeat=2):
         if (j, k) == (0, 0) or (stride == 4 and j % 2 == k % 2 == 0):
