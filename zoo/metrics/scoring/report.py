@@ -75,9 +75,8 @@ def table(rows: Sequence[Row]) -> str:
     """
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        require_one_protocol(
-            row.metric, seen.setdefault((row.metric, row.subject), row.protocol), row.protocol
-        )
+        first = seen.setdefault((row.metric, row.subject), row.protocol)
+        require_one_protocol(row.metric, first, row.protocol)
     head = ("metric", "on", "ours", "paper", "what differs")
     cells = [(r.metric, r.subject, number(r), r.paper or "", r.differs or "") for r in rows]
     return aligned([head, *cells], underlined=True)
@@ -93,12 +92,11 @@ def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
     cells = [("", *metrics)]
     seen: dict[str, dict[str, Any]] = {}
     for subject, rows in subjects.items():
-        by_metric: dict[str, Row] = {}
         for row in rows:
             protocol = comparable(row.protocol)
             require_one_protocol(row.metric, seen.setdefault(row.metric, protocol), protocol)
-            by_metric[row.metric] = row
-        cells.append((subject, *(number(by_metric[m]) if m in by_metric else "" for m in metrics)))
+        scores = {row.metric: number(row) for row in rows}
+        cells.append((subject, *(scores.get(metric, "") for metric in metrics)))
     return aligned(cells, underlined=True)
 
 
