@@ -45,6 +45,7 @@ MOVED = {
     "protocols": ("zoo.metrics.scoring.protocols", "zoo.metrics.protocols"),
     "reader": ("zoo.commands._names.reader", "zoo.commands.data.check.reader"),
     "packs": ("zoo.data.packs",),
+    "index": ("zoo.catalogue.checkpoints", "zoo.checkpoints.index"),
 }
 
 
@@ -362,7 +363,7 @@ def readings() -> Iterator[Reading]:
     for name, given in PLAN["real"].items():
         yield f"real/{name}", partial(real, given)
     yield from worlds()
-    for entry in find("zoo.checkpoints.index")():
+    for entry in find("index")():
         yield f"checkpoint/{entry['name']}", partial(checkpoint, entry)
     for name, callbacks in PLAN["evaluations"].items():
         yield f"evaluation/{name}", partial(evaluated, name, callbacks)

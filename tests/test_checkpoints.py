@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
-from zoo import checkpoints
+from zoo import catalogue, checkpoints, recipes
 from zoo.checkpoints import CONFIG, WEIGHTS, Pretrained, export, load
 from zoo.data.base import Batch, DataModule, SampleSet, Split
 from zoo.errors import UserError
@@ -223,7 +223,7 @@ def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module = ModuleType("zoo.models.plain")
     monkeypatch.setattr(module, "Plain", Plain, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(checkpoints, "papers", lambda: ["plain"])
+    monkeypatch.setattr(catalogue, "classes", lambda folder: ["zoo.models.plain.Plain"])
     trained = Plain()
     checkpoints.write(trained, checkpoints.describe(trained, {"width": 3}, {}), tmp_path / "plain")
     return tmp_path / "plain"
@@ -430,9 +430,10 @@ def indexed(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     root = tmp_path / "checkpoints"
     root.mkdir()
     exported.rename(root / "halves")
-    entry = {"name": "pix2pix-halves", "folder": "halves", "sha256": sha256(root / "halves" / WEIGHTS)}
+    digest = sha256(root / "halves" / WEIGHTS)
+    entry = {"name": "pix2pix-halves", "title": "Halves", "folder": "halves", "sha256": digest}
     (root / "index.json").write_text(json.dumps({"format": 1, "entries": [entry]}))
-    monkeypatch.setattr(checkpoints, "bundled", lambda folder: tmp_path / folder)
+    monkeypatch.setattr(recipes, "bundled", lambda folder: tmp_path / folder)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -469,7 +470,7 @@ def test_index_pins_the_weights(indexed: Path) -> None:
         load("pix2pix-halves")
 
 
-@pytest.mark.parametrize("entry", checkpoints.index(), ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", catalogue.checkpoints(), ids=lambda entry: entry["name"])
 def test_shipped_weights(entry: dict[str, Any]) -> None:
     """Each entry of the index is complete, loads, and gives the output that it gave at export."""
     assert entry.keys() >= {"name", "folder", "sha256", "title", "recipe", "licence", "research_only"}

@@ -26,6 +26,7 @@ ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a 
 CLASS = re.compile(
     r"^class (\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?:[^\n]*\n(?:[ \t][^\n]*\n|\n)*", re.MULTILINE
 )
+INDEX_FORMAT = 1
 Entry = dict[str, Any]
 
 
@@ -388,16 +389,34 @@ def _recipe_is_restricted(path: Path) -> bool | None:
 
 
 def checkpoints() -> list[Entry]:
-    """The entries of ``checkpoints/index.json``.
+    """Entries of ``checkpoints/index.json``: name, folder, sha256, title, recipe, licence, research_only.
 
     Raises:
-        UserError: The index is not what the zoo writes.
+        UserError: The index is not what the zoo writes, or of a newer format.
     """
     path = recipes.bundled("checkpoints") / "index.json"
     if not path.is_file():
         return []
     try:
-        entries: list[Entry] = json.loads(path.read_text(encoding="utf-8"))["entries"]
-        return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in entries]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] > INDEX_FORMAT:
+            raise UserError(
+                f"{path} has format {content['format']}, newer than this zoo reads ({INDEX_FORMAT}); upgrade "
+                "gan-application-zoo."
+            )
+        return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in content["entries"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not an index of checkpoints ({error!r}); restore it.") from error
+
+
+def find_weights(name: str) -> Entry | None:
+    """The entry of the index that has this name; None if there is none, but a file or folder.
+
+    Raises:
+        UserError: There are no such weights; suggests the nearest name.
+    """
+    entries = {entry["name"]: entry for entry in checkpoints()}
+    if name not in entries and not Path(name).expanduser().exists():
+        hint = nearest(name, entries, "`zoo list checkpoints` names all, or give a path.")
+        raise UserError(f"There are no weights {name}; {hint}")
+    return entries.get(name)

@@ -10,31 +10,26 @@ are its two players, of which the generator alone is kept by default; any other 
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-import pkgutil
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-import zoo.models
+from zoo import catalogue, recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.class_paths import public_path
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.files.writing import sha256, write_bytes, write_text
 from zoo.guards import CHECKPOINT_FORMAT, GuardedModule
-from zoo.recipes import bundled
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
@@ -42,13 +37,6 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 State = dict[str, Tensor]
 Config = dict[str, Any]
-
-
-class _Sampler(Protocol):
-    """A module with the method ``sample``."""
-
-    def sample(self, inputs: Any, /, *, seed: int) -> Tensor:
-        """Draw or translate; the output lies in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +114,8 @@ class Pretrained:
             if inputs.shape[1] != self.input_channels:
                 wanted, given = self.input_channels, inputs.shape[1]
                 raise UserError(f"{self.origin} expects pictures of {wanted} channels, got {given}.")
-        return cast(_Sampler, self.module).sample(inputs, seed=seed)
+        samples: Tensor = self.module.sample(inputs, seed=seed)  # type: ignore[operator]
+        return samples
 
     def fixed_output(self) -> Tensor | None:
         """Compute the output for a fixed input.
@@ -172,7 +161,7 @@ class Pretrained:
             raise UserError(f"{self.origin} stores no golden output to compare with; export it again.")
         if now["shape"] != kept["shape"]:
             raise UserError(f"{self.origin} now gives {now['shape']}, but gave {kept['shape']} at export.")
-        pairs = zip(_numbers(now), _numbers(kept), strict=True)
+        pairs = zip(*([g["mean"], g["std"], *g["values"]] for g in (now, kept)), strict=True)
         worst = max(math.inf if math.isnan(a - b) else abs(a - b) for a, b in pairs)
         if worst > TOLERANCE:
             raise UserError(
@@ -182,16 +171,6 @@ class Pretrained:
 
 
 # ------------------------------------------------------------------------------------------------------- find
-
-
-def index() -> list[Config]:
-    """Entries of ``checkpoints/index.json``: name, folder, sha256, title, recipe, licence, research_only."""
-    path = bundled("checkpoints") / "index.json"
-    if not path.is_file():
-        return []
-    content = _read_json(path)
-    _refuse_newer(path, content["format"], FORMAT)
-    return cast(list[Config], content["entries"])
 
 
 def load(name: str | Path) -> Pretrained:
@@ -207,34 +186,11 @@ def load(name: str | Path) -> Pretrained:
         return read_folder(path)
     if path.is_file():
         return read_training_checkpoint(path)
-    entries = {entry["name"]: entry for entry in index()}
-    if entry := entries.get(str(name)):
-        return read_folder(bundled("checkpoints") / entry["folder"], entry["sha256"])
-    if path.is_dir():
-        raise UserError(
-            f"The folder {path} holds no {CONFIG}; give a folder that `zoo export` wrote, or a .ckpt file."
-        )
-    near = difflib.get_close_matches(str(name), list(entries), 1, 0.4)
+    if entry := catalogue.find_weights(str(name)):
+        return read_folder(recipes.bundled("checkpoints") / entry["folder"], entry["sha256"])
     raise UserError(
-        f"There are no weights {name}"
-        + (f"; did you mean {near[0]}?" if near else "; `zoo list checkpoints` names all, or give a path.")
+        f"The folder {path} holds no {CONFIG}; give a folder that `zoo export` wrote, or a .ckpt file."
     )
-
-
-def papers() -> list[str]:
-    """Names of the modules of :mod:`zoo.models`."""
-    return sorted(module.name for module in pkgutil.iter_modules(zoo.models.__path__))
-
-
-def paper_module(paper: str) -> ModuleType:
-    """Import the module of a paper (``pix2pix``).
-
-    Raises:
-        UserError: There is no such paper; names those that there are.
-    """
-    if paper not in papers():
-        raise UserError(f"There is no paper {paper}; there are {', '.join(papers())}.")
-    return import_module(f"zoo.models.{paper}")
 
 
 # ------------------------------------------------------------------------------------------------------- read
@@ -318,7 +274,11 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     Raises:
         UserError: Class, hyper-parameters or weights do not fit this version of the zoo.
     """
-    cls = _class(class_path, origin)
+    if class_path not in catalogue.classes("models"):
+        raise UserError(
+            f"{origin} names the class {class_path}, which is no model of this zoo; it is of another version."
+        )
+    cls: type[GuardedModule] = catalogue.import_class(class_path)
     with torch.random.fork_rng(devices=[]):  # initial weights must not advance the caller's random state
         try:
             module = cls(**hparams)
@@ -432,7 +392,7 @@ def write(
     config = {
         "format": FORMAT,
         "name": name or out.resolve().name,
-        "title": title or _title(config),
+        "title": title or f"{config['class'].rpartition('.')[2]} on {data.get('name', 'unknown data')}",
         **config,
         "players": list(players),
         "dtype": dtype,
@@ -468,32 +428,6 @@ def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
         "players": [part for part in _by_part(module.state_dict()) if part in PLAYERS or not game],
         "data": data,
     }
-
-
-def _title(config: Config) -> str:
-    """Class and data, for weights that nobody gave a title."""
-    return f"{config['class'].rpartition('.')[2]} on {config['data'].get('name', 'unknown data')}"
-
-
-def _class(path: str, origin: str) -> type[GuardedModule]:
-    name, _, class_name = path.rpartition(".")
-    package, _, paper = name.rpartition(".")
-    if package == "zoo.models" and paper in papers():
-        cls = vars(import_module(name)).get(class_name)
-        if is_paper_class(cls, name):
-            return cast(type[GuardedModule], cls)
-    raise UserError(
-        f"{origin} names the class {path}, which is no model of this zoo; it is of another version."
-    )
-
-
-def is_paper_class(value: object, module: str) -> bool:
-    """Whether ``value`` is a class to train that the module of this name defines (and not only imports)."""
-    return (
-        isinstance(value, type)
-        and issubclass(value, GuardedModule)
-        and f"{value.__module__}.".startswith(f"{module}.")
-    )
 
 
 def _by_part(tensors: Mapping[str, Tensor]) -> dict[str, State]:
@@ -543,10 +477,6 @@ def _pattern(channels: int) -> Tensor:
     rows, columns = torch.arange(64.0)[:, None], torch.arange(64.0)[None, :]
     waves = [torch.sin(0.11 * (c + 1) * rows + 0.17 * columns + c) for c in range(channels)]
     return torch.stack(waves)[None]  # (1, C, 64, 64)
-
-
-def _numbers(golden: Config) -> list[float]:
-    return [golden["mean"], golden["std"], *golden["values"]]
 
 
 def portable(value: Any) -> Any:

@@ -179,15 +179,3 @@ def subject(name: str) -> Subject:
     if not any(home.glob("*/checkpoints/*.ckpt")):
         raise UserError(f"There is no whole checkpoint under {home} yet; run zoo fit, or give a .ckpt.")
     return Subject(name, home, runs=(home, "*"), is_recipe=True)
-
-
-def require_weights(name: str) -> None:
-    """Refuse a name that is no path and no name of the index.
-
-    Raises:
-        UserError: There are no such weights; suggests the nearest name.
-    """
-    known = [entry["name"] for entry in catalogue.checkpoints()]
-    if name not in known and not Path(name).expanduser().exists():
-        hint = nearest(name, known, "`zoo list checkpoints` names all, or give a path.")
-        raise UserError(f"There are no weights {name}; {hint}")

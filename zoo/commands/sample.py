@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from zoo import use
-from zoo.commands._names import require_weights
+from zoo.catalogue import find_weights
 from zoo.errors import UserError
 from zoo.use.paths import refuse_taken, require_inputs
 
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the outputs and say where they are."""
-    require_weights(args.name)
+    find_weights(args.name)
     require_inputs(args.inputs)
     if not args.out.is_dir():
         refuse_taken([args.out], args.force)
