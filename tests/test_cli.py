@@ -17,7 +17,8 @@ from zoo import cli
 from zoo.data.base import SampleSet, Split
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
-from zoo.training import build, newest_checkpoint
+from zoo.training import build
+from zoo.training.runs import newest_checkpoint
 
 RECIPE: dict[str, Any] = {
     "model": {"class_path": "games.Game", "init_args": {"width": 8}},
@@ -116,7 +117,7 @@ def test_what_is_typed_wrong(
         ("model: {class_path: nowhere.Game}", "cannot be imported"),
         ("trainer: {max_epoch: 3}", "did you mean max_epochs"),
         ("trainr: {}", "did you mean trainer"),
-        ("trainer: {max_epochs: 1, max_epochs: 2}", "line 1: the key max_epochs stands twice"),
+        ("trainer: {max_epochs: 1, max_epochs: 2}", "line 1: not valid YAML (the key max_epochs stands twice)"),
         ("model: [1", "not valid YAML"),
         ("- a list", "must hold keys and values"),
     ],

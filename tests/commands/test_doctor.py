@@ -136,7 +136,7 @@ def test_wandb_is_decided_as_a_run_decides(
         return socket.socket()
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    (finding,) = doctor.wandb()
+    finding = doctor.wandb()
     assert words in finding.value
     assert "secret" not in finding.value
 

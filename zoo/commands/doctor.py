@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -64,36 +64,32 @@ def run(args: argparse.Namespace) -> int:
 
 def examine() -> list[Finding]:
     """All findings, in printed order."""
-    checks: list[Callable[[], Iterable[Finding]]] = [
-        python,
-        lambda: versions(requirements(), installed),
-        imports,
-        processors,
-        gpu,
-        lambda: [disk(Path.cwd())],
-        lambda: [writable("runs folder", Path("runs")), writable("cache folder", cache_folder())],
-        wandb,
-        lambda: optional(requirements(), installed),
+    required = metadata.requires("gan-application-zoo") or []  # extras included: name<spec>; marker
+    return [
+        python(),
+        *versions(required, installed),
+        *imports(),
+        *processors(),
+        *gpu(),
+        disk(Path.cwd()),
+        writable("runs folder", Path("runs")),
+        writable("cache folder", cache_folder()),
+        wandb(),
+        *optional(required, installed),
     ]
-    return [finding for check in checks for finding in check()]
 
 
 # ------------------------------------------------------------------------------------------------- the checks
 
 
-def python() -> list[Finding]:
+def python() -> Finding:
     """The Python version against the package's ``requires-python``."""
     found = platform.python_version()
     needed = metadata.metadata("gan-application-zoo")["Requires-Python"]
     if satisfies(found.rstrip("+"), needed):  # a development build ends in +
-        return [Finding("python", "ok", found)]
+        return Finding("python", "ok", found)
     advice = f"the zoo needs Python {needed}; create an environment with it."
-    return [Finding("python", "broken", found, advice)]
-
-
-def requirements() -> list[str]:
-    """The package's declared requirements, extras included (``name<spec>; marker``)."""
-    return metadata.requires("gan-application-zoo") or []
+    return Finding("python", "broken", found, advice)
 
 
 def installed(name: str) -> str | None:
@@ -210,16 +206,16 @@ def writable(name: str, folder: Path) -> Finding:
         return Finding(name, "broken", str(folder), advice)
 
 
-def wandb() -> list[Finding]:
+def wandb() -> Finding:
     """Whether W&B would be online in a run; like ``zoo fit``, this needs a key and a reachable host."""
     from zoo.training.online import missing_for_online
 
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
-        return [Finding("wandb", "ok", f"{mode} (WANDB_MODE)")]
+        return Finding("wandb", "ok", f"{mode} (WANDB_MODE)")
     url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     missing = missing_for_online(url)
-    return [Finding("wandb", "ok", f"offline: {missing}" if missing else f"online ({url})")]
+    return Finding("wandb", "ok", f"offline: {missing}" if missing else f"online ({url})")
 
 
 def optional(required: list[str], find: Callable[[str], str | None]) -> list[Finding]:

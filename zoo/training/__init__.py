@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UsageError
 from zoo.training import keys
 from zoo.training.keys import Verb
 
 if TYPE_CHECKING:
     from zoo.training.runs import RecipeCLI
-
-__all__ = ["UsageError", "build", "newest_checkpoint", "run"]
 
 
 def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
@@ -42,10 +38,3 @@ def run(verb: Verb, arguments: list[str]) -> int:
     from zoo.training import runs
 
     return runs.execute(cli)
-
-
-def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
-    """The newest checkpoint below ``recipe_folder/<run>/checkpoints`` that opens; broken ones are named."""
-    from zoo.training import runs
-
-    return runs.newest_checkpoint(recipe_folder, run)

@@ -130,27 +130,25 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: It is not YAML, not a mapping, or a key stands twice (YAML itself takes the last).
     """
-    text = path.read_text(encoding="utf-8")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Strict)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)}).") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: a recipe must hold keys and values.")
-    nodes = [root]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    line = f"line {key.start_mark.line + 1}"
-                    raise UsageError(f"{path} {line}: the key {key.value} stands twice.")
-                seen.add(key.value)
-                nodes.append(value)
     return content
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} stands twice", problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep)

@@ -36,7 +36,7 @@ def run(model: Pretrained, args: argparse.Namespace) -> str:
     progress = track(pairs, "Translating", console=Console(stderr=True), disable=len(pairs) < 5)
     for source, target in progress:
         if is_video(source):
-            super_resolution.run_video(model, source, target)
+            super_resolution.upscale_video(model, source, target)
         elif label_maps.is_edited(args):
             write_picture(target, label_maps.painted(source, model, args))
         else:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,55 +51,42 @@ def upscale(model: Pretrained, picture: Tensor) -> Tensor:
     return torch.cat([large, enlarge(alpha[None], model.scale)[0]])
 
 
-def upscale_video(model: Pretrained, source: Path, target: Path, report: Callable[[int, int], None]) -> None:
+def upscale_video(model: Pretrained, source: Path, target: Path) -> None:
     """Enlarge a film frame by frame to an MP4 of the same mean frame rate, without sound, atomically.
 
     Args:
         model: A model of super-resolution.
         source: A video file.
         target: The file to write; ends with .mp4.
-        report: Called after each frame with the frames done and their number.
 
     Raises:
         UserError: The file is no whole video, or the target cannot be written.
     """
     import av
+    from rich.console import Console
+    from rich.progress import track
 
     from zoo.files.films import frame_rate, look, read_frames
     from zoo.files.pictures import to_array, to_tensor
+    from zoo.files.writing import replacing
 
     video = look(source)
     rate = frame_rate(source)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    frames = read_frames(video, range(video.length))
+    shown = track(frames, source.name, video.length, console=console, transient=True, disable=hidden)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with av.open(str(part), "w", format="mp4") as container:
-                stream: Any = container.add_stream("libx264", rate=rate, options={"crf": "17"})
-                for number, values in enumerate(read_frames(video, range(video.length)), start=1):
-                    pixels = to_array(upscale(model, to_tensor(values)))
-                    # the codec halves the colours' resolution, so sides must be even
-                    pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
-                    if number == 1:
-                        stream.height, stream.width = pixels.shape[:2]
-                        stream.pix_fmt = "yuv420p"
-                    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                    container.mux(stream.encode(frame))
-                    report(number, video.length)
-                container.mux(stream.encode())
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(target) as file, av.open(file, "w", format="mp4") as container:
+            stream: Any = container.add_stream("libx264", rate=rate, options={"crf": "17"})
+            for number, values in enumerate(shown):
+                pixels = to_array(upscale(model, to_tensor(values)))
+                # the codec halves the colours' resolution, so sides must be even
+                pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
+                if number == 0:
+                    stream.height, stream.width = pixels.shape[:2]
+                    stream.pix_fmt = "yuv420p"
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
     except (av.FFmpegError, OSError) as error:
         raise UserError(f"Cannot write {target} ({error}); choose another place.") from error
-
-
-def run_video(model: Pretrained, source: Path, target: Path) -> None:
-    """Enlarge a film and show how far it is."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(source.name)
-        upscale_video(model, source, target, lambda done, of: bar.update(task, completed=done, total=of))
