@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.checkpoints import papers
+from zoo.catalogue import classes
 from zoo.data.sources import SOURCES, contracts
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ def test_no_table_is_stale() -> None:
     assert not stale, "run `make tables`"
     cards = list((ROOT / "docs" / "cards").glob("*.md"))
     assert len(documents) == 3 + len(contracts()) + len(cards)
-    assert {path.stem for path in cards} == set(papers())
+    assert {path.stem for path in cards} == {path.split(".")[2] for path in classes("models")}
 
 
 def test_every_public_set_is_in_the_table_of_its_contract() -> None:

@@ -55,7 +55,7 @@ def read(path: Path) -> Any:
     import yaml  # names are found without it
 
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    return yaml.load(path.read_text(encoding="utf-8"), loader)
+    return loader(path.read_text(encoding="utf-8")).get_single_data()
 
 
 def find(name: str) -> Path:

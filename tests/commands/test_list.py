@@ -75,10 +75,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "recipes/overlays/tiny.yaml": "# No recipe.\n",
         "checkpoints/index.json": json.dumps(
             {
+                "format": 1,
                 "entries": [
                     {"name": "a/free", "title": "Free", "research_only": False},
                     {"name": "a/faces", "title": "Faces", "research_only": True},
-                ]
+                ],
             }
         ),
     }

@@ -131,7 +131,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UsageError: It is not YAML, not a mapping, or a key stands twice (YAML itself takes the last).
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Strict)
+        content = _Strict(path.read_text(encoding="utf-8")).get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
