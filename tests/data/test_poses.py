@@ -361,7 +361,7 @@ def test_coco_json_with_a_skeleton_and_identities_of_its_own(tmp_path: Path) -> 
     ]
     data = module(coco(tmp_path, categories=categories, annotations=notes), hold_out=0)
     assert data.split("train").skeleton == Skeleton(tuple(names), ((0, 2), (1, 2)))
-    assert data.split("train").mirrored == [1, 0, 2]
+    assert data.split("train").skeleton.mirrored == [1, 0, 2]
     assert len(data.split("train")) == 2 * 4 * 3 and data.split("train")[0]["pose"].shape == (3, 64, 32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -37,12 +38,13 @@ CACHE_BYTES = 2 * 2**30  # per split, shared by all workers of a loader
 class SampleSet(Dataset[Batch]):
     """Samples of one split, in the form of one batch contract.
 
-    A subclass writes ``__len__``, ``load`` and, if samples need more work, ``finish``. A set that is held in
-    memory may also write ``__getitems__``.
+    A subclass sets ``length`` or writes ``__len__``, and writes ``load`` and, if samples need more work,
+    ``finish``. A set that is held in memory may also write ``__getitems__``.
     """
 
     finish_is_slow: ClassVar[bool] = False  # if so, workers help even when samples come from a pack
 
+    length: int
     seed: int = 0  # this and the following are set by the data module before use
     pack: Pack | None = None
     cache_bytes: int = 0
@@ -50,7 +52,7 @@ class SampleSet(Dataset[Batch]):
     _bytes = 0
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return self.length
 
     def load(self, index: int) -> Sample:
         """The slow, deterministic part of sample ``index``: decode, resize or draw.
@@ -81,13 +83,15 @@ class SampleSet(Dataset[Batch]):
         return self.finish(self._loaded(index), random)
 
     def _loaded(self, index: int) -> Sample:
-        if self.pack is not None:
-            return self.pack[index]
+        return self.cached(index, self.load) if self.pack is None else self.pack[index]
+
+    def cached(self, index: int, load: Callable[[int], Sample]) -> Sample:
+        """What ``load`` returns for ``index``, kept in memory while there is room."""
         if self._cached is None:
             self._cached = {}
         if index in self._cached:
             return self._cached[index]
-        loaded = self.load(index)
+        loaded = load(index)
         size = sum(value.nbytes for value in loaded.values() if isinstance(value, Tensor))
         if self._bytes + size <= self.cache_bytes:
             self._cached[index] = loaded

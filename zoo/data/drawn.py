@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -59,6 +60,7 @@ class DrawnModule(DataModule):
         return fingerprint_of(self.draw(0, 4, "test"), self.fingerprint_keys)
 
 
+@dataclass(eq=False, repr=False)
 class DrawnSet(SampleSet):
     """Samples ``first`` to ``first + length`` of a world, drawn when asked for.
 
@@ -68,11 +70,9 @@ class DrawnSet(SampleSet):
         length: Number of samples.
     """
 
-    def __init__(self, world: int, first: int, length: int) -> None:
-        self.world, self.first, self.length = world, first, length
-
-    def __len__(self) -> int:
-        return self.length
+    world: int
+    first: int
+    length: int
 
 
 def fingerprint_of(samples: SampleSet, keys: Iterable[str] | None = None) -> str:

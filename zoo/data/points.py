@@ -28,9 +28,6 @@ class PointSet(SampleSet):
         self.world: World = world
         self.length, self.sigma, self.split = length, sigma, split
 
-    def __len__(self) -> int:
-        return self.length
-
     def sample(self, index: int, random: torch.Generator | None) -> Batch:
         """The point ``index`` as in evaluation."""
         return self[index]

@@ -200,9 +200,6 @@ class SceneSet(MatchSet):
         super().__init__(**match)
         self.world, self.first, self.length, self.encoder = world, first, length, encoder
 
-    def __len__(self) -> int:
-        return self.length
-
     def load(self, index: int) -> Sample:
         """A scene in 8 bit, with its caption and the caption's vector."""
         scene = scenes.draw(self.world, self.first + index, self.size)

@@ -19,6 +19,7 @@ folders, there or in ``UCF-101/``) and KTH (``person01_boxing_d1_uncomp.avi``, â
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
@@ -207,6 +208,7 @@ class ClipFolder(ClipModule):
         return found
 
 
+@dataclass(eq=False, repr=False)
 class ClipSet(SampleSet):
     """Clips of the videos of one split, decoded on demand.
 
@@ -224,26 +226,22 @@ class ClipSet(SampleSet):
         channels: 1 or 3.
     """
 
-    def __init__(
-        self,
-        parts: list[Part],
-        past: int,
-        future: int,
-        stride: int,
-        hop: int,
-        size: int | None,
-        load_size: int,
-        random_crop: bool,
-        moving: float,
-        mirror: bool,
-        channels: int,
-    ) -> None:
-        self.parts, self.past, self.frames = parts, past, past + future
-        self.stride, self.hop = stride, hop
-        self.size, self.load_size, self.random_crop = size, load_size, random_crop
-        self.moving, self.mirror, self.channels = moving, mirror, channels
-        span = (self.frames - 1) * stride + 1
-        self._ends = list(accumulate((part.end - part.first - span) // hop + 1 for part in parts))
+    parts: list[Part]
+    past: int
+    future: int
+    stride: int
+    hop: int
+    size: int | None
+    load_size: int
+    random_crop: bool
+    moving: float
+    mirror: bool
+    channels: int
+
+    def __post_init__(self) -> None:
+        self.frames = self.past + self.future
+        span = (self.frames - 1) * self.stride + 1
+        self._ends = list(accumulate((part.end - part.first - span) // self.hop + 1 for part in self.parts))
 
     def __len__(self) -> int:
         return self._ends[-1]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
 
 import torch
 
-from zoo.data.base import (
-    LoaderOptions,
-    Sample,
-    SampleSet,
-    Split,
-)
+from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import at_least, one_of
 from zoo.data.clips.module import Array, ClipModule, cut_film
 from zoo.data.drawn import DrawnModule
@@ -67,6 +63,7 @@ class ClipWorld(DrawnModule, ClipModule):
         return hashlib.sha256(b"".join(drawn)).hexdigest()
 
 
+@dataclass(eq=False, repr=False)
 class DrawnClips(SampleSet):
     """Films that are drawn when asked for.
 
@@ -79,20 +76,12 @@ class DrawnClips(SampleSet):
         size: Pixels of each side.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[int, int, int], Array],
-        first: int,
-        length: int,
-        past: int,
-        frames: int,
-        size: int,
-    ) -> None:
-        self.draw, self.first, self.length = draw, first, length
-        self.past, self.frames, self.size = past, frames, size
-
-    def __len__(self) -> int:
-        return self.length
+    draw: Callable[[int, int, int], Array]
+    first: int
+    length: int
+    past: int
+    frames: int
+    size: int
 
     def load(self, index: int) -> Sample:
         """``film`` (T, C, size, size) of uint8."""

@@ -19,6 +19,7 @@ pictures are composited over white.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -176,6 +177,7 @@ class DomainFolders(DataModule):
         return found
 
 
+@dataclass(eq=False, repr=False)
 class DomainSet(UnpairedSet):
     """Picture files of two domains.
 
@@ -188,22 +190,16 @@ class DomainSet(UnpairedSet):
         mirror: Mirror half of the training pictures.
     """
 
-    def __init__(
-        self,
-        domains: dict[str, list[Path]],
-        training: bool,
-        size: int,
-        fits: dict[str, Fit],
-        channels: int,
-        mirror: bool,
-    ) -> None:
-        self.domains = domains
-        lengths = [len(domains[side]) for side in ("source", "target")]
-        self.length = max(lengths) if training else lengths[0]
-        self.size, self.fits, self.channels, self.mirror = size, fits, channels, mirror
+    domains: dict[str, list[Path]]
+    training: bool
+    size: int
+    fits: dict[str, Fit]
+    channels: int
+    mirror: bool
 
-    def __len__(self) -> int:
-        return self.length
+    def __post_init__(self) -> None:
+        lengths = [len(self.domains[side]) for side in ("source", "target")]
+        self.length = max(lengths) if self.training else lengths[0]
 
     def files(self) -> list[Path]:
         """The files of both domains."""

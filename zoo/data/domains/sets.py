@@ -30,9 +30,6 @@ class LabelledDomains(UnpairedSet):
         self.source, self.target = source, target
         self.length = max(len(source), len(target)) if training else len(source)
 
-    def __len__(self) -> int:
-        return self.length
-
     def files(self) -> list[Path]:
         """The files of both domains."""
         return [*self.source.files(), *self.target.files()]
@@ -85,7 +82,7 @@ class SVHNToMNIST(DataModule):
         if houses is None:
             return None
         values, _ = squared(digits.values[:, 0], SIDE, "stretch")
-        resized = MemorySet(values[:, None], digits.labels, highest=255)
+        resized = MemorySet(values[:, None], digits.labels)
         return LabelledDomains(houses, resized, split == "train")
 
     def describe(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -185,6 +186,7 @@ class DigitsToMNISTM(DataModule):
         return beside(samples, ("source", "target"))
 
 
+@dataclass(eq=False, repr=False)
 class MNISTMSet(UnpairedSet):
     """Digits, and blends of other digits with photographs.
 
@@ -197,17 +199,12 @@ class MNISTMSet(UnpairedSet):
         swap: Give the blends as source.
     """
 
-    def __init__(
-        self,
-        digits: MemorySet,
-        photographs: list[np.ndarray[Any, Any]],
-        sources: list[Path],
-        split: Split,
-        world: int,
-        swap: bool,
-    ) -> None:
-        self.digits, self.photographs, self.sources = digits, photographs, sources
-        self.split, self.world, self.swap = split, world, swap
+    digits: MemorySet
+    photographs: list[np.ndarray[Any, Any]]
+    sources: list[Path]
+    split: Split
+    world: int
+    swap: bool
 
     def __len__(self) -> int:
         return len(self.digits)

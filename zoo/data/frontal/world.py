@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -88,6 +89,7 @@ class FrontalWorld(DrawnModule):
         return fingerprint_of(DrawnPairs(self.world, 0, 4, self.size, 2, None, 0))
 
 
+@dataclass(eq=False, repr=False)
 class DrawnPairs(DrawnSet):
     """Drawn pairs ``first`` to ``first + length`` of a world.
 
@@ -101,18 +103,10 @@ class DrawnPairs(DrawnSet):
         number: The first person's ``identity``.
     """
 
-    def __init__(
-        self,
-        world: int,
-        first: int,
-        length: int,
-        size: int,
-        views: int,
-        yaws: tuple[float, float] | None,
-        number: int,
-    ) -> None:
-        super().__init__(world, first, length)
-        self.size, self.views, self.yaws, self.number = size, views, yaws, number
+    size: int
+    views: int
+    yaws: tuple[float, float] | None
+    number: int
 
     def load(self, index: int) -> Sample:
         """A turned face and its frontal twin."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
@@ -28,6 +30,7 @@ from zoo.files.idx import read_idx
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_jpeg_reduced
 
 
+@dataclass(eq=False, repr=False)
 class MemorySet(SampleSet):
     """Labelled pictures in memory, from which whole batches are indexed at once.
 
@@ -35,10 +38,13 @@ class MemorySet(SampleSet):
         values: (N, C, H, W) of uint8.
         labels: (N,), class numbers.
         highest: The value of white.
+        paths: Files that they were read from.
     """
 
-    def __init__(self, values: Tensor, labels: Tensor, highest: int) -> None:
-        self.values, self.labels, self.highest = values, labels, highest
+    values: Tensor
+    labels: Tensor
+    highest: int = 255
+    paths: Sequence[Path] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -59,6 +65,14 @@ class MemorySet(SampleSet):
     def to_image(self, values: Tensor) -> Tensor:
         """Stored values as floats in [-1, 1]."""
         return values.float().div_(self.highest / 2).sub_(1)
+
+    def files(self) -> list[Path]:
+        """The files, if any were given."""
+        return [*self.paths]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over pictures and labels."""
+        return hashlib.sha256(self.values.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
 
 
 class Digits(DataModule):
@@ -103,7 +117,7 @@ class Digits(DataModule):
 
     def fingerprint(self) -> str:
         """SHA-256 over the training digits."""
-        return _fingerprint(self.split("train"))
+        return _in_memory(self).fingerprint()
 
 
 class MNIST(DataModule):
@@ -158,14 +172,14 @@ class MNIST(DataModule):
                 f"{labels_name}; take both files from the same place."
             )
         if split == "test":
-            return MemorySet(values, labels, highest=255)
+            return MemorySet(values, labels)
         if len(values) <= self.HELD_OUT:
             raise UserError(
                 f"{self.root / images_name} holds {len(values)} pictures, but the last {self.HELD_OUT} "
                 "are held out for validation; give the whole training file."
             )
         cut = slice(None, -self.HELD_OUT) if split == "train" else slice(-self.HELD_OUT, None)
-        return MemorySet(values[cut], labels[cut], highest=255)
+        return MemorySet(values[cut], labels[cut])
 
     def describe(self) -> dict[str, Any]:
         """As every data module; name and licence are MNIST's only if the files are."""
@@ -179,13 +193,15 @@ class MNIST(DataModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Size and value range."""
-        train = self.split("train")
-        assert isinstance(train, MemorySet)
-        return {"size": list(train.values.shape[2:]), "channels": 1, "values": "0 to 255 become -1 to 1"}
+        return {
+            "size": list(_in_memory(self).values.shape[2:]),
+            "channels": 1,
+            "values": "0 to 255 become -1 to 1",
+        }
 
     def fingerprint(self) -> str:
         """SHA-256 over the training digits."""
-        return _fingerprint(self.split("train"))
+        return _in_memory(self).fingerprint()
 
     def _read(self, name: str, dimensions: int) -> Tensor:
         path = self.root / name
@@ -201,6 +217,7 @@ class MNIST(DataModule):
         return values
 
 
+@dataclass(eq=False, repr=False)
 class PictureSet(SampleSet):
     """Picture files, decoded on demand.
 
@@ -215,20 +232,17 @@ class PictureSet(SampleSet):
         reduced: Decode a JPEG at the smallest of 1/1, 1/2, 1/4, 1/8 that is not below ``load_size``.
     """
 
-    def __init__(
-        self,
-        paths: list[Path],
-        labels: list[int] | None,
-        size: int | None,
-        load_size: int | None,
-        random_crop: bool,
-        mirror: bool,
-        channels: int | None,
-        reduced: bool = False,
-    ) -> None:
-        self.paths, self.labels = paths, labels
-        self.size, self.load_size = size, load_size or size
-        self.random_crop, self.mirror, self.channels, self.reduced = random_crop, mirror, channels, reduced
+    paths: list[Path]
+    labels: list[int] | None
+    size: int | None
+    load_size: int | None
+    random_crop: bool
+    mirror: bool
+    channels: int | None
+    reduced: bool = False
+
+    def __post_init__(self) -> None:
+        self.load_size = self.load_size or self.size
         self.first = self.load(0)["image"].shape  # what all others must match
 
     def __len__(self) -> int:
@@ -430,14 +444,16 @@ class ImageFolder(DataModule):
         return found
 
 
+def _in_memory(data: DataModule) -> MemorySet:
+    """The training pictures, read once."""
+    train = data.split("train")
+    assert isinstance(train, MemorySet)
+    return train
+
+
 def _facts(path: Path) -> list[Facts]:
     return [picture_facts(path, "image", read_array(path))]
 
 
 def _size(shape: torch.Size) -> str:
     return f"{shape[2]}x{shape[1]}"
-
-
-def _fingerprint(samples: SampleSet | None) -> str:
-    assert isinstance(samples, MemorySet)
-    return hashlib.sha256(samples.values.numpy().tobytes() + samples.labels.numpy().tobytes()).hexdigest()

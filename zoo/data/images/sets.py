@@ -52,7 +52,7 @@ class LabelledModule(DataModule):
         """
         raise NotImplementedError
 
-    def dataset(self, split: Split) -> FileSet | None:
+    def dataset(self, split: Split) -> MemorySet | None:
         """The split's pictures; None if none are held out.
 
         Raises:
@@ -74,7 +74,7 @@ class LabelledModule(DataModule):
             cut = len(values) - self.hold_out
             here = slice(None, cut) if split == "train" else slice(cut, None)
             values, labels = values[here], labels[here]
-        return FileSet(values, labels, paths)
+        return MemorySet(values, labels, paths=paths)
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, channels, value range, and how many pictures are kept for validation."""
@@ -89,24 +89,6 @@ class LabelledModule(DataModule):
         """SHA-256 over the training files."""
         prints = [sha256(path) for path in self.paths("train")]
         return hashlib.sha256("\n".join(prints).encode()).hexdigest()
-
-
-class FileSet(MemorySet):
-    """Labelled 8-bit pictures read from a few files.
-
-    Args:
-        values: (N, C, H, W) of uint8.
-        labels: (N,), class numbers.
-        paths: The files.
-    """
-
-    def __init__(self, values: Tensor, labels: Tensor, paths: list[Path]) -> None:
-        super().__init__(values, labels, highest=255)
-        self.paths = paths
-
-    def files(self) -> list[Path]:
-        """The files."""
-        return self.paths
 
 
 class CIFAR10(LabelledModule):

@@ -20,6 +20,7 @@ pix2pix.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
@@ -178,6 +179,7 @@ class LabelMapFolder(DataModule):
         return found
 
 
+@dataclass(eq=False, repr=False)
 class LabelMapSet(SampleSet):
     """The label maps and photographs of one split.
 
@@ -192,21 +194,12 @@ class LabelMapSet(SampleSet):
 
     finish_is_slow = True
 
-    def __init__(
-        self,
-        items: list[LabelFiles],
-        classes: Classes,
-        void: int | None,
-        size: tuple[int, int],
-        load_size: tuple[int, int],
-        mirror: bool,
-    ) -> None:
-        self.items = items
-        self.classes = classes
-        self.void = void
-        self.size = size
-        self.load_size = load_size
-        self.mirror = mirror
+    items: list[LabelFiles]
+    classes: Classes
+    void: int | None
+    size: tuple[int, int]
+    load_size: tuple[int, int]
+    mirror: bool
 
     def __len__(self) -> int:
         return len(self.items)

@@ -23,6 +23,7 @@ limbs, then a closing (Ma et al., NIPS 2017, section 3). Your own files::
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -56,13 +57,12 @@ LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no rea
 
 
 class KeypointSet(SampleSet):
-    """Samples whose pose is given by keypoints; mirrored in training."""
+    """Samples whose pose is given by keypoints; mirrored in training. A subclass sets these attributes."""
 
     finish_is_slow = True
-
-    def __init__(self, skeleton: Skeleton, radius: int, mirror: bool) -> None:
-        self.skeleton, self.radius, self.mirror = skeleton, radius, mirror
-        self.mirrored = skeleton.mirrored
+    skeleton: Skeleton
+    radius: int
+    mirror: bool
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
         """Pictures in bytes, maps and mask, all mirrored alike; mirroring swaps left and right keypoints."""
@@ -70,7 +70,7 @@ class KeypointSet(SampleSet):
         pictures = {key: loaded[key] for key in ("input", "target", "mask")}
         if self.mirror and random is not None and torch.rand((), generator=random) < 0.5:
             pictures = {key: picture.flip(2) for key, picture in pictures.items()}
-            keypoints = keypoints[self.mirrored]
+            keypoints = keypoints[self.skeleton.mirrored]
             keypoints[:, 0] = width - 1 - keypoints[:, 0]
         return {
             "input": pictures["input"],
@@ -264,6 +264,7 @@ def find_pairs(members: list[Person], most: int | None) -> Any:
     return array
 
 
+@dataclass(eq=False, repr=False)
 class PosePairs(KeypointSet):
     """Pairs of pictures of one identity.
 
@@ -278,20 +279,14 @@ class PosePairs(KeypointSet):
         mirror: Mirror half of the samples in training.
     """
 
-    def __init__(
-        self,
-        members: list[Person],
-        pairs: Any,
-        sources: list[Path],
-        skeleton: Skeleton,
-        height: int,
-        width: int,
-        radius: int,
-        mirror: bool,
-    ) -> None:
-        super().__init__(skeleton, radius, mirror)
-        self.members, self.pairs, self.sources = members, pairs, sources
-        self.height, self.width = height, width
+    members: list[Person]
+    pairs: Any
+    sources: list[Path]
+    skeleton: Skeleton
+    height: int
+    width: int
+    radius: int
+    mirror: bool
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -302,7 +297,7 @@ class PosePairs(KeypointSet):
 
     def load(self, index: int) -> Sample:
         """Both pictures resized, and the target's keypoints and mask."""
-        one, other = (self._person(int(k)) for k in self.pairs[index])
+        one, other = (self.cached(int(k), self._person) for k in self.pairs[index])
         return {"input": one["picture"]} | {("target" if k == "picture" else k): v for k, v in other.items()}
 
     def _loaded(self, index: int) -> Sample:
@@ -310,19 +305,9 @@ class PosePairs(KeypointSet):
         return self.load(index) if self.pack is None else self.pack[index]
 
     def _person(self, index: int) -> Sample:
-        if self._cached is None:
-            self._cached = {}
-        if index in self._cached:
-            return self._cached[index]
-        member = self.members[index]
-        picture, keypoints = load_person(member, self.height, self.width)
+        picture, keypoints = load_person(self.members[index], self.height, self.width)
         mask = pose_mask(keypoints, self.skeleton, self.height, self.width, self.radius)
-        person: Sample = {"picture": picture, "keypoints": keypoints, "mask": mask}
-        size = sum(value.nbytes for value in person.values())
-        if self._bytes + size <= self.cache_bytes:
-            self._cached[index] = person
-            self._bytes += size
-        return person
+        return {"picture": picture, "keypoints": keypoints, "mask": mask}
 
 
 def load_person(person: Person, height: int, width: int) -> tuple[Tensor, Tensor]:

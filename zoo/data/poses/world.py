@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import torch
 
-from zoo.data.base import (
-    LoaderOptions,
-    Sample,
-    Split,
-)
+from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
 from zoo.data.poses.module import KeypointModule, KeypointSet
-from zoo.data.poses.skeletons import (
-    CLOSING,
-    OPENPOSE,
-    pose_mask,
-    to_openpose,
-)
+from zoo.data.poses.skeletons import CLOSING, OPENPOSE, pose_mask, to_openpose
 from zoo.data.worlds import people
 
 
@@ -73,6 +65,7 @@ class PoseWorld(DrawnModule, KeypointModule):
         return fingerprint_of(self.draw(0, 2, "test"), ("input", "target"))
 
 
+@dataclass(eq=False, repr=False)
 class DrawnPeople(DrawnSet, KeypointSet):
     """People ``first`` to ``first + length`` of a world, each in two poses on one street.
 
@@ -86,12 +79,11 @@ class DrawnPeople(DrawnSet, KeypointSet):
         mirror: Mirror half of the samples where chance is given.
     """
 
-    def __init__(
-        self, world: int, first: int, length: int, height: int, width: int, radius: int, mirror: bool
-    ) -> None:
-        DrawnSet.__init__(self, world, first, length)
-        KeypointSet.__init__(self, OPENPOSE, radius, mirror)
-        self.height, self.width = height, width
+    height: int
+    width: int
+    radius: int
+    mirror: bool
+    skeleton = OPENPOSE
 
     def load(self, index: int) -> Sample:
         """A person in two poses, and the second one's keypoints and mask."""

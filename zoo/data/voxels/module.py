@@ -21,6 +21,7 @@ https://arxiv.org/abs/1610.07584.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
@@ -80,9 +81,8 @@ class VoxelSet(SampleSet):
     """
 
     finish_is_slow = True
-
-    def __init__(self, size: int, rotations: Turns = 1) -> None:
-        self.size, self.rotations = size, rotations
+    size: int
+    rotations: Turns = 1
 
     def packed(self, grid: Array, label: int | None) -> Sample:
         """A grid (size, size, size) of 0 and 1 as :meth:`load` must return it."""
@@ -252,6 +252,7 @@ class VoxelFolder(VoxelModule):
         return found
 
 
+@dataclass(eq=False, repr=False)
 class VoxelFileSet(VoxelSet):
     """The shapes of one split of a folder.
 
@@ -264,17 +265,12 @@ class VoxelFileSet(VoxelSet):
         rotations: Number of steps of a turn, of which training draws one.
     """
 
-    def __init__(
-        self,
-        things: list[VoxelFile],
-        classes: list[str],
-        size: int,
-        up: Axis,
-        margin: int | None,
-        rotations: Turns,
-    ) -> None:
-        super().__init__(size, rotations)
-        self.things, self.classes, self.up, self.margin = things, classes, up, margin
+    things: list[VoxelFile]
+    classes: list[str]
+    size: int
+    up: Axis
+    margin: int | None
+    rotations: Turns
 
     def __len__(self) -> int:
         return len(self.things)

@@ -125,8 +125,7 @@ class ChairSet(VoxelSet):
     """
 
     def __init__(self, paths: list[Path], names: list[str], bits: Array, size: int) -> None:
-        super().__init__(size)
-        self.paths, self.names, self.bits = paths, names, bits
+        self.paths, self.names, self.bits, self.size = paths, names, bits, size
 
     def __len__(self) -> int:
         return len(self.names)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Unpack
 
-from zoo.data.base import (
-    LoaderOptions,
-    Sample,
-    Split,
-)
+from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import at_least
 from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.voxels.module import VoxelModule, VoxelSet
@@ -65,6 +62,7 @@ class FurnitureWorld(DrawnModule, VoxelModule):
         return hashlib.sha256(b"".join(thing.voxels.numpy().tobytes() for thing in drawn)).hexdigest()
 
 
+@dataclass(eq=False, repr=False)
 class FurnitureSet(DrawnSet, VoxelSet):
     """Objects ``first`` to ``first + length`` of a world, drawn when asked for.
 
@@ -76,10 +74,8 @@ class FurnitureSet(DrawnSet, VoxelSet):
         turned: Turn each by one of twelve steps.
     """
 
-    def __init__(self, world: int, first: int, length: int, size: int, turned: bool) -> None:
-        DrawnSet.__init__(self, world, first, length)
-        VoxelSet.__init__(self, size)
-        self.turned = turned
+    size: int
+    turned: bool
 
     def load(self, index: int) -> Sample:
         """The object's cells, eight in a byte, and its label."""
