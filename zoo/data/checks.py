@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ class Findings:
     facts: list[Facts] = field(default_factory=list)
     errors: list[Fault] = field(default_factory=list)
     notes: list[Fault] = field(default_factory=list)
-    mixed_channels: frozenset[int] = frozenset({1, 2, 3, 4})
+    mixed_channels: Set[int] = frozenset({1, 2, 3, 4})
 
     @property
     def sides(self) -> list[str]:

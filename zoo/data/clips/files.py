@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from zoo.data.base import Split
-from zoo.data.checks import Facts, Fault, Findings, examine, require_training
 from zoo.data.folders import SPLITS, of_split
 from zoo.errors import UserError, first_few
-from zoo.files.films import VIDEO_SUFFIXES, Video, frame_times, has_suffix, look, read_frames
+from zoo.files.films import VIDEO_SUFFIXES, Video, has_suffix, look
 from zoo.files.pictures import PICTURE_SUFFIXES
 
 Layout = Literal["splits", "ucf101", "kth", "held out"]
@@ -43,28 +41,12 @@ class Part(NamedTuple):
 # ------------------------------------------------------------------------------------------ folders of videos
 def find_layout(root: Path) -> Layout:
     """The layout of a folder, judged by names."""
-    if _lists(root) is not None:
+    if split_lists(root) is not None:
         return "ucf101"
     if any((root / split).is_dir() for split in SPLITS):
         return "splits"
     paths = find_videos(root)
     return "kth" if paths and all(KTH_NAME.fullmatch(path.stem) for path in paths) else "held out"
-
-
-def looks_like_clips(root: Path) -> bool:
-    """Whether a folder holds more videos than pictures, or folders of pictures named ``frame…``."""
-    if _lists(root) is not None:
-        return True
-    paths = find_videos(root)
-    some = [
-        next(p for p in sorted(path.iterdir()) if has_suffix(p, PICTURE_SUFFIXES))
-        for path in paths
-        if path.is_dir()
-    ]
-    beside = sum(
-        has_suffix(p, PICTURE_SUFFIXES) for place in {p.parent for p in paths} for p in place.iterdir()
-    )
-    return len(paths) > beside and all(path.name.lower().startswith("frame") for path in some)
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -135,14 +117,14 @@ def split_parts(root: Path, layout: Layout, split: Split, hold_out: int, fold: i
     return parts
 
 
-def _lists(root: Path) -> Path | None:
+def split_lists(root: Path) -> Path | None:
     """The folder of UCF101's lists."""
     places = (root, root / "ucfTrainTestlist")
     return next((place for place in places if (place / "trainlist01.txt").is_file()), None)
 
 
 def _listed(root: Path, name: str) -> list[Path]:
-    place = _lists(root)
+    place = split_lists(root)
     assert place is not None
     try:
         lines = (place / name).read_text(encoding="utf-8").splitlines()
@@ -159,32 +141,3 @@ def _listed(root: Path, name: str) -> list[Path]:
             "unpack the whole UCF101.rar there."
         )
     return [path for path in paths if path is not None]
-
-
-# --------------------------------------------------------------------------------------------------- checking
-def check_clips(root: Path) -> Findings:
-    """Check a folder by decoding every frame of every video."""
-    layout = find_layout(root)
-    found = Findings("clips", LAYOUTS[layout], mixed_channels=frozenset({1, 3, 4}))
-    for split in SPLITS:
-        try:
-            paths = split_paths(root, layout, split, hold_out=10, fold=1)
-        except UserError as error:
-            found.errors.append(Fault(str(root), str(error)))
-            continue
-        found.samples[split] = 0
-        if paths and not (split != "train" and layout == "held out" and len(find_videos(root)) < 3):
-            examine(found, split, paths, _facts, lambda path: [path])
-    require_training(found, root, EXPECTED)
-    return found
-
-
-def _facts(path: Path) -> list[Facts]:
-    digest = hashlib.sha256()
-    low, high, shape = 255, 0, (0, 0, 0)
-    video = look(path)
-    real = len(video.frames or frame_times(path).shown)
-    for values in read_frames(video, range(min(real, video.length))):
-        digest.update(repr(values.shape).encode() + values.tobytes())
-        low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
-    return [Facts(path, "video", (shape[1], shape[0]), shape[2], 8, low, high, digest.hexdigest())]

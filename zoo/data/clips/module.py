@@ -18,6 +18,7 @@ folders, there or in ``UCF-101/``) and KTH (``person01_boxing_d1_uncomp.avi``, �
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -30,13 +31,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, to_floats
-from zoo.data.checks import Findings, at_least, one_of
-from zoo.data.clips.files import EXPECTED, Part, check_clips, find_layout, looks_like_clips, split_parts
-from zoo.data.folders import find_root, folder_fingerprint, require_hold_out
+from zoo.data.checks import Facts, Fault, Findings, at_least, examine, one_of, require_training
+from zoo.data.clips.files import (
+    EXPECTED,
+    LAYOUTS,
+    Part,
+    find_layout,
+    find_videos,
+    split_lists,
+    split_parts,
+    split_paths,
+)
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
 from zoo.data.pixels import cut, draw_place, middle, require_load_size, shorter_side
 from zoo.drawing.sheets import mosaic, strip
 from zoo.errors import UserError
-from zoo.files.films import read_frames
+from zoo.files.films import frame_times, has_suffix, look, read_frames
+from zoo.files.pictures import PICTURE_SUFFIXES
 
 Array = np.ndarray[Any, Any]
 Crop = Literal["random", "centre"]
@@ -193,19 +204,50 @@ class ClipFolder(ClipModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there are videos, or folders of pictures named ``frame…``, in it."""
-        return looks_like_clips(root)
+        """Whether it holds more videos than pictures, or folders of pictures named ``frame…``."""
+        if split_lists(root) is not None:
+            return True
+        paths = find_videos(root)
+        some = [
+            next(p for p in sorted(path.iterdir()) if has_suffix(p, PICTURE_SUFFIXES))
+            for path in paths
+            if path.is_dir()
+        ]
+        places = {p.parent for p in paths}
+        pictures = sum(has_suffix(p, PICTURE_SUFFIXES) for place in places for p in place.iterdir())
+        return len(paths) > pictures and all(path.name.lower().startswith("frame") for path in some)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Check a folder by decoding every frame."""
-        found = check_clips(root)
-        found.class_path = "zoo.data.clips.ClipFolder"
+        """Check a folder by decoding every frame of every video."""
+        layout = find_layout(root)
+        found = Findings("clips", LAYOUTS[layout], "zoo.data.clips.ClipFolder", mixed_channels={1, 3, 4})
+        for split in SPLITS:
+            try:
+                paths = split_paths(root, layout, split, hold_out=10, fold=1)
+            except UserError as error:
+                found.errors.append(Fault(str(root), str(error)))
+                continue
+            found.samples[split] = 0
+            if paths and not (split != "train" and layout == "held out" and len(find_videos(root)) < 3):
+                examine(found, split, paths, _facts, lambda path: [path])
+        require_training(found, root, EXPECTED)
         shortest = min((min(fact.size) for fact in found.facts), default=64)
         found.arguments = {"past": 4, "future": 1, "size": min(64, shortest)}
         if {fact.channels for fact in found.facts} == {1}:
             found.arguments["channels"] = 1
         return found
+
+
+def _facts(path: Path) -> list[Facts]:
+    digest = hashlib.sha256()
+    low, high, shape = 255, 0, (0, 0, 0)
+    video = look(path)
+    real = len(video.frames or frame_times(path).shown)
+    for values in read_frames(video, range(min(real, video.length))):
+        digest.update(repr(values.shape).encode() + values.tobytes())
+        low, high, shape = min(low, int(values.min())), max(high, int(values.max())), values.shape
+    return [Facts(path, "video", (shape[1], shape[0]), shape[2], 8, low, high, digest.hexdigest())]
 
 
 @dataclass(eq=False, repr=False)

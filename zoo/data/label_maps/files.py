@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 from zoo.data.base import Split, to_floats
-from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
-from zoo.data.folders import SPLITS, partners, pictures_in
+from zoo.data.folders import partners, pictures_in
 from zoo.data.pixels import Pixels, planes, read_pair, rgb
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Colour, palette_labels
-from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_labels
+from zoo.files.pictures import read_array, read_labels
 
 Layout = Literal["folders", "CamVid", "Cityscapes", "halves"]
 
@@ -145,14 +144,15 @@ def find_label_maps(root: Path, layout: Layout, split: Split) -> list[LabelFiles
         return _cityscapes(root, "val" if split == "test" else split) or None
     if layout == "halves":
         return [LabelFiles(path, None, None) for path in pictures_in(root / split)] or None
-    photos, maps = _folders(root, layout, split)
+    photos, maps = folders_of(root, layout, split)
     pairs = partners(photos, maps)
     things = root / "instances" / split
     named = dict(partners(maps, things)) if layout == "folders" and things.is_dir() else {}
     return [LabelFiles(photo, labels, named.get(labels)) for photo, labels in pairs] or None
 
 
-def _folders(root: Path, layout: Layout, split: Split) -> tuple[Path, Path]:
+def folders_of(root: Path, layout: Layout, split: Split) -> tuple[Path, Path]:
+    """The folders of a split's photographs and of its label maps."""
     if layout == "folders":
         return root / "images" / split, root / "labels" / split
     return root / split, root / f"{split}annot"
@@ -258,36 +258,3 @@ def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
         )
     found: Pixels = numbers.numpy()
     return found
-
-
-def check_label_maps(root: Path) -> tuple[Findings, set[int]]:
-    """Check every sample of a folder; also returns the class numbers that occur.
-
-    Raises:
-        UserError: The folder holds no label maps, or its palette is faulty.
-    """
-    layout = find_layout(root)
-    if layout is None:
-        raise UserError(f"{root} holds no label maps; {EXPECTED}.")
-    classes = known_classes(root, layout)
-    found = Findings("pairs", LAYOUTS[layout], mixed_channels=frozenset({1, 3}))
-    numbers: set[int] = set()
-
-    def look(item: LabelFiles) -> list[Facts]:
-        photo, labels, instances = read_sample(item, classes, None)
-        numbers.update(np.unique(labels).tolist())
-        maps = [(item.labels or item.photo, "labels", labels)]
-        if item.instances is not None and instances is not None:
-            maps.append((item.instances, "instances", instances))
-        facts = [picture_facts(path, side, v.astype(np.uint16)[:, :, None]) for path, side, v in maps]
-        return [picture_facts(item.photo, "photo", photo), *facts]
-
-    for split in SPLITS:
-        try:
-            examine(found, split, find_label_maps(root, layout, split) or [], look, lambda item: item)
-        except UserError as error:
-            found.errors.append(Fault(str(root), str(error)))
-        if layout != "Cityscapes":
-            found.notes += left_out(set(_folders(root, layout, split)), PICTURE_SUFFIXES)
-    require_training(found, root, EXPECTED)
-    return found, numbers

@@ -28,23 +28,34 @@ import numpy as np
 import torch
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.checks import Findings, at_least
+from zoo.data.checks import (
+    Facts,
+    Fault,
+    Findings,
+    at_least,
+    examine,
+    left_out,
+    picture_facts,
+    require_training,
+)
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
 from zoo.data.label_maps.files import (
     EXPECTED,
+    LAYOUTS,
     PALETTE_FILE,
     Classes,
     LabelFiles,
     Layout,
-    check_label_maps,
     find_label_maps,
     find_layout,
+    folders_of,
     known_classes,
     read_sample,
 )
 from zoo.data.pixels import Pixels, bicubic, both, cut, draw_jitter, planes, require_load_size
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES
 
 
 class LabelMapFolder(DataModule):
@@ -165,13 +176,38 @@ class LabelMapFolder(DataModule):
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Check every sample, and count the classes if the folder does not name them."""
-        found, numbers = check_label_maps(root)
-        found.class_path = "zoo.data.label_maps.LabelMapFolder"
+        """Check every sample, and count the classes if the folder does not name them.
+
+        Raises:
+            UserError: The folder holds no label maps, or its palette is faulty.
+        """
+        layout = find_layout(root)
+        if layout is None:
+            raise UserError(f"{root} holds no label maps; {EXPECTED}.")
+        classes, numbers = known_classes(root, layout), set[int]()
+        path = "zoo.data.label_maps.LabelMapFolder"
+        found = Findings("pairs", LAYOUTS[layout], path, mixed_channels={1, 3})
+
+        def look(item: LabelFiles) -> list[Facts]:
+            photo, labels, instances = read_sample(item, classes, None)
+            numbers.update(np.unique(labels).tolist())
+            maps = [(item.labels or item.photo, "labels", labels)]
+            if item.instances is not None and instances is not None:
+                maps.append((item.instances, "instances", instances))
+            facts = [picture_facts(path, side, v.astype(np.uint16)[:, :, None]) for path, side, v in maps]
+            return [picture_facts(item.photo, "photo", photo), *facts]
+
+        for split in SPLITS:
+            try:
+                examine(found, split, find_label_maps(root, layout, split) or [], look, lambda item: item)
+            except UserError as error:
+                found.errors.append(Fault(str(root), str(error)))
+            if layout != "Cityscapes":
+                found.notes += left_out(set(folders_of(root, layout, split)), PICTURE_SUFFIXES)
+        require_training(found, root, EXPECTED)
         sizes = [fact.size for fact in found.facts if fact.side == "photo"]
         width, height = min(sizes, default=(256, 256))
         found.arguments = {"size": [height, width]}
-        layout = find_layout(root)
         if layout == "folders" and not (root / PALETTE_FILE).exists():
             found.arguments["classes"] = max(2, max(numbers - {255}, default=0) + 1)
             if 255 in numbers:

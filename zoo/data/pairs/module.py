@@ -14,20 +14,23 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.checks import Findings, at_least, one_of
-from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_in, unusable
-from zoo.data.pairs.files import (
-    EXPECTED,
-    Layout,
-    check_pairs,
-    find_layout,
-    find_pairs,
-    looks_like_pairs,
-    sides,
+from zoo.data.checks import (
+    Facts,
+    Fault,
+    Findings,
+    at_least,
+    examine,
+    left_out,
+    one_of,
+    picture_facts,
+    require_training,
 )
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, match, pictures_in, unusable
+from zoo.data.pairs.files import EXPECTED, LAYOUTS, Layout, find_layout, find_pairs, sides
 from zoo.data.pixels import Pixels, bicubic, cut, draw_jitter, planes, read_pair, require_load_size
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
 
 Direction = Literal["AtoB", "BtoA"]
 
@@ -137,19 +140,54 @@ class PairFolder(DataModule):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether two folders match by their names, or pictures are twice as wide as high."""
-        return looks_like_pairs(root)
+        layout = find_layout(root)
+        if layout != "halves":
+            return layout is not None
+        for path in [path for split in SPLITS for path in pictures_in(root / split)][:3]:
+            try:
+                height, width = read_array(path).shape[:2]
+            except UserError:
+                continue
+            return bool(width == 2 * height)
+        return False
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Check every pair of a folder."""
-        found = check_pairs(root)
-        found.class_path = "zoo.data.pairs.PairFolder"
+        """Check every pair of a folder.
+
+        Raises:
+            UserError: The folder is not laid out as pairs.
+        """
+        layout = find_layout(root)
+        if layout is None:
+            raise UserError(f"{root} holds no pairs; {EXPECTED}.")
+        found = Findings("pairs", LAYOUTS[layout], "zoo.data.pairs.PairFolder", mixed_channels={1, 3})
+        for split in SPLITS:
+            folders = sides(root, layout, split)
+            found.samples[split] = 0
+            if not any(folder.is_dir() for folder in folders):
+                continue
+            if len(folders) == 1:
+                pairs: list[tuple[Path, ...]] = [(path,) for path in pictures_in(folders[0])]
+            else:
+                matches = match(*folders)
+                pairs = [*matches.pairs]
+                for paths, other in ((matches.only_a, folders[1]), (matches.only_b, folders[0])):
+                    found.errors += [Fault(str(p), f"{p} has no single partner in {other}.") for p in paths]
+            examine(found, split, pairs, _facts, lambda files: files)
+            found.notes += left_out(folders, PICTURE_SUFFIXES)
+        require_training(found, root, EXPECTED)
         shortest = min((min(fact.size) for fact in found.facts), default=1)
         found.arguments = {"size": min(256, 2 ** int(math.log2(shortest))), "direction": "AtoB"}
         for key, side in (("input_channels", "A"), ("target_channels", "B")):
             if {fact.channels for fact in found.facts if fact.side == side} == {1, 3}:
                 found.arguments[key] = 3
         return found
+
+
+def _facts(files: tuple[Path, ...]) -> list[Facts]:
+    both = read_pair(files)
+    return [picture_facts(files[i % len(files)], "AB"[i], values) for i, values in enumerate(both)]
 
 
 class PairSet(SampleSet):

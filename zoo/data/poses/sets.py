@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.checks import Findings
+from zoo.data.checks import Facts, Findings, examine, picture_facts
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint
 from zoo.data.poses.sprites import (
     ACTIONS,
     CHARACTERS,
     FRAMES,
+    PARTS,
     SIDE,
     SpriteSheets,
-    check_sheets,
-    looks_like_sheets,
     on_black,
+    read_sheet,
 )
 from zoo.seeds import mix
 
@@ -74,17 +74,21 @@ class Sprites(DataModule):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether there is a folder of sheets for each part."""
-        return looks_like_sheets(root)
+        return all(any((root / part).glob("[0-5].png")) for part in PARTS)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Check every sheet."""
-        found = check_sheets(root)
-        found.class_path = "zoo.data.poses.Sprites"
+        layout = "sheets of parts of the Liberated Pixel Cup's figures"
+        found, data = Findings("poses", layout, "zoo.data.poses.Sprites"), cls(str(root))
+        examine(found, "train", data.sheets.files(), _facts, lambda path: [path])
         if not found.errors:
-            data = cls(str(root))
             found.samples = {split: len(data.dataset(split)) for split in SPLITS}
         return found
+
+
+def _facts(path: Path) -> list[Facts]:
+    return [picture_facts(path, "sheet", read_sheet(path))]
 
 
 class SpritePairs(SampleSet):

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.data.checks import Facts, Findings, examine, picture_facts
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
 
@@ -147,19 +146,3 @@ def read_sheet(path: Path) -> Array:
             f"{SHEET[1]} x {SHEET[0]} and 4 of a sheet; replace it."
         )
     return sheet
-
-
-def looks_like_sheets(root: Path) -> bool:
-    """Whether a folder has, for each part, a folder with a sheet."""
-    return all(any((root / part).glob("[0-5].png")) for part in PARTS)
-
-
-def check_sheets(root: Path) -> Findings:
-    """Check every sheet of a folder."""
-    found = Findings("poses", "sheets of parts of the Liberated Pixel Cup's figures")
-    examine(found, "train", SpriteSheets(root).files(), _facts, lambda path: [path])
-    return found
-
-
-def _facts(path: Path) -> list[Facts]:
-    return [picture_facts(path, "sheet", read_sheet(path))]

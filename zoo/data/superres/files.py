@@ -16,11 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.data.base import Split
-from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, pictures_in
 from zoo.data.pixels import planes, rgb
 from zoo.errors import UserError, first_few
-from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+from zoo.files.pictures import read_array
 
 SCALES = (2, 3, 4, 8)
 EXPECTED = "put photographs into it, or into train/, val/ and test/ below it"
@@ -126,7 +125,7 @@ def find_twins(root: Path, split: Split, scale: int, photographs: Path | None = 
     Raises:
         UserError: A photograph has no twin though others have, or one that a benchmark names is missing.
     """
-    highs, lows = _folders(root, split, scale)
+    highs, lows = folders_of(root, split, scale)
     name_map = next((root / name for name in NAME_MAPS if (root / name).is_file()), None)
     if split == "test" and name_map and lows.is_dir():
         return _named(name_map, lows, photographs)
@@ -148,7 +147,7 @@ def find_twins(root: Path, split: Split, scale: int, photographs: Path | None = 
     return twins
 
 
-def _folders(root: Path, split: Split, scale: int) -> tuple[Path, Path]:
+def folders_of(root: Path, split: Split, scale: int) -> tuple[Path, Path]:
     """The folders of a split's photographs and of their twins, whether they exist or not."""
     if any(root.glob("DIV2K_*_HR")):
         part = {"train": "train", "val": "valid", "test": "test"}[split]
@@ -199,33 +198,7 @@ def _named(name_map: Path, lows: Path, photographs: Path | None) -> list[Twin]:
     return twins
 
 
-def looks_like_twins(root: Path) -> bool:
-    """Whether a folder has photographs and twins; photographs alone may serve any contract."""
-    patterns = ("DIV2K_*_HR", "image_SRF_*", "LR_bicubic", "train_x[2348]", "test_x[2348]")
-    return any(path.is_dir() for pattern in patterns for path in root.glob(pattern))
-
-
-def check_twins(root: Path) -> tuple[Findings, int]:
-    """Check every photograph and every given twin of a folder; also returns the scale of its twins."""
-    scale = next((s for s in (4, 2, 3, 8) if _has_scale(root, s)), 4)
-    found = Findings("super-resolution", f"photographs at scale {scale}", mixed_channels=frozenset({1, 3}))
-
-    def look(twin: Twin) -> list[Facts]:
-        read_twin(twin, scale, scale)
-        sides = (("high", twin.high), ("low", twin.low))
-        return [picture_facts(path, side, read_array(path)) for side, path in sides if path]
-
-    for split in SPLITS:
-        try:
-            examine(found, split, find_twins(root, split, scale) or [], look, lambda twin: twin)
-        except UserError as error:
-            found.errors.append(Fault(str(root), str(error)))
-        found.notes += left_out(set(_folders(root, split, scale)) - {root}, PICTURE_SUFFIXES)
-    if not found.samples.get("test"):  # a benchmark is only to test on
-        require_training(found, root, EXPECTED)
-    return found, scale
-
-
-def _has_scale(root: Path, scale: int) -> bool:
+def has_scale(root: Path, scale: int) -> bool:
+    """Whether a folder holds twins of a scale."""
     folders = [f"image_SRF_{scale}", f"image_SRF_{scale}_LR", f"*LR_bicubic/X{scale}", f"*_x{scale}"]
     return any(path.is_dir() for pattern in folders for path in root.glob(pattern))

@@ -23,19 +23,12 @@ from typing import Any, ClassVar, Unpack
 import torch
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.checks import Findings
+from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
 from zoo.data.pixels import cut, draw_jitter
-from zoo.data.superres.files import (
-    EXPECTED,
-    SCALES,
-    Twin,
-    check_twins,
-    find_twins,
-    looks_like_twins,
-    read_twin,
-)
+from zoo.data.superres.files import EXPECTED, SCALES, Twin, find_twins, folders_of, has_scale, read_twin
 from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
 
 LICENCES = {  # public sets by the name of their folder
     "bsds500": "Berkeley Segmentation Data Set: non-commercial research and education only",
@@ -198,14 +191,30 @@ class SuperResolutionFolder(DataModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether the folder has photographs and their twins."""
-        return looks_like_twins(root)
+        """Whether the folder has photographs and twins; photographs alone may serve any contract."""
+        patterns = ("DIV2K_*_HR", "image_SRF_*", "LR_bicubic", "train_x[2348]", "test_x[2348]")
+        return any(path.is_dir() for pattern in patterns for path in root.glob(pattern))
 
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Check every photograph and every given twin."""
-        found, scale = check_twins(root)
-        found.class_path = "zoo.data.superres.SuperResolutionFolder"
+        scale = next((s for s in (4, 2, 3, 8) if has_scale(root, s)), 4)
+        layout, path = f"photographs at scale {scale}", "zoo.data.superres.SuperResolutionFolder"
+        found = Findings("super-resolution", layout, path, mixed_channels={1, 3})
+
+        def look(twin: Twin) -> list[Facts]:
+            read_twin(twin, scale, scale)
+            sides = (("high", twin.high), ("low", twin.low))
+            return [picture_facts(path, side, read_array(path)) for side, path in sides if path]
+
+        for split in SPLITS:
+            try:
+                examine(found, split, find_twins(root, split, scale) or [], look, lambda twin: twin)
+            except UserError as error:
+                found.errors.append(Fault(str(root), str(error)))
+            found.notes += left_out(set(folders_of(root, split, scale)) - {root}, PICTURE_SUFFIXES)
+        if not found.samples.get("test"):  # a benchmark is only to test on
+            require_training(found, root, EXPECTED)
         shortest = min((min(fact.size) for fact in found.facts if fact.side == "high"), default=96)
         found.arguments = {"scale": scale, "crop": max(scale, min(96, shortest) // scale * scale)}
         return found

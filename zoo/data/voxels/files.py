@@ -1,19 +1,15 @@
-"""Layouts of folders of grids and meshes, and checking their files."""
+"""Layouts of folders of grids and meshes."""
 
 from __future__ import annotations
 
-import hashlib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from zoo.data.base import Split
-from zoo.data.checks import Facts, Fault, Findings, examine, left_out, require_training
 from zoo.data.folders import SPLITS, folders_in, of_split
 from zoo.errors import UserError
-from zoo.files.voxels import MESH_SUFFIXES, VOXEL_SUFFIXES, read_grid, read_voxels
+from zoo.files.voxels import VOXEL_SUFFIXES
 
 Layout = Literal["split/class/file", "class/split/file", "class/file", "file"]
 
@@ -95,50 +91,3 @@ def _split_folder(folder: Path, split: Split) -> Path | None:
     """``chair/train``, or ``chair/30/train``."""
     between = [folder, *(path for path in folders_in(folder) if path.name.isdigit())]
     return next((path / split for path in between if (path / split).is_dir()), None)
-
-
-def looks_like_voxels(root: Path) -> bool:
-    """Whether a folder holds grids or meshes, judged by its first file."""
-    layout = find_layout(root)
-    first = find_files(root, layout, "train", 0)[:1] if layout else []
-    return any(path.suffix.lower() not in (".npy", ".npz") or _is_grid(path) for path, _ in first)
-
-
-def _is_grid(path: Path) -> bool:
-    try:
-        grid = read_grid(path)
-    except UserError:
-        return False
-    return bool(min(grid.shape) > 4)  # a picture has four channels at most
-
-
-def check_voxels(root: Path) -> Findings:
-    """Check every file of a folder; meshes are voxelised to 32 cells."""
-    layout = find_layout(root)
-    found = Findings("voxels", layout or "no known layout")
-    sides: list[int] = []
-
-    def look(file: VoxelFile) -> list[Facts]:
-        if file.path.suffix.lower() in MESH_SUFFIXES:
-            grid = read_voxels(file.path, 32)
-        else:
-            grid = read_grid(file.path)
-            sides.append(max(grid.shape))
-        digest = hashlib.sha256(repr(grid.shape).encode() + np.packbits(grid).tobytes()).hexdigest()
-        size = (grid.shape[0], grid.shape[1])
-        return [Facts(file.path, "voxels", size, 1, 8, int(grid.min()), int(grid.max()), digest)]
-
-    folders = set()
-    for split in SPLITS:
-        try:
-            files = find_files(root, layout, split, 10) if layout else []
-        except UserError as error:
-            found.errors.append(Fault(str(root), str(error)))
-            continue
-        if files:
-            examine(found, split, files, look, lambda file: [file.path])
-        folders |= {file.path.parent for file in files}
-    found.notes += left_out(sorted(folders), VOXEL_SUFFIXES)
-    require_training(found, root, EXPECTED)
-    found.arguments = {"size": next((s for s in (16, 32, 64) if s >= max(sides, default=64)), 64)}
-    return found

@@ -21,6 +21,7 @@ https://arxiv.org/abs/1610.07584.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,19 +33,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.checks import Findings, at_least, one_of
+from zoo.data.checks import Facts, Fault, Findings, at_least, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, unusable
-from zoo.data.voxels.files import (
-    EXPECTED,
-    VoxelFile,
-    check_voxels,
-    find_files,
-    find_layout,
-    looks_like_voxels,
-)
+from zoo.data.voxels.files import EXPECTED, VoxelFile, find_files, find_layout
 from zoo.drawing.voxels import turning, voxel_sheet
 from zoo.errors import UserError
-from zoo.files.voxels import Axis, read_voxels
+from zoo.files.voxels import MESH_SUFFIXES, VOXEL_SUFFIXES, Axis, read_grid, read_voxels
 
 Array = NDArray[Any]
 Turns = Literal[1, 4, 12]
@@ -242,14 +236,48 @@ class VoxelFolder(VoxelModule):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether there are grids or meshes, judged by the first file."""
-        return looks_like_voxels(root)
+        layout = find_layout(root)
+        first = find_files(root, layout, "train", 0)[:1] if layout else []
+        return any(path.suffix.lower() not in (".npy", ".npz") or _is_grid(path) for path, _ in first)
 
     @classmethod
     def check(cls, root: Path) -> Findings:
-        """Check every file of a folder."""
-        found = check_voxels(root)
-        found.class_path = "zoo.data.voxels.VoxelFolder"
+        """Check every file of a folder; meshes are voxelised to 32 cells."""
+        layout = find_layout(root)
+        found = Findings("voxels", layout or "no known layout", "zoo.data.voxels.VoxelFolder")
+        sides: list[int] = []
+
+        def look(file: VoxelFile) -> list[Facts]:
+            if file.path.suffix.lower() in MESH_SUFFIXES:
+                grid = read_voxels(file.path, 32)
+            else:
+                grid = read_grid(file.path)
+                sides.append(max(grid.shape))
+            digest = hashlib.sha256(repr(grid.shape).encode() + np.packbits(grid).tobytes()).hexdigest()
+            size = (grid.shape[0], grid.shape[1])
+            return [Facts(file.path, "voxels", size, 1, 8, int(grid.min()), int(grid.max()), digest)]
+
+        folders = set()
+        for split in SPLITS:
+            try:
+                files = find_files(root, layout, split, 10) if layout else []
+            except UserError as error:
+                found.errors.append(Fault(str(root), str(error)))
+                continue
+            if files:
+                examine(found, split, files, look, lambda file: [file.path])
+            folders |= {file.path.parent for file in files}
+        found.notes += left_out(sorted(folders), VOXEL_SUFFIXES)
+        require_training(found, root, EXPECTED)
+        found.arguments = {"size": next((s for s in (16, 32, 64) if s >= max(sides, default=64)), 64)}
         return found
+
+
+def _is_grid(path: Path) -> bool:
+    try:
+        return bool(min(read_grid(path).shape) > 4)  # a picture has four channels at most
+    except UserError:
+        return False
 
 
 @dataclass(eq=False, repr=False)
