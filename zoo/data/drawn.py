@@ -31,6 +31,7 @@ class DrawnModule(DataModule):
     )
 
     lengths: dict[Split, int]
+    train_length: int
     world: int
 
     def set_lengths(self, train_length: int, eval_length: int, world: int) -> None:
@@ -44,6 +45,7 @@ class DrawnModule(DataModule):
         ):
             if not 1 <= length <= most:
                 raise UserError(f"data.{key} is {length}; give 1 to {most}.")
+        self.train_length = train_length
         self.lengths = {"train": train_length, "val": eval_length, "test": eval_length}
         self.world = world
 

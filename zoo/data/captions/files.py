@@ -9,14 +9,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from zoo.data.base import Split
 from zoo.data.checks import Fault
-from zoo.data.folders import SPLITS, csv_rows, decoded, header_of, is_picture, pictures_in
-from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.data.folders import SPLITS, csv_rows, decoded, is_picture, pictures_in
 
 PICTURE = ("image", "file_name")  # accepted names of a column, the usual one first
 CAPTION = ("caption", "text", "captions")
@@ -90,20 +88,6 @@ def read_folder(root: Path) -> Found:
         found.layout += f" in folders {', '.join(splits)}"
         return found
     return _read_one(root)
-
-
-def looks_captioned(root: Path) -> bool:
-    """Whether a folder has one of these layouts, judged by a few names."""
-    for folder in [root, *(root / split for split in SPLITS)]:
-        for table in (folder / name for name in TABLES):
-            if table.suffix == ".jsonl" and table.is_file():
-                return True
-            if all(set(names) & set(header_of(table)) for names in (PICTURE, CAPTION)):
-                return True
-        some = islice((p for p in folder.rglob("*.txt") if not p.name.startswith(".")), 20)
-        if any(text.with_suffix(suffix).is_file() for text in some for suffix in PICTURE_SUFFIXES):
-            return True
-    return False
 
 
 def _read_one(folder: Path) -> Found:

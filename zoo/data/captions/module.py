@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar, Literal, Unpack, cast
@@ -35,15 +37,15 @@ from torch import Tensor
 
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, Split
-from zoo.data.captions.files import EXPECTED, Captioned, Found, looks_captioned, read_folder
+from zoo.data.captions.files import CAPTION, EXPECTED, PICTURE, TABLES, Captioned, Found, read_folder
 from zoo.data.captions.samples import CaptionSet, Wrong, read_record
 from zoo.data.checks import Facts, Findings, at_least, examine, one_of, picture_facts, require_training
-from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, split_of
+from zoo.data.folders import SPLITS, find_root, folder_fingerprint, header_of, require_hold_out, split_of
 from zoo.data.pixels import Fit, require_load_size
 from zoo.drawing.sheets import captioned
 from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, cached_vectors, text_encoder
-from zoo.files.pictures import read_array
+from zoo.files.pictures import PICTURE_SUFFIXES, read_array
 from zoo.files.writing import cache_folder
 from zoo.seeds import mix
 
@@ -69,7 +71,35 @@ class CaptionOptions(LoaderOptions, total=False):
     text_weights: str | None
 
 
-class CaptionFolder(DataModule):
+class CaptionModule(DataModule):
+    """Base of this contract's modules: the text encoder, and how samples are shown."""
+
+    contract: ClassVar[str] = "captions"
+
+    def set_text(self, text: TextChoice, words: int, model: str | None, weights: str | None) -> None:
+        """Choose the text encoder, as the arguments ``text…`` of :class:`CaptionFolder` say."""
+        self.text, self.text_words, self.text_model, self.text_weights = text, words, model, weights
+        self._encoder: TextEncoder | None = None
+
+    def sentences(self) -> Iterable[str]:
+        """The sentences to which a bag of words is fitted."""
+        raise NotImplementedError
+
+    def encoder(self) -> TextEncoder:
+        """The text encoder, made once."""
+        if self._encoder is None:
+            self._encoder = text_encoder(
+                self.text, self.sentences(), self.text_words, self.text_model, self.text_weights
+            )
+        return self._encoder
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Pictures with their captions below."""
+        images = torch.stack([sample["image"] for sample in samples])
+        return captioned(images, [sample["caption"] for sample in samples])
+
+
+class CaptionFolder(CaptionModule):
     """Pictures with captions from a folder; its layouts are listed at the top of the file.
 
     If the folder states no splits, some pictures, or some whole classes, are held out: the same ones on every
@@ -97,8 +127,6 @@ class CaptionFolder(DataModule):
         research_only: False only if the licence allows commercial use.
         options: Options of every data module.
     """
-
-    contract: ClassVar[str] = "captions"
 
     def __init__(
         self,
@@ -134,12 +162,10 @@ class CaptionFolder(DataModule):
         self.fit, self.background = fit, background
         self.mirror, self.split_by, self.hold_out = mirror, split_by, hold_out
         self.wrong, self.average = wrong, average
-        self.text, self.text_words = text, text_words
-        self.text_model, self.text_weights = text_model, text_weights
+        self.set_text(text, text_words, text_model, text_weights)
         self.name = name or self.root.resolve().name
         self.licence, self.research_only = licence, research_only
         self._found: Found | None = None
-        self._encoder: TextEncoder | None = None
 
     @classmethod
     def read(cls, root: Path) -> Found:
@@ -195,14 +221,9 @@ class CaptionFolder(DataModule):
             if split_of(places[unit], self.hold_out) == split
         ]
 
-    def encoder(self) -> TextEncoder:
-        """The text encoder; a bag of words is fitted to the training captions."""
-        if self._encoder is None:
-            captions = (caption for record in self.records("train") for caption in record.captions)
-            self._encoder = text_encoder(
-                self.text, captions, self.text_words, self.text_model, self.text_weights
-            )
-        return self._encoder
+    def sentences(self) -> Iterable[str]:
+        """The training captions."""
+        return (caption for record in self.records("train") for caption in record.captions)
 
     def dataset(self, split: Split) -> CaptionSet | None:
         """The captioned pictures of a split; None if none are held out.
@@ -244,14 +265,19 @@ class CaptionFolder(DataModule):
         digest.update(repr([(r.captions, r.category, r.split, r.box) for r in records]).encode())
         return digest.hexdigest()
 
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Pictures with their captions below."""
-        return sheet_of(samples)
-
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether there is a table of captions, or a text file beside a picture."""
-        return looks_captioned(root)
+        """Whether there is a table of captions, or a text file beside a picture, judged by a few names."""
+        for folder in [root, *(root / split for split in SPLITS)]:
+            for table in (folder / name for name in TABLES):
+                if table.suffix == ".jsonl" and table.is_file():
+                    return True
+                if all(set(names) & set(header_of(table)) for names in (PICTURE, CAPTION)):
+                    return True
+            some = islice((p for p in folder.rglob("*.txt") if not p.name.startswith(".")), 20)
+            if any(text.with_suffix(suffix).is_file() for text in some for suffix in PICTURE_SUFFIXES):
+                return True
+        return False
 
     @classmethod
     def check(cls, root: Path) -> Findings:
@@ -275,9 +301,3 @@ def _facts(record: Captioned) -> list[Facts]:
     pixels = read_array(record.picture)
     read_record(record, 255)
     return [picture_facts(record.picture, "image", pixels)]
-
-
-def sheet_of(samples: list[Sample]) -> Tensor:
-    """Pictures of samples with their captions below, (3, H, W) in [-1, 1]."""
-    images = torch.stack([sample["image"] for sample in samples])
-    return captioned(images, [sample["caption"] for sample in samples])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, Unpack
+from collections.abc import Iterable
+from typing import Any, Unpack
 
-from torch import Tensor
-
-from zoo.data.base import LoaderOptions, Sample, Split
-from zoo.data.captions.module import sheet_of
+from zoo.data.base import LoaderOptions, Split
+from zoo.data.captions.module import CaptionModule
 from zoo.data.captions.samples import SceneSet, Wrong
 from zoo.data.checks import at_least, one_of
 from zoo.data.drawn import DrawnModule
 from zoo.data.pixels import to_bytes
 from zoo.data.worlds import scenes
-from zoo.features.text import TextChoice, TextEncoder, text_encoder
+from zoo.features.text import TextChoice
 
 SENTENCES = 2000  # from which a bag learns the words of drawn scenes
 
 
-class SceneCaptions(DrawnModule):
+class SceneCaptions(DrawnModule, CaptionModule):
     """Drawn landscapes with sentences that say what is there; needs no files.
 
     Splits share no scene. One caption a scene; the mismatch is another scene with another caption, which is
@@ -38,7 +37,6 @@ class SceneCaptions(DrawnModule):
         options: Of every data module; ``cache`` is false when not given.
     """
 
-    contract: ClassVar[str] = "captions"
     name = "scenes"
 
     def __init__(
@@ -59,22 +57,11 @@ class SceneCaptions(DrawnModule):
         at_least(16, size=size)
         self.size, self.wrong = size, wrong
         self.set_lengths(train_length, eval_length, world)
-        self.text, self.text_words, self.text_model, self.text_weights = (
-            text,
-            text_words,
-            text_model,
-            text_weights,
-        )
-        self._encoder: TextEncoder | None = None
+        self.set_text(text, text_words, text_model, text_weights)
 
-    def encoder(self) -> TextEncoder:
-        """What makes the vectors; a bag of words has learnt from sentences of no scene."""
-        if self._encoder is None:
-            captions = scenes.sentences(SENTENCES) if self.text == "bag" else ()
-            self._encoder = text_encoder(
-                self.text, captions, self.text_words, self.text_model, self.text_weights
-            )
-        return self._encoder
+    def sentences(self) -> Iterable[str]:
+        """Sentences of no scene."""
+        return scenes.sentences(SENTENCES) if self.text == "bag" else ()
 
     def draw(self, first: int, length: int, split: Split) -> SceneSet:
         """Scenes ``first`` to ``first + length`` with their captions."""
@@ -82,13 +69,8 @@ class SceneCaptions(DrawnModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, what mismatches are given, and how captions become vectors."""
-        return {
-            "size": self.size,
-            "train_length": self.lengths["train"],
-            "world": self.world,
-            "wrong": self.wrong,
-            "text": {"kind": self.text, **self.encoder().settings()},
-        }
+        settings = self.settings("size", "train_length", "world", "wrong")
+        return settings | {"text": {"kind": self.text, **self.encoder().settings()}}
 
     def fingerprint(self) -> str:
         """SHA-256 over the first pictures and captions."""
@@ -97,7 +79,3 @@ class SceneCaptions(DrawnModule):
             scene = scenes.draw(self.world, index, self.size)
             digest.update(to_bytes(scene.picture).numpy().tobytes() + scene.caption.encode())
         return digest.hexdigest()
-
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Pictures with their captions below."""
-        return sheet_of(samples)

@@ -78,9 +78,7 @@ class MovingDigits(DrawnModule, ClipModule):
         return source | {
             "contract": self.contract,
             "name": f"moving digits of {source['name']}",
-            "preprocessing": {
-                key: getattr(self, key) for key in ("past", "future", "size", "count", "world")
-            },
+            "preprocessing": self.settings("past", "future", "size", "count", "world"),
         }
 
 
@@ -242,9 +240,7 @@ class SpriteClips(ClipModule):
 
     def describe(self) -> dict[str, Any]:
         """Name, licence, settings, and a fingerprint of the sheets."""
-        settings = {key: getattr(self, key) for key in ("past", "future", "size")} | {
-            "actions": list(ACTIONS)
-        }
+        settings = self.settings("past", "future", "size") | {"actions": list(ACTIONS)}
         return self._sprites.describe() | {"contract": self.contract, "preprocessing": settings}
 
 

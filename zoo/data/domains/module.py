@@ -39,6 +39,17 @@ EXPECTED = "put pictures in source/ and target/ below it, or name the target's f
 HOLD_OUT = 10
 
 
+class DomainModule(DataModule):
+    """Base of this contract's modules: how samples are shown."""
+
+    contract: ClassVar[str] = "domains"
+
+    def sheet(self, samples: list[Sample]) -> Tensor:
+        """Sources beside unpaired targets, and beside their own where these are known."""
+        keys = [key for key in ("source", "truth", "target") if key in samples[0]]
+        return grid({key: torch.stack([sample[key] for sample in samples]) for key in keys})
+
+
 class UnpairedSet(SampleSet):
     """Sources with targets that in training are drawn at random from all.
 
@@ -56,7 +67,7 @@ class UnpairedSet(SampleSet):
 
 
 # -------------------------------------------------------------------------------------------------- folders
-class DomainFolders(DataModule):
+class DomainFolders(DomainModule):
     """Pictures of two kinds from two folders; see the layout above.
 
     Args:
@@ -73,8 +84,6 @@ class DomainFolders(DataModule):
         research_only: False only where the licence allows commercial use.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
-
-    contract: ClassVar[str] = "domains"
 
     def __init__(
         self,
@@ -148,10 +157,6 @@ class DomainFolders(DataModule):
             prints.append(folder_fingerprint(files, folder))
         return hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Sources beside unpaired targets."""
-        return beside(samples, ("source", "target"))
-
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Whether a folder holds ``source`` and ``target``."""
@@ -221,8 +226,3 @@ class DomainSet(UnpairedSet):
                 if torch.randint(2, (), generator=random):
                     finished[side] = finished[side].flip(-1)
         return finished
-
-
-def beside(samples: list[Sample], keys: tuple[str, ...]) -> Tensor:
-    """Rows of samples with their pictures of these keys, where they have them, side by side."""
-    return grid({key: torch.stack([s[key] for s in samples]) for key in keys if key in samples[0]})

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
-from torch import Tensor
-
-from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
-from zoo.data.domains.module import UnpairedSet, beside
+from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
+from zoo.data.domains.module import DomainModule, UnpairedSet
 from zoo.data.images.module import MNIST, MemorySet
 from zoo.data.images.sets import SVHN
 from zoo.data.pixels import squared
@@ -45,7 +43,7 @@ class LabelledDomains(UnpairedSet):
         }
 
 
-class SVHNToMNIST(DataModule):
+class SVHNToMNIST(DomainModule):
     """House numbers as source and MNIST as target, as in DTN (https://arxiv.org/abs/1611.02200, section 5.1).
 
     MNIST's digits are resized to 32 pixels. Splits are those of :class:`zoo.data.image_sets.SVHN` and
@@ -58,7 +56,6 @@ class SVHNToMNIST(DataModule):
         options: Options of every data module; ``cache`` is off by default, since all is in memory.
     """
 
-    contract: ClassVar[str] = "domains"
     cache_by_default = False
     research_only = True
 
@@ -102,7 +99,3 @@ class SVHNToMNIST(DataModule):
         """SHA-256 of both sets' fingerprints."""
         prints = f"{self.svhn.fingerprint()}\n{self.mnist.fingerprint()}"
         return hashlib.sha256(prints.encode()).hexdigest()
-
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Sources beside unpaired targets."""
-        return beside(samples, ("source", "target"))

@@ -6,15 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.data.base import DataModule, LoaderOptions, Sample, Split
-from zoo.data.domains.module import UnpairedSet, beside
+from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.domains.module import DomainModule, UnpairedSet
 from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.folders import find_root, folder_fingerprint, pictures_below
 from zoo.data.images.module import MNIST, MemorySet
@@ -28,7 +28,7 @@ OTHERS = 500_000  # from a drawn face to the person of its unpaired emoji
 
 
 # -------------------------------------------------------------------------------------------- faces and emoji
-class FacesToEmoji(DrawnModule):
+class FacesToEmoji(DrawnModule, DomainModule):
     """Drawn faces as sources and drawn emoji as targets; needs no files.
 
     The emoji are of other people than the faces. In evaluation a batch holds ``truth`` too: the emoji of the
@@ -43,7 +43,6 @@ class FacesToEmoji(DrawnModule):
         options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
-    contract: ClassVar[str] = "domains"
     name = "faces to emoji"
     longest = (OTHERS, OTHERS)
 
@@ -69,15 +68,7 @@ class FacesToEmoji(DrawnModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Size and how far faces are turned."""
-        return {
-            **self.settings("size", "most_yaw"),
-            "train_length": self.lengths["train"],
-            "world": self.world,
-        }
-
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Faces beside unpaired emoji, and beside their own where these are known."""
-        return beside(samples, ("source", "truth", "target"))
+        return self.settings("size", "most_yaw", "train_length", "world")
 
 
 class EmojiSet(DrawnSet):
@@ -109,7 +100,7 @@ class EmojiSet(DrawnSet):
 
 
 # ---------------------------------------------------------------------------------------------------- digits
-class DigitsToMNISTM(DataModule):
+class DigitsToMNISTM(DomainModule):
     """MNIST as source and MNIST-M as target, blended here from MNIST and photographs.
 
     MNIST-M (Ganin and Lempitsky 2015, https://arxiv.org/abs/1409.7495): for each digit, brought to 32 pixels
@@ -125,7 +116,6 @@ class DigitsToMNISTM(DataModule):
         options: Those of every data module, at :class:`zoo.data.base.DataModule`.
     """
 
-    contract: ClassVar[str] = "domains"
     default_batch_size = 100
 
     def __init__(
@@ -180,10 +170,6 @@ class DigitsToMNISTM(DataModule):
         """SHA-256 over digits and photographs."""
         photographs = folder_fingerprint(pictures_below(self.photos), self.photos)
         return hashlib.sha256(f"{self.digits.fingerprint()} {photographs}".encode()).hexdigest()
-
-    def sheet(self, samples: list[Sample]) -> Tensor:
-        """Sources beside targets."""
-        return beside(samples, ("source", "target"))
 
 
 @dataclass(eq=False, repr=False)

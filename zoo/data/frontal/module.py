@@ -45,21 +45,9 @@ CENTRES = {  # landmarks whose means are the left eye, the right eye, the nose a
 YAWS = tuple(sign * yaw for yaw in (15.0, 30.0, 45.0, 60.0, 75.0, 90.0) for sign in (-1, 1))
 
 
-class Known(NamedTuple):
-    """Terms of a public set.
-
-    Args:
-        licence: Licence, as far as it is known.
-        research_only: Whether it allows research only.
-    """
-
-    licence: str
-    research_only: bool
-
-
-KNOWN = {
-    "synthetic_heads": Known("MIT: rendered from ICT-FaceKit; no real person", False),
-    "cmu_faces": Known("CC BY 4.0 as UCI lists it; its author: free for education with attribution", True),
+LICENCES = {  # licence of a public set, and whether it allows research only
+    "synthetic_heads": ("MIT: rendered from ICT-FaceKit; no real person", False),
+    "cmu_faces": ("CC BY 4.0 as UCI lists it; its author: free for education with attribution", True),
 }
 
 
@@ -122,9 +110,9 @@ class FrontalFolder(DataModule):
         self.size, self.channels, self.fit = size, channels, fit
         self.frontal_yaw, self.least_yaw, self.most_yaw = frontal_yaw, least_yaw, most_yaw
         self.name = name or self.root.resolve().name
-        known = KNOWN.get(self.name, Known("unknown: research use only", True))
-        self.licence = licence or known.licence
-        self.research_only = known.research_only if research_only is None else research_only
+        known = LICENCES.get(self.name, ("unknown: research use only", True))
+        self.licence = licence or known[0]
+        self.research_only = known[1] if research_only is None else research_only
 
     @cached_property
     def _views(self) -> list[View]:

@@ -77,11 +77,9 @@ class FrontalWorld(DrawnModule):
     def preprocessing(self) -> dict[str, Any]:
         """Size, angles, and how many people and landmarks there are."""
         return {
-            **self.settings("size", "least_yaw", "most_yaw", "views"),
+            **self.settings("size", "least_yaw", "most_yaw", "views", "train_length", "world"),
             "identities": self.people("train"),
             "landmarks": len(faces.LANDMARKS),
-            "train_length": self.lengths["train"],
-            "world": self.world,
         }
 
     def fingerprint(self) -> str:

@@ -60,12 +60,9 @@ class ScenePairs(DrawnModule):
     def preprocessing(self) -> dict[str, Any]:
         """What the input shows, and the classes with their colours."""
         return {
-            "source": self.source,
-            "size": self.size,
+            **self.settings("source", "size", "train_length", "world"),
             "classes": list(scenes.CLASSES),
             "colours": [list(colour) for colour in scenes.PALETTE],
-            "train_length": self.lengths["train"],
-            "world": self.world,
         }
 
 

@@ -200,11 +200,9 @@ class PoseFolder(KeypointModule):
     def preprocessing(self) -> dict[str, Any]:
         """Measures of pictures and keypoint maps, and how pairs are formed."""
         return {
-            **self.settings("height", "width", "radius"),
+            **self.settings("height", "width", "radius", "mirror", "hold_out"),
             "closing": CLOSING,
-            "mirror": self.mirror,
             "keypoints": list(self._read().skeleton.names),
-            "hold_out": self.hold_out,
             "train_pairs": self.most["train"],
             "eval_pairs": self.most["val"],
         }

@@ -51,14 +51,8 @@ class PoseWorld(DrawnModule, KeypointModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Measures of pictures and keypoint maps."""
-        return {
-            **self.settings("height", "width", "radius"),
-            "closing": CLOSING,
-            "mirror": self.mirror,
-            "keypoints": list(OPENPOSE.names),
-            "train_length": self.lengths["train"],
-            "world": self.world,
-        }
+        settings = self.settings("height", "width", "radius", "mirror", "train_length", "world")
+        return settings | {"closing": CLOSING, "keypoints": list(OPENPOSE.names)}
 
     def fingerprint(self) -> str:
         """SHA-256 over both pictures of the first two people."""

@@ -56,13 +56,7 @@ class SceneTwins(DrawnModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, scale and filter."""
-        return {
-            "size": self.size,
-            "scale": self.scale,
-            "low": BICUBIC,
-            "train_length": self.lengths["train"],
-            "world": self.world,
-        }
+        return self.settings("size", "scale", "train_length", "world") | {"low": BICUBIC}
 
 
 class SceneTwinSet(DrawnSet):

@@ -48,13 +48,8 @@ class FurnitureWorld(DrawnModule, VoxelModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, classes, and whether objects are turned."""
-        return {
-            "size": self.size,
-            "classes": list(furniture.CLASSES),
-            "turned": self.turned,
-            "train_length": self.lengths["train"],
-            "world": self.world,
-        }
+        settings = self.settings("size", "turned", "train_length", "world")
+        return settings | {"classes": list(furniture.CLASSES)}
 
     def fingerprint(self) -> str:
         """SHA-256 over the cells of the first objects."""
