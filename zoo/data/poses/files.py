@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,10 @@ class People:
     skeleton: Skeleton = OPENPOSE
     sources: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+
+    def fault(self, file: Path, text: str) -> None:
+        """Add a fault of a file; ``text`` goes on after its name."""
+        self.faults.append(Fault(str(file), f"{file} {text}."))
 
     def of_split(self, split: Split, hold_out: int) -> list[Person]:
         """The people of a split: as the files state, or else by identity.
@@ -153,11 +158,12 @@ def read_people(root: Path) -> People:
     known: dict[Path, Person] = {}
     first: Skeleton | None = None
     for source in found.sources:
-        table = _read(source, found.faults)
+        fault = partial(found.fault, source)
+        table = _read(source, found)
         if table is None:
             continue
         if first is not None and table.skeleton != first:
-            found.faults.append(_fault(source, f"has other points than {found.sources[0]}; keep one of them"))
+            fault(f"has other points than {found.sources[0]}; keep one of them")
             continue
         first = found.skeleton = table.skeleton
         for row in table.rows:
@@ -166,13 +172,11 @@ def read_people(root: Path) -> People:
                 state = "which does not exist" if not there else f"a name that {len(there)} pictures have"
                 advice = "take the row out or add the picture" if not there else "write its path"
                 where = " and ".join(map(str, folders))
-                found.faults.append(
-                    _fault(source, f"has keypoints for {row.image}, {state} below {where}; {advice}")
-                )
+                fault(f"has keypoints for {row.image}, {state} below {where}; {advice}")
                 continue
             path = there[0]
             if path in known:
-                found.faults.append(_fault(source, f"has keypoints for {row.image} twice; keep one row"))
+                fault(f"has keypoints for {row.image} twice; keep one row")
                 continue
             folder = path.relative_to(base).parts[0] if path.parent != base else ""
             identity = row.identity or _identity(path, folders, base)
@@ -231,10 +235,6 @@ def _in_two_splits(people: list[Person]) -> Iterator[Fault]:
             )
 
 
-def _fault(path: Path, text: str) -> Fault:
-    return Fault(str(path), f"{path} {text}.")
-
-
 def look(person: Person) -> list[Facts]:
     """The facts of one picture.
 
@@ -279,24 +279,24 @@ def outside(person: Person, sizes: dict[Path, tuple[int, int]]) -> Fault | None:
 # --------------------------------------------------------------------------------------------- keypoint files
 
 
-def _read(path: Path, faults: list[Fault]) -> _Table | None:
-    text = decoded(path, lambda fault: faults.append(Fault(str(path), fault)))
+def _read(path: Path, found: People) -> _Table | None:
+    text = decoded(path, lambda sentence: found.faults.append(Fault(str(path), sentence)))
     if text is None:
         return None
-    reader: Callable[[Path, str, list[Fault]], _Table | None] = _read_columns
+    fault = partial(found.fault, path)
     if path.suffix.lower() == ".json":
-        reader = _read_coco
-    elif text.split("\n", 1)[0].replace(" ", "").strip() == COLON_HEAD:
-        reader = _read_colons
-    return reader(path, text, faults)
+        return _read_coco(text, fault)
+    if text.split("\n", 1)[0].replace(" ", "").strip() == COLON_HEAD:
+        return _read_colons(text, fault)
+    return _read_columns(path, found)
 
 
-def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
+def _read_columns(path: Path, found: People) -> _Table | None:
     """A CSV with a column for each number."""
     head = header_of(path)
     points = [name[:-2] for name in head if name.endswith("_x") and f"{name[:-2]}_y" in head]
     if "image" not in head:
-        faults.append(_fault(path, "has no column image; name the column of the pictures' names so"))
+        found.fault(path, "has no column image; name the column of the pictures' names so")
         return None
     form = _form(points)
     if form is None:
@@ -304,10 +304,10 @@ def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
             f"names {len(points)} points that are neither COCO's 17 nor OpenPose's 18; name them nose, "
             "left_eye, … or give a COCO JSON, whose skeleton can be any"
         )
-        faults.append(_fault(path, reason))
+        found.fault(path, reason)
         return None
     rows = []
-    for line, cells in csv_rows(path, lambda fault: faults.append(Fault(str(path), fault))):
+    for line, cells in csv_rows(path, lambda sentence: found.faults.append(Fault(str(path), sentence))):
         keypoints, bad = np.zeros((len(form), 3), np.float32), None
         for k, point in enumerate(form):
             x, y, seen = cells[f"{point}_x"], cells[f"{point}_y"], cells.get(f"{point}_v", "1")
@@ -316,7 +316,7 @@ def _read_columns(path: Path, text: str, faults: list[Fault]) -> _Table | None:
             except ValueError as error:
                 bad = bad or f"{point} in line {line}: {error}"
         if bad:
-            faults.append(_fault(path, f"cannot use {bad}; leave both cells empty if a point is unknown"))
+            found.fault(path, f"cannot use {bad}; leave both cells empty if a point is unknown")
             continue
         who = cells.get("identity", "").strip()
         rows.append(_Row(cells["image"].strip(), who or None, _as_body(keypoints)))
@@ -343,7 +343,7 @@ def _as_body(keypoints: Array) -> Array:
     return to_openpose(keypoints) if len(keypoints) == len(COCO) else keypoints
 
 
-def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
+def _read_colons(text: str, fault: Callable[[str], None]) -> _Table:
     """Lines of ``name: [y, …]: [x, …]``, -1 if a point is unknown."""
     rows = []
     for line, content in enumerate(text.splitlines()[1:], 2):
@@ -354,15 +354,13 @@ def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
             name, ys, xs = parts[0].strip(), *(json.loads(part) for part in parts[1:])
             points = np.array([xs, ys], np.float32).T
         except (ValueError, TypeError):
-            faults.append(_fault(path, f"has no name: [y, …]: [x, …] in line {line}; correct it"))
+            fault(f"has no name: [y, …]: [x, …] in line {line}; correct it")
             continue
         if points.ndim != 2 or len(points) not in (len(COCO), len(OPENPOSE.names)):
-            faults.append(_fault(path, f"has {len(points)} points in line {line}; give 18 (or COCO's 17)"))
+            fault(f"has {len(points)} points in line {line}; give 18 (or COCO's 17)")
             continue
         if not np.isfinite(points).all():
-            faults.append(
-                _fault(path, f"has a number in line {line} that is not finite; write -1 where unknown")
-            )
+            fault(f"has a number in line {line} that is not finite; write -1 where unknown")
             continue
         known = (points >= 0).all(1, keepdims=True)
         keypoints = np.where(known, np.concatenate([points, known], 1), 0).astype(np.float32)
@@ -370,12 +368,12 @@ def _read_colons(path: Path, text: str, faults: list[Fault]) -> _Table:
     return _Table(rows, OPENPOSE)
 
 
-def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
+def _read_coco(text: str, fault: Callable[[str], None]) -> _Table | None:
     """A JSON like COCO's person_keypoints: images, annotations, categories."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        faults.append(_fault(path, f"is no JSON (line {error.lineno}: {error.msg}); correct it"))
+        fault(f"is no JSON (line {error.lineno}: {error.msg}); correct it")
         return None
     try:
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
@@ -386,39 +384,32 @@ def _read_coco(path: Path, text: str, faults: list[Fault]) -> _Table | None:
         points = tuple(map(str, kinds[0]["keypoints"])) if kinds else COCO
         joined = tuple((a - 1, b - 1) for a, b in kinds[0].get("skeleton", [])) if kinds else ()
     except (KeyError, TypeError, ValueError, AttributeError):
-        text = "lacks images, annotations or keypoints of COCO's person_keypoints; write them as COCO does"
-        faults.append(_fault(path, text))
+        fault("lacks images, annotations or keypoints of COCO's person_keypoints; write them as COCO does")
         return None
     skeleton = OPENPOSE if _form(points) else Skeleton(points, joined)
     if not skeleton.limbs or not all(0 <= k < len(skeleton.names) for limb in skeleton.limbs for k in limb):
-        text = f"names {len(points)} points and no skeleton that joins them; write one into its category"
-        faults.append(_fault(path, text))
+        fault(f"names {len(points)} points and no skeleton that joins them; write one into its category")
         return None
     several = {image for image, count in Counter(pictures).items() if count > 1}
     for image in several:
-        text = f"has {pictures.count(image)} people on {names.get(image, image)}; crop to one per picture"
-        faults.append(_fault(path, text))
+        fault(f"has {pictures.count(image)} people on {names.get(image, image)}; crop to one per picture")
     rows = []
     for image, values, entry in zip(pictures, numbers, given, strict=True):
         if image in several:
             continue
         name = names.get(image)
         if name is None:
-            faults.append(
-                _fault(path, f"has an annotation of image {image}, which it does not list; take it out")
-            )
+            fault(f"has an annotation of image {image}, which it does not list; take it out")
             continue
         try:
             keypoints = np.array(values, np.float32).reshape(len(points), 3)
         except (ValueError, TypeError):
             count = len(values) if isinstance(values, list) else "no list of"
             reason = f"has {count} numbers for {name} where {len(points)} points need {3 * len(points)}"
-            faults.append(_fault(path, f"{reason}; correct it"))
+            fault(f"{reason}; correct it")
             continue
         if not np.isfinite(keypoints).all():
-            faults.append(
-                _fault(path, f"has a number for {name} that is not finite; write 0, 0, 0 where unknown")
-            )
+            fault(f"has a number for {name} that is not finite; write 0, 0, 0 where unknown")
             continue
         keypoints[:, 2] = keypoints[:, 2] > 0
         form = _form(points)
