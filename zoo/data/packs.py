@@ -16,7 +16,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -213,7 +213,8 @@ def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) ->
             if not streams:
                 streams = {name: (folder / name).open("wb") for name in loaded}
                 places = {name: [] for name in loaded}
-            for name, (kind, shape, raw) in _encoded(loaded):
+            for name, value in loaded.items():
+                kind, shape, raw = _encoded(name, value)
                 field = fields.setdefault(name, {"kinds": [kind], "shape": shape})
                 kinds: list[str] = field["kinds"]
                 if kind not in kinds and {kind, *kinds} == BITS:
@@ -243,20 +244,12 @@ def _fill(folder: Path, samples: Loads, key: PackKey, indices: Iterable[int]) ->
     write_text(folder / INDEX, json.dumps(index_of, indent=2))
 
 
-def _encoded(loaded: Sample) -> Iterator[tuple[str, tuple[str, list[int], bytes]]]:
-    for name, value in loaded.items():
-        if isinstance(value, str):
-            raw = value.encode()
-            yield name, ("text", [len(raw)], raw)
-        elif isinstance(value, Tensor):
-            flat = value.contiguous().reshape(-1)
-            yield (
-                name,
-                (
-                    str(value.dtype).removeprefix("torch."),
-                    list(value.shape),
-                    flat.view(torch.uint8).numpy().tobytes(),
-                ),
-            )
-        else:
-            raise UserError(f"A pack holds tensors and strings, but {name} is {type(value).__name__}.")
+def _encoded(name: str, value: object) -> tuple[str, list[int], bytes]:
+    """Dtype, shape and bytes of one field."""
+    if isinstance(value, str):
+        raw = value.encode()
+        return "text", [len(raw)], raw
+    if not isinstance(value, Tensor):
+        raise UserError(f"A pack holds tensors and strings, but {name} is {type(value).__name__}.")
+    raw = value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return str(value.dtype).removeprefix("torch."), list(value.shape), raw
