@@ -154,21 +154,17 @@ def deal_out(views: list[View], root: Path) -> dict[Split, list[str]]:
     if wrong:
         raise UserError(f"{root / INDEX} has a split {wrong[0]!r}; give train, val or test.")
     people = sorted(stated, key=lambda who: (len(who), who) if who.isdigit() else (0, who))
-    if any(split is not None for split in stated.values()):
-        return {name: [who for who in people if stated[who] == name] for name in SPLITS}
-    if len(people) < 3:
-        raise UserError(
-            f"{root / INDEX} has {len(people)} people, too few to keep some for val and test; give three or "
-            "more."
-        )
-    mixed = sorted(people, key=lambda who: mix("deal out", who))
-    few = max(1, round(len(people) / 10))
-    test, val = set(mixed[:few]), set(mixed[few : 2 * few])
-    return {
-        "train": [who for who in people if who not in test | val],
-        "val": [who for who in people if who in val],
-        "test": [who for who in people if who in test],
-    }
+    if all(split is None for split in stated.values()):
+        if len(people) < 3:
+            raise UserError(
+                f"{root / INDEX} has {len(people)} people, too few to keep some for val and test; give three "
+                "or more."
+            )
+        mixed = sorted(people, key=lambda who: mix("deal out", who))
+        few = max(1, round(len(people) / 10))
+        for place, who in enumerate(mixed):
+            stated[who] = "test" if place < few else "val" if place < 2 * few else "train"
+    return {name: [who for who in people if stated[who] == name] for name in SPLITS}
 
 
 def pair_up(views: list[View], root: Path, frontal_yaw: float) -> list[tuple[View, View]]:
