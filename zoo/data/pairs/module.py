@@ -7,6 +7,7 @@ the same for both pictures of a pair.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
 
@@ -118,8 +119,8 @@ class PairFolder(DataModule):
         assert isinstance(train, PairSet)
         return {
             **self.settings("direction", "size", "load_size", "mirror"),
-            "input_channels": train.channels[0],
-            "target_channels": train.channels[1],
+            "input_channels": train.wanted[0],
+            "target_channels": train.wanted[1],
             "layout": self._layout(),
         }
 
@@ -190,6 +191,7 @@ def _facts(files: tuple[Path, ...]) -> list[Facts]:
     return [picture_facts(files[i % len(files)], "AB"[i], values) for i, values in enumerate(both)]
 
 
+@dataclass(eq=False, repr=False)
 class PairSet(SampleSet):
     """The pairs of one split.
 
@@ -202,22 +204,16 @@ class PairSet(SampleSet):
         channels: Channels of input and target; None takes those of the first file.
     """
 
-    def __init__(
-        self,
-        pairs: list[tuple[Path, ...]],
-        swap: bool,
-        size: int,
-        load_size: int,
-        mirror: bool,
-        channels: tuple[int | None, int | None],
-    ) -> None:
-        self.pairs = pairs
-        self.swap = swap
-        self.size = size
-        self.load_size = load_size
-        self.mirror = mirror
-        first = self._read(0)
-        self.channels = (channels[0] or first[0].shape[2], channels[1] or first[1].shape[2])
+    pairs: list[tuple[Path, ...]]
+    swap: bool
+    size: int
+    load_size: int
+    mirror: bool
+    channels: tuple[int | None, int | None]
+
+    def __post_init__(self) -> None:
+        read = zip(self.channels, self._read(0), strict=True)
+        self.wanted: list[int] = [given or first.shape[2] for given, first in read]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -228,7 +224,7 @@ class PairSet(SampleSet):
 
     def load(self, index: int) -> Sample:
         """``input`` and ``target`` (C, load_size, load_size) in the bits of their files."""
-        read = zip(("input", "target"), self._read(index), self.channels, strict=True)
+        read = zip(("input", "target"), self._read(index), self.wanted, strict=True)
         return {
             side: bicubic(self._planes(pixels, wanted, side, index), self.load_size, self.load_size)
             for side, pixels, wanted in read
