@@ -154,7 +154,8 @@ def test_evaluation_repeats_itself_and_shares_nothing_with_training(name: str) -
     first, second = list(make(name).test_dataloader()), list(make(name, seed=seed).test_dataloader())
     assert first and all(same(a, b) for a, b in zip(first, second, strict=True))
     key = next(iter(sorted(KEYS[make(name).contract] & {*PICTURES, "point", "voxels"})))
-    seen = {s[key].numpy().tobytes() for s in (train(name)[i] for i in range(len(train(name))))}
+    samples = train(name)
+    seen = {samples[i][key].numpy().tobytes() for i in range(len(samples))}
     held_out = {picture.numpy().tobytes() for batch in first for picture in batch[key]}
     assert len(held_out) > 1 and not seen & held_out
 
