@@ -117,10 +117,7 @@ def test_what_is_typed_wrong(
         ("model: {class_path: nowhere.Game}", "cannot be imported"),
         ("trainer: {max_epoch: 3}", "did you mean max_epochs"),
         ("trainr: {}", "did you mean trainer"),
-        (
-            "trainer: {max_epochs: 1, max_epochs: 2}",
-            "line 1: not valid YAML (the key max_epochs stands",
-        ),
+        ("trainer: {max_epochs: 1, max_epochs: 2}", "line 1: not valid YAML (the key max_epochs stands"),
         ("model: [1", "not valid YAML"),
         ("- a list", "must hold keys and values"),
     ],

@@ -232,9 +232,7 @@ def arguments(function: ast.FunctionDef) -> list[Argument]:
     pairs += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
     return [
         Argument(
-            a.arg,
-            ast.unparse(a.annotation) if a.annotation else "",
-            ast.unparse(default) if default else "",
+            a.arg, ast.unparse(a.annotation) if a.annotation else "", ast.unparse(default) if default else ""
         )
         for a, default in pairs
         if a.arg != "self"

@@ -94,12 +94,7 @@ def test_training_logs_a_trend_and_does_not_notice(trainer: Make, tmp_path: Path
         state = State()
         callbacks = [quality, state] if name == "watched" else [state]
         module = gan()
-        t = trainer(
-            max_steps=8,
-            callbacks=callbacks,
-            logger=CSVLogger(tmp_path / name),
-            log_every_n_steps=4,
-        )
+        t = trainer(max_steps=8, callbacks=callbacks, logger=CSVLogger(tmp_path / name), log_every_n_steps=4)
         t.fit(module, Digits(batch_size=64, seed=0))
         runs.append((weights(module), state.seen, t))
     (watched, seen, t), (alone, seen_alone, _) = runs

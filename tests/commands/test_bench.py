@@ -170,10 +170,7 @@ def test_bf16_runs_in_both_loops(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("override", "words"),
-    [
-        ("--trainer.precision=64-true", "64-true"),
-        ("--data.cuont=3", "did you mean count"),
-    ],
+    [("--trainer.precision=64-true", "64-true"), ("--data.cuont=3", "did you mean count")],
 )
 def test_mistakes_are_told_in_a_sentence(arguments: list[str], override: str, words: str) -> None:
     with pytest.raises(UserError, match=words):

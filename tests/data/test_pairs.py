@@ -51,11 +51,9 @@ def values(x: torch.Tensor, bits: int = 8) -> torch.Tensor:
 @pytest.mark.parametrize("layout", ["halves", "folders", "suffixes"])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_every_layout_gives_the_partners_in_the_asked_direction(tmp_path, layout, direction):
-    make = {
-        "halves": halves,
-        "folders": folders,
-        "suffixes": lambda root: folders(root, "{split}{side}"),
-    }[layout]
+    make = {"halves": halves, "folders": folders, "suffixes": lambda root: folders(root, "{split}{side}")}[
+        layout
+    ]
     data = PairFolder(str(make(tmp_path)), direction, size=20, load_size=20, mirror=False, batch_size=3)
     for split in ("train", "val", "test"):
         samples = data.split(split)

@@ -381,10 +381,7 @@ def test_splits_from_folders(tmp_path: Path) -> None:
             lambda r: edit(r, lambda s: s.replace("16,4", "16", 1)),
             "line 2 has 35 cells where the first line has 36",
         ),
-        (
-            lambda r: edit(r, lambda s: s.replace("16,4", "nan,4", 1)),
-            "line 2: (nan, 4) is not finite",
-        ),
+        (lambda r: edit(r, lambda s: s.replace("16,4", "nan,4", 1)), "line 2: (nan, 4) is not finite"),
         (lambda r: edit(r, lambda s: s.replace("16,4", "left,4", 1)), "nose in line 2"),
         (lambda r: edit(r, lambda s: s.replace("image,", "picture,", 1)), "has no column image"),
         (lambda r: edit(r, lambda s: s.replace("nose", "beak")), "names 17 points that are neither"),
@@ -436,10 +433,7 @@ def test_faults_of_colons(tmp_path: Path, text: str, said: str) -> None:
         ({"images": 3}, "lacks images, annotations or keypoints"),
         ({"annotations": [{"image_id": 7}]}, "lacks images, annotations or keypoints"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 50}]}, "50 numbers for anna_1.png where 17"),
-        (
-            {"annotations": [{"image_id": 7, "keypoints": [float("nan")] * 51}]},
-            "that is not finite; write 0",
-        ),
+        ({"annotations": [{"image_id": 7, "keypoints": [float("nan")] * 51}]}, "that is not finite; write 0"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 51}] * 2}, "has 2 people on anna_1.png"),
         ({"annotations": [{"image_id": 99, "keypoints": [1] * 51}]}, "an annotation of image 99"),
         ({"categories": [{"keypoints": ["tail", "nose"]}]}, "names 2 points and no skeleton"),

@@ -529,8 +529,7 @@ def test_chairs_that_are_missing_or_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not find_root("chairs_voxels").is_dir(),
-    reason="set ZOO_DATA to a folder with chairs_voxels",
+    not find_root("chairs_voxels").is_dir(), reason="set ZOO_DATA to a folder with chairs_voxels"
 )
 def test_the_real_chairs() -> None:
     data = ModelNetChairs("chairs_voxels")

@@ -60,8 +60,7 @@ class Segmenter(nn.Module):
         self.enter = _block(channels, width)
         self.middle = _block(width, 2 * width)
         self.coarse = nn.Sequential(
-            _block(2 * width, 4 * width),
-            *(_block(4 * width, 4 * width, dilation) for dilation in (2, 4, 8)),
+            _block(2 * width, 4 * width), *(_block(4 * width, 4 * width, dilation) for dilation in (2, 4, 8))
         )
         self.rise = _block(4 * width + 2 * width, 2 * width)
         self.leave = _block(2 * width + width, width)

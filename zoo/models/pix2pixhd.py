@@ -686,11 +686,7 @@ class Pix2PixHD(AdversarialModule):
         return {"input": batch["input"], "fake": self.generate(styled), "target": batch["target"]}
 
     def sample(
-        self,
-        images: Tensor,
-        seed: int = 0,
-        instances: Tensor | None = None,
-        styles: Tensor | None = None,
+        self, images: Tensor, seed: int = 0, instances: Tensor | None = None, styles: Tensor | None = None
     ) -> Tensor:
         """Translate label maps of any size, one by one, so that none depends on another.
 

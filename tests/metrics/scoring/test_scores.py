@@ -207,12 +207,7 @@ def test_what_the_statistics_depend_on_has_a_file_of_its_own(cache: Path) -> Non
 
     take(Fake(), "fd")
     for number, given in enumerate(
-        [
-            {"network": Fake(sha256="1" * 64)},
-            {"count": 21},
-            {"name": "others"},
-        ],
-        start=2,
+        [{"network": Fake(sha256="1" * 64)}, {"count": 21}, {"name": "others"}], start=2
     ):
         take(given.pop("network", Fake()), "fd", **given)  # type: ignore[arg-type]
         assert len(files(cache)) == number

@@ -25,9 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--protocol", nargs="+", metavar="P", help="how to score (default: fid-tf)")
     parser.add_argument(
-        "--split",
-        choices=("train", "val", "test"),
-        help="split (train for models of noise, else test)",
+        "--split", choices=("train", "val", "test"), help="split (train for models of noise, else test)"
     )
     parser.add_argument(
         "--samples", type=int, help="pictures to make (default: as many as real ones, at most 10,000)"

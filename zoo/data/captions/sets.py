@@ -26,16 +26,7 @@ from typing import Any, Literal, Unpack, cast
 
 from zoo.data.base import Split
 from zoo.data.captions import avatar_words
-from zoo.data.captions.files import (
-    Box,
-    Captioned,
-    Found,
-    Row,
-    Table,
-    read_table,
-    read_texts,
-    text_captions,
-)
+from zoo.data.captions.files import Box, Captioned, Found, Row, Table, read_table, read_texts, text_captions
 from zoo.data.captions.module import CaptionFolder, CaptionOptions
 from zoo.data.checks import one_of
 from zoo.data.folders import decoded, header_of
@@ -169,11 +160,7 @@ class Avatars(_Known):
     research_only = False
 
     def __init__(
-        self,
-        root: str,
-        size: int = 64,
-        kind: Kind = "avataaars",
-        **options: Unpack[CaptionOptions],
+        self, root: str, size: int = 64, kind: Kind = "avataaars", **options: Unpack[CaptionOptions]
     ) -> None:
         one_of(Kind, kind=kind)
         self.kind = kind

@@ -36,16 +36,7 @@ from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings, at_least, examine, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
 from zoo.data.pixels import bicubic, planes, with_channels
-from zoo.data.poses.files import (
-    EXPECTED,
-    People,
-    Person,
-    look,
-    looks_like_poses,
-    notes,
-    outside,
-    read_people,
-)
+from zoo.data.poses.files import EXPECTED, People, Person, look, looks_like_poses, notes, outside, read_people
 from zoo.data.poses.sets import Sprites
 from zoo.data.poses.skeletons import CLOSING, Skeleton, draw_pose, keypoint_maps, pose_mask
 from zoo.drawing.sheets import grid

@@ -24,7 +24,7 @@ from zoo.files.pictures import read_array
 SCALES = (2, 3, 4, 8)
 EXPECTED = "put photographs into it, or into train/, val/ and test/ below it"
 NAME_MAPS = {  # a benchmark's list of photographs that are in another set, and where
-    "lr_to_bsds500_val.json": Path("bsds500", "val"),
+    "lr_to_bsds500_val.json": Path("bsds500", "val")
 }
 
 
