@@ -313,50 +313,24 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
 # ------------------------------------------------------------------------------------------------------ write
 
 
-def export(
-    checkpoint: Path,
-    out: Path,
-    *,
-    dtype: Literal["float32", "float16"] = "float32",
-    players: Sequence[str] | None = None,
-    name: str | None = None,
-    title: str | None = None,
-    licence: str | None = None,
-    results: Path | None = None,
-    force: bool = False,
-) -> Pretrained:
+def export(checkpoint: Path, out: Path, *, results: Path | None = None, **options: Any) -> Pretrained:
     """Export a training checkpoint to a folder, and load it back to check that it gives the same output.
 
     Args:
         checkpoint: A ``.ckpt`` file.
         out: Folder to write.
-        dtype: Storage format of the weights; they are loaded as float32.
-        players: Parts whose weights are kept; by default a GAN's generator, or all of any other module.
-        name: Name of the weights, by default that of the folder.
-        title: Title in lists, one line; by default class and data.
-        licence: Licence of the weights, by default derived from the data's.
         results: An ``eval.json`` whose rows are kept; by default the run's rows of this step.
-        force: Replace weights that exist at ``out``.
+        options: Keywords of :func:`write`.
 
     Raises:
         UserError: The checkpoint cannot be read, ``out`` is taken, or a weight does not fit ``dtype``.
     """
     trained = read_training_checkpoint(checkpoint)
-    return write(
-        trained.module,
-        portable(trained.config)
-        | {
-            "hyper_parameters": trained.config["hyper_parameters"],
-            "results": _results(checkpoint, results, trained),
-        },
-        out,
-        dtype=dtype,
-        players=players,
-        name=name,
-        title=title,
-        licence=licence,
-        force=force,
-    )
+    kept = {
+        "hyper_parameters": trained.config["hyper_parameters"],
+        "results": _results(checkpoint, results, trained),
+    }
+    return write(trained.module, portable(trained.config) | kept, out, **options)
 
 
 def write(
@@ -371,7 +345,22 @@ def write(
     licence: str | None = None,
     force: bool = False,
 ) -> Pretrained:
-    """Write a folder of weights and load it back; arguments as for :func:`export`."""
+    """Write a folder of weights, and load it back.
+
+    Args:
+        module: Model with its trained weights.
+        config: Content of ``model.json`` (:func:`describe`).
+        out: Folder to write.
+        dtype: Storage format of the weights; they are loaded as float32.
+        players: Parts whose weights are kept; by default a GAN's generator, or all of any other module.
+        name: Name of the weights, by default that of the folder.
+        title: Title in lists, one line; by default class and data.
+        licence: Licence of the weights, by default derived from the data's.
+        force: Replace weights that exist at ``out``.
+
+    Raises:
+        UserError: ``out`` is taken, or a weight does not fit ``dtype``.
+    """
     if not force and any((out / file).exists() for file in (WEIGHTS, CONFIG)):
         raise UserError(f"There are weights in {out} already; choose another folder or add --force.")
     states = _by_part(module.state_dict())

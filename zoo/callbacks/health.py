@@ -142,8 +142,6 @@ class Health(Callback):
         """Restore them."""
         self.state = State(**state_dict)
 
-    # ----------------------------------------------------------------------------------------- the verdicts
-
     def _observe(self, name: str, value: float) -> None:
         self.state.looks[name] = [*self.state.looks.get(name, []), value][-WINDOW:]
 

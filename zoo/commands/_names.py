@@ -43,9 +43,6 @@ def find(name: str) -> Entry:
     return {"kind": "recipe", "name": name, "path": str(path), "head": head, "text": text}
 
 
-# ------------------------------------------------------------------------------------------------------- data
-
-
 class Data(NamedTuple):
     """A data module that is yet to be made.
 
@@ -134,9 +131,6 @@ def data_or_folder(name: str, root: str | None = None) -> Data:
     if checked.errors:
         raise UserError(f"{checked.errors[0].text} `zoo data check {folder}` names all that is wrong.")
     return Data(name, checked.class_path, {"root": name, **checked.arguments})
-
-
-# ---------------------------------------------------------------------------------------------------- weights
 
 
 class Subject(NamedTuple):

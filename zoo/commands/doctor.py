@@ -79,9 +79,6 @@ def examine() -> list[Finding]:
     ]
 
 
-# ------------------------------------------------------------------------------------------------- the checks
-
-
 def python() -> Finding:
     """The Python version against the package's ``requires-python``."""
     found = platform.python_version()

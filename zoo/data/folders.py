@@ -18,7 +18,6 @@ Item = TypeVar("Item")
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-# ------------------------------------------------------------------------------------------------- the folder
 def find_root(root: str | Path) -> Path:
     """The folder of a data set; a relative one that does not exist is looked for below ``$ZOO_DATA``."""
     root = Path(root)
@@ -41,7 +40,6 @@ def unusable(root: Path, state: str, advice: str) -> UserError:
     return UserError(f"The folder {root} {state if root.is_dir() else 'does not exist'}; {advice}.")
 
 
-# ------------------------------------------------------------------------------------------------------ files
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture by its name, and not hidden."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
@@ -64,7 +62,6 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir() and not path.name.startswith("."))
 
 
-# ----------------------------------------------------------------------------------------------------- splits
 def require_hold_out(hold_out: int) -> None:
     """Refuse a ``hold_out`` that would leave nothing for training.
 
@@ -96,7 +93,6 @@ def split_pictures(folder: Path, split: Split, hold_out: int) -> list[Path]:
     return of_split(pictures_below(folder), split, hold_out)
 
 
-# --------------------------------------------------------------------------------------------------- partners
 class Matches(NamedTuple):
     """What two folders hold, matched by name without suffix.
 
@@ -145,7 +141,6 @@ def partners(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
     return found.pairs
 
 
-# ----------------------------------------------------------------------------------------------------- tables
 def decoded(file: Path, fault: Callable[[str], None]) -> str | None:
     """The content of a UTF-8 file; if it cannot be read, None after a call of ``fault`` with the reason."""
     try:

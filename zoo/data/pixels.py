@@ -50,7 +50,6 @@ def both(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-# --------------------------------------------------------------------------------------------------- channels
 def planes(pixels: Pixels) -> Tensor:
     """Values (H, W, C) as a contiguous tensor (C, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
@@ -113,7 +112,6 @@ def opaque(pixels: Pixels, path: Path) -> Tensor:
     return planes(pixels)
 
 
-# ----------------------------------------------------------------------------------------------------- resize
 def bilinear(picture: Tensor, height: int, width: int) -> Tensor:
     """Resize with antialiased bilinear interpolation."""
     if picture.dtype == torch.uint8:
@@ -213,7 +211,6 @@ def look_opaque(path: Path, side: str) -> list[Facts]:
     return [picture_facts(path, side, pixels)]
 
 
-# ------------------------------------------------------------------------------------------------------ crops
 def cut(values: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """A window of values (…, H, W)."""
     return values[..., top : top + height, left : left + width]

@@ -56,7 +56,6 @@ class Video:
     frames: tuple[Path, ...] = ()
 
 
-# ------------------------------------------------------------------------------------------------ one video
 def look(path: Path) -> Video:
     """Read a video file's header, or number the frames of a folder; nothing is decoded.
 

@@ -72,9 +72,6 @@ def _padded(grid: Array, shape: list[int]) -> Array:
     return np.pad(grid, [(b, n - o - b) for b, n, o in zip(before, shape, grid.shape, strict=True)])
 
 
-# ------------------------------------------------------------------------------------------------------ grids
-
-
 def read_grid(path: Path) -> Array:
     """The grid of a .binvox, .npy, .npz or .mat file as booleans: values above a half are filled.
 
@@ -155,9 +152,6 @@ def _from_binvox(path: Path, data: bytes) -> Array:
         )
     # the header gives the lengths along x, z and y; y changes fastest
     return np.repeat(pairs[:, 0], pairs[:, 1]).reshape(shape).transpose(0, 2, 1)
-
-
-# ----------------------------------------------------------------------------------------------------- meshes
 
 
 def read_mesh(path: Path) -> Array:
@@ -273,9 +267,6 @@ def _samples(triangles: Array, apart: float = 0.34, most: int = 500_000) -> Iter
             part = chosen[start : start + each]
             pa, pb, pc = (corner[part][:, None, None, :] for corner in (a, b, c))
             yield ((1 - t) * ((1 - s) * pa + s * pb) + t * pc).reshape(-1, 3)
-
-
-# ----------------------------------------------------------------------------------------------------- faults
 
 
 @contextmanager

@@ -244,9 +244,6 @@ def _new_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
 
 
-# -------------------------------------------------------------------------------------------------- one run
-
-
 def _choose_strategy(config: dict[str, Any]) -> None:
     """Set ``find_unused_parameters``, which two players need; refuse sharded strategies."""
     strategy = config.get("strategy") or "auto"

@@ -51,9 +51,6 @@ def takes(model: Pretrained) -> bool:
     return preprocessing.get("source") == "labels"
 
 
-# ---------------------------------------------------------------------------------------------------- reading
-
-
 def read(path: Path, model: Pretrained) -> Tensor:
     """A label map as one-hot (classes, H, W): by its colours if all are known, else by its numbers.
 
@@ -106,9 +103,6 @@ def read_instances(path: Path, labels: Tensor) -> Tensor:
             f"{path} is {rows}x{columns} but the label map is {high}x{wide}; give one number per pixel."
         )
     return instances
-
-
-# ---------------------------------------------------------------------------------------------------- editing
 
 
 class Painting(NamedTuple):

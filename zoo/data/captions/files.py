@@ -101,9 +101,6 @@ def _read_one(folder: Path) -> Found:
     return read_texts(folder / "images" if (folder / "images").is_dir() else folder)
 
 
-# ---------------------------------------------------------------------------------------------------- tables
-
-
 @dataclass(frozen=True)
 class Table:
     """How to read a table of captions.
@@ -201,9 +198,6 @@ def json_rows(table: Path, fault: Callable[[str], None]) -> Iterator[tuple[int, 
 
 def _cell(row: Row, names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if name in row), None)
-
-
-# ----------------------------------------------------------------------------------------------------- texts
 
 
 def read_texts(pictures: Path, texts: Path | None = None) -> Found:

@@ -38,7 +38,6 @@ class Part(NamedTuple):
     end: int
 
 
-# ------------------------------------------------------------------------------------------ folders of videos
 def find_layout(root: Path) -> Layout:
     """The layout of a folder, judged by names."""
     if split_lists(root) is not None:

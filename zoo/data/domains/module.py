@@ -66,7 +66,6 @@ class UnpairedSet(SampleSet):
         return self.finish(loaded, random)
 
 
-# -------------------------------------------------------------------------------------------------- folders
 class DomainFolders(DomainModule):
     """Pictures of two kinds from two folders; see the layout above.
 

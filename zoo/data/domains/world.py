@@ -27,7 +27,6 @@ from zoo.seeds import mix
 OTHERS = 500_000  # from a drawn face to the person of its unpaired emoji
 
 
-# -------------------------------------------------------------------------------------------- faces and emoji
 class FacesToEmoji(DrawnModule, DomainModule):
     """Drawn faces as sources and drawn emoji as targets; needs no files.
 
@@ -99,7 +98,6 @@ class EmojiSet(DrawnSet):
         return drawn | {"truth": faces.emoji(shown, self.size)} if self.truth else drawn
 
 
-# ---------------------------------------------------------------------------------------------------- digits
 class DigitsToMNISTM(DomainModule):
     """MNIST as source and MNIST-M as target, blended here from MNIST and photographs.
 

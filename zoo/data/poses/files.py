@@ -276,9 +276,6 @@ def outside(person: Person, sizes: dict[Path, tuple[int, int]]) -> Fault | None:
     return Fault(str(person.path), f"{person.path}: {text}")
 
 
-# --------------------------------------------------------------------------------------------- keypoint files
-
-
 def _read(path: Path, found: People) -> _Table | None:
     text = decoded(path, lambda sentence: found.faults.append(Fault(str(path), sentence)))
     if text is None:

@@ -100,7 +100,6 @@ class KeypointModule(DataModule):
         return grid({"input": columns["input"], "pose": poses, "target": columns["target"], "mask": masks})
 
 
-# ---------------------------------------------------------------------------------------------------- folders
 class PoseFolder(KeypointModule):
     """Pairs of different pictures of one identity from a folder with keypoints, in both orders.
 

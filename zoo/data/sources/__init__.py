@@ -160,9 +160,6 @@ def arguments(source: Source, folder: Path) -> dict[str, Any]:
     }
 
 
-# -------------------------------------------------------------------------------------------------- the files
-
-
 def read(path: Path) -> dict[str, Source]:
     """The sets of one contract's file.
 

@@ -125,7 +125,6 @@ def _turn_maps(size: int, step: int) -> tuple[Array, Array]:
     return maps[0], maps[1]
 
 
-# ---------------------------------------------------------------------------------------------------- folders
 class VoxelFolder(VoxelModule):
     """Solid shapes from a folder of grids or meshes, with their classes as labels.
 

@@ -40,8 +40,6 @@ def draw(kind: Kind, seed: int, index: int, frames: int = 20, size: int = 64) ->
     return (_bouncing if kind == "scenes" else _walking)(random, seed, index, frames, size)
 
 
-# ---------------------------------------------------------------------------------------------- moving digits
-
 STEP = 0.1  # movement per frame, as a share of the free distance between the edges
 DIGIT = 28 / 64  # side of a digit
 
@@ -91,9 +89,6 @@ def _resized(picture: Array, side: int) -> Array:
     if picture.shape == (side, side):
         return picture
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
-
-
-# --------------------------------------------------------------------------------------------- bouncing props
 
 
 class _Prop(NamedTuple):
@@ -250,8 +245,6 @@ class _Stage:
         part = picture[(slice(None), *box)]
         part += cover * (colour * lit - part)
 
-
-# --------------------------------------------------------------------------------------------- walking people
 
 STRIDE = 0.74  # distance of two steps of an average person
 HOUSE = 0.5  # period of the house front along the street

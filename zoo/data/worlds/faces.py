@@ -243,8 +243,6 @@ def emoji(shown: Parameters, size: int = 64) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(painter.pixels()[..., :3].transpose(2, 0, 1)))
 
 
-# ------------------------------------------------------------------------------------------------- pictures
-
 EYES, BROWS, NOSE, MOUTH = 0.06, -0.17, 0.36, 0.62  # y of the features' centres
 ACROSS, WAY = np.linspace(-1, 1, 11), np.linspace(-1, 1, 9)
 BOW, BEND = 1 - ACROSS**2, 1 - WAY**2

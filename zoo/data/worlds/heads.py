@@ -194,8 +194,6 @@ def between(line: Array, other: Array) -> Array:
     return np.concatenate([line, other[::-1]])
 
 
-# ------------------------------------------------------------------------------------------------------- hair
-
 Knots = tuple[tuple[float, float], ...]
 
 
