@@ -30,9 +30,6 @@ INDEX_FORMAT = 1
 Entry = dict[str, Any]
 
 
-# ------------------------------------------------------------------------------------- classes as source text
-
-
 class Source:
     """A module's source text; only the parts that are asked for are parsed."""
 
@@ -213,9 +210,6 @@ def import_class(class_path: str) -> type:
     return cls
 
 
-# --------------------------------------------------------------------------------------- models, data modules
-
-
 class Argument(NamedTuple):
     """An argument of a function; a default of ``""`` means that it is required."""
 
@@ -354,9 +348,6 @@ def describe(class_path: str) -> Entry:
 def first_line(node: ast.Module | ast.ClassDef) -> str:
     """The first line of a docstring, or nothing."""
     return (ast.get_docstring(node) or "").partition("\n")[0]
-
-
-# ------------------------------------------------------------------------------------------- recipes, weights
 
 
 def recipe_entries() -> list[Entry]:

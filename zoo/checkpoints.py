@@ -170,9 +170,6 @@ class Pretrained:
             )
 
 
-# ------------------------------------------------------------------------------------------------------- find
-
-
 def load(name: str | Path) -> Pretrained:
     """Load weights by a name of the index, from an exported folder, or from a training checkpoint.
 
@@ -191,9 +188,6 @@ def load(name: str | Path) -> Pretrained:
     raise UserError(
         f"The folder {path} holds no {CONFIG}; give a folder that `zoo export` wrote, or a .ckpt file."
     )
-
-
-# ------------------------------------------------------------------------------------------------------- read
 
 
 def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
@@ -310,9 +304,6 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     return module.eval()
 
 
-# ------------------------------------------------------------------------------------------------------ write
-
-
 def export(checkpoint: Path, out: Path, *, results: Path | None = None, **options: Any) -> Pretrained:
     """Export a training checkpoint to a folder, and load it back to check that it gives the same output.
 
@@ -402,9 +393,6 @@ def write(
         config["golden"] = Pretrained(again, config, str(out)).golden()
     write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
     return read_folder(out)
-
-
-# ---------------------------------------------------------------------------------------------------- details
 
 
 def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:

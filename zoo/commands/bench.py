@@ -126,9 +126,6 @@ def _positive(text: str) -> int:
     return value
 
 
-# -------------------------------------------------------------------------------------------- one measurement
-
-
 def measure(
     arguments: list[str], steps: int, warmup: int, against: str, size: int | None = None, memory: bool = True
 ) -> list[Line]:
@@ -373,9 +370,6 @@ def take_turns(
     yield
 
 
-# ------------------------------------------------------------------------------------------------ peak memory
-
-
 def _peak_elsewhere(arguments: list[str], loop: str) -> float:
     """Peak memory in MB of a process that runs only this loop, for a few steps."""
     code = "import sys; from zoo.commands.bench import peak; print(peak(sys.argv[1], sys.argv[2:]))"
@@ -407,9 +401,6 @@ def peak(loop: str, arguments: list[str]) -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-# ------------------------------------------------------------------------------------------------- the report
 
 
 def table(lines: list[Line]) -> str:

@@ -7,6 +7,7 @@ slow and deterministic, so it can be cached in memory or in a pack; :meth:`Sampl
 from __future__ import annotations
 
 import math
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -471,11 +472,8 @@ def _in_blocks(samples: list[dict[str, Tensor]]) -> Tensor:
 
 def _packed_as(cls: type) -> str:
     """Class path in pack keys; classes that moved keep their earlier path, so their packs still open."""
-    moved = {
-        f"zoo.data.{name}s.sets": f"zoo.data.{name}_sets" for name in ("image", "caption", "clip", "domain")
-    }
-    earlier = moved.get(cls.__module__)
-    return f"{earlier}.{cls.__qualname__}" if earlier else public_path(cls)
+    earlier = re.fullmatch(r"(zoo\.data\.(?:image|caption|clip|domain))s\.sets", cls.__module__)
+    return f"{earlier[1]}_sets.{cls.__qualname__}" if earlier else public_path(cls)
 
 
 def _ignore_sigint(worker: int) -> None:

@@ -457,7 +457,7 @@ def total_variation(image: Tensor) -> Tensor:
     """Mean over pixels of the length of the gradient."""
     across = image[..., :-1, 1:] - image[..., :-1, :-1]
     down = image[..., 1:, :-1] - image[..., :-1, :-1]
-    return (across.square() + down.square() + 1e-12).sqrt().mean()  # the root has no slope at 0
+    return (across.square() + down.square() + 1e-12).sqrt().mean()  # the slope of the root is infinite at 0
 
 
 def _size(image: Tensor) -> str:

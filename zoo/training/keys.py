@@ -6,6 +6,7 @@ What cannot be judged from sources alone is left to the full parser.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ def recipe_name(arguments: list[str]) -> str:
 
 def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
     """Each option without its dashes, and its value: after ``=``, else the next argument."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         if argument == "-c":
             yield "config", following
         elif argument.startswith("--") and argument != "--":
@@ -45,11 +46,16 @@ def resolve_names(arguments: list[str]) -> list[str]:
     """Replace recipe names by their files.
 
     Raises:
+        UsageError: No recipe is named.
         UserError: There is no such recipe.
     """
+    if not arguments:
+        raise UsageError("Name a recipe, as in `zoo fit --config gan/digits`; `zoo list recipes` names all.")
     resolved = list(arguments)
     for i, argument in enumerate(arguments):
-        if argument in ("--config", "-c") and i + 1 < len(arguments):
+        if argument in ("--config", "-c"):
+            if i + 1 == len(arguments):
+                raise UsageError(f"{argument} needs a recipe: `zoo list recipes` names all.")
             resolved[i + 1] = str(recipes.find(arguments[i + 1]))
         elif argument.startswith("--config="):
             resolved[i] = f"--config={recipes.find(argument.removeprefix('--config='))}"
@@ -136,6 +142,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)}).") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8; a recipe is a YAML file.") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: a recipe must hold keys and values.")
     return content

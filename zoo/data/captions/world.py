@@ -19,22 +19,22 @@ SENTENCES = 2000  # from which a bag learns the words of drawn scenes
 
 
 class SceneCaptions(DrawnModule, CaptionModule):
-    """Drawn landscapes with sentences that say what is there; needs no files.
+    """Drawn landscapes with sentences that describe them; needs no files.
 
     Splits share no scene. One caption a scene; the mismatch is another scene with another caption, which is
     drawn too, so that a sample costs two drawings unless they are kept (``cache``) or packed.
 
     Args:
         size: Pixels of each side.
-        train_length: Scenes in an epoch.
-        eval_length: Scenes for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        wrong: What mismatch to give: another picture, another text, or both.
-        text: What makes vectors: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
-        text_words: Dimension of a bag of words; the world's words and pairs of words are fewer than 512.
-        text_model: Of ``sentence``: a name or folder; MiniLM from its package when not given.
-        text_weights: Of ``char``: the safetensors file.
-        options: Of every data module; ``cache`` is false when not given.
+        train_length: Scenes per epoch.
+        eval_length: Scenes of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        wrong: Which mismatch to give: another picture, another text, or both.
+        text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
+        text_words: Dimension of a bag of words; the captions have fewer than 512 words and word pairs.
+        text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package if not given.
+        text_weights: Safetensors file of ``char``.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     name = "scenes"
@@ -60,7 +60,7 @@ class SceneCaptions(DrawnModule, CaptionModule):
         self.set_text(text, text_words, text_model, text_weights)
 
     def sentences(self) -> Iterable[str]:
-        """Sentences of no scene."""
+        """Sentences that belong to no scene, from which a bag learns its words."""
         return scenes.sentences(SENTENCES) if self.text == "bag" else ()
 
     def draw(self, first: int, length: int, split: Split) -> SceneSet:
@@ -68,7 +68,7 @@ class SceneCaptions(DrawnModule, CaptionModule):
         return SceneSet(self.world, first, length, self.encoder(), size=self.size, wrong=self.wrong)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Size, what mismatches are given, and how captions become vectors."""
+        """Size, mismatches, and how captions are encoded."""
         settings = self.settings("size", "train_length", "world", "wrong")
         return settings | {"text": {"kind": self.text, **self.encoder().settings()}}
 

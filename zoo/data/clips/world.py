@@ -18,17 +18,17 @@ from zoo.data.worlds import clips
 
 
 class ClipWorld(DrawnModule, ClipModule):
-    """Drawn films without end: digits that fly, things that bounce through landscapes, people who walk.
+    """Unlimited drawn films: flying digits, objects bouncing through landscapes, people walking.
 
     Args:
         kind: ``digits`` (grey), ``scenes`` or ``walk``.
-        past: Frames that a model is given.
-        future: Frames that follow.
+        past: Number of frames that a model is given.
+        future: Number of frames that follow.
         size: Pixels of each side.
-        train_length: Clips in an epoch.
-        eval_length: Clips for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+        train_length: Clips per epoch.
+        eval_length: Clips of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ClipWorld(DrawnModule, ClipModule):
         return DrawnClips(film, first, length, self.past, self.past + self.future, self.size)
 
     def preprocessing(self) -> dict[str, Any]:
-        """The kind of film and its measures."""
+        """Kind of film, and its size in pixels and frames."""
         return self.settings("kind", "past", "future", "size", "world")
 
     def fingerprint(self) -> str:
@@ -65,14 +65,14 @@ class ClipWorld(DrawnModule, ClipModule):
 
 @dataclass(eq=False, repr=False)
 class DrawnClips(SampleSet):
-    """Films that are drawn when asked for.
+    """Films drawn on demand.
 
     Args:
-        draw: Gives the film (T, C, size, size) of uint8 of an index, a number of frames and a size.
+        draw: Function of (index, number of frames, size) that returns a film (T, C, size, size) of uint8.
         first: Index of the first film.
         length: Number of films.
-        past: Frames that a model is given.
-        frames: All frames.
+        past: Number of frames that a model is given.
+        frames: Number of all frames.
         size: Pixels of each side.
     """
 

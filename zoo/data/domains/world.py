@@ -35,11 +35,11 @@ class FacesToEmoji(DrawnModule, DomainModule):
 
     Args:
         size: Pixels of each side.
-        most_yaw: Faces are turned by up to so many degrees to either side, 0 to 90.
-        train_length: Faces in an epoch, and as many emoji.
-        eval_length: Faces for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        most_yaw: Largest yaw of the faces to either side, 0 to 90 degrees.
+        train_length: Faces per epoch, and as many emoji.
+        eval_length: Faces of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     name = "faces to emoji"
@@ -70,21 +70,19 @@ class FacesToEmoji(DrawnModule, DomainModule):
         return self.settings("size", "most_yaw", "train_length", "world")
 
 
+@dataclass(eq=False, repr=False)
 class EmojiSet(DrawnSet):
-    """Drawn faces ``first`` to ``first + length``, each with the emoji of somebody whose face is never drawn.
+    """Drawn faces ``first`` to ``first + length``, each with an emoji of a person whose face is never drawn.
 
     Args:
-        world: Seed of the world.
-        first: Number of the first person.
-        length: Number of faces.
         size: Pixels of each side.
-        most_yaw: In degrees.
-        truth: Whether to give each face's own emoji.
+        most_yaw: Largest yaw in degrees.
+        truth: Also give each face's own emoji.
     """
 
-    def __init__(self, world: int, first: int, length: int, size: int, most_yaw: float, truth: bool) -> None:
-        super().__init__(world, first, length)
-        self.size, self.most_yaw, self.truth = size, most_yaw, truth
+    size: int
+    most_yaw: float
+    truth: bool
 
     def load(self, index: int) -> Sample:
         """A face, another person's emoji, and in evaluation its own."""
@@ -108,10 +106,10 @@ class DigitsToMNISTM(DomainModule):
 
     Args:
         mnist: Folder of MNIST's four idx files.
-        photos: Folder of photographs, with those of ``train/`` where it has that.
-        to_mnist: Swap the two: MNIST-M as source.
-        world: Which pieces are cut.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        photos: Folder of photographs; its ``train/`` if it has one.
+        to_mnist: Make MNIST-M the source and MNIST the target.
+        world: Seed of the pieces that are cut.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     default_batch_size = 100
@@ -175,12 +173,12 @@ class MNISTMSet(UnpairedSet):
     """Digits, and blends of other digits with photographs.
 
     Args:
-        digits: Of the split.
+        digits: Digits of the split.
         photographs: (H, W, 3) uint8, more than 32 pixels a side.
-        sources: Every file behind them.
-        split: Its pieces of photographs are its own.
-        world: Which pieces are cut.
-        swap: Give the blends as source.
+        sources: Files of digits and photographs.
+        split: Split; each has its own pieces of photographs.
+        world: Seed of the pieces that are cut.
+        swap: Make the blends the source.
     """
 
     digits: MemorySet
@@ -198,7 +196,7 @@ class MNISTMSet(UnpairedSet):
         return self.sources
 
     def load(self, index: int) -> Sample:
-        """Digit ``index`` and the blend of one half a set away."""
+        """Digit ``index``, and the blended digit half a set further on."""
         other = (index + len(self) // 2) % len(self)
         plain, blend = self._plain(index).expand(3, -1, -1).contiguous(), self.blend(other)
         labels = [self.digits.labels[at] for at in (index, other)]

@@ -27,13 +27,13 @@ class FrontalWorld(DrawnModule):
 
     Args:
         size: Pixels of each side.
-        least_yaw: Training turns by at least so many degrees, to either side.
-        most_yaw: Training turns by at most so many, up to 90.
-        views: Pictures of each person, each with another expression, light and yaw.
-        train_length: Pairs in an epoch.
-        eval_length: Pairs for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        least_yaw: Least yaw in training, in degrees to either side.
+        most_yaw: Largest yaw in training, at most 90 degrees.
+        views: Pictures per person, with different expressions, light and yaw.
+        train_length: Pairs per epoch.
+        eval_length: Pairs of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "frontal faces"
@@ -64,7 +64,7 @@ class FrontalWorld(DrawnModule):
         self.set_lengths(train_length, eval_length, world)
 
     def people(self, split: Split) -> int:
-        """How many people a split shows."""
+        """Number of people in a split."""
         return -(-self.lengths[split] // self.views)
 
     def draw(self, first: int, length: int, split: Split) -> DrawnPairs:
@@ -92,13 +92,10 @@ class DrawnPairs(DrawnSet):
     """Drawn pairs ``first`` to ``first + length`` of a world.
 
     Args:
-        world: Seed of the world.
-        first: Number of the first picture, and of the first person.
-        length: Number of pairs.
         size: Pixels of each side.
-        views: Pictures of each person.
-        yaws: Least and most degrees, or None for the angles of evaluation.
-        number: The first person's ``identity``.
+        views: Pictures per person.
+        yaws: Least and largest yaw in degrees; None takes the angles of evaluation.
+        number: ``identity`` of the first person.
     """
 
     size: int
@@ -126,7 +123,7 @@ class DrawnPairs(DrawnSet):
         }
 
     def yaw(self, index: int) -> float:
-        """How far pair ``index`` is turned."""
+        """Yaw of pair ``index`` in degrees."""
         if self.yaws is None:
             return YAWS[index % len(YAWS)]
         random = np.random.default_rng(mix("yaw", self.world, self.first + index))

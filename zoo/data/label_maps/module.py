@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
     Facts,
@@ -185,8 +186,7 @@ class LabelMapFolder(DataModule):
         if layout is None:
             raise UserError(f"{root} holds no label maps; {EXPECTED}.")
         classes, numbers = known_classes(root, layout), set[int]()
-        path = "zoo.data.label_maps.LabelMapFolder"
-        found = Findings("pairs", LAYOUTS[layout], path, mixed_channels={1, 3})
+        found = Findings("pairs", LAYOUTS[layout], public_path(cls), mixed_channels={1, 3})
 
         def look(item: LabelFiles) -> list[Facts]:
             photo, labels, instances = read_sample(item, classes, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
@@ -17,18 +18,18 @@ Source = Literal["labels", "edges"]
 
 
 class ScenePairs(DrawnModule):
-    """Drawn landscapes, from their label maps or their outlines; needs no files.
+    """Drawn landscapes, to be made from their label maps or outlines; needs no files.
 
     The input is one-hot (16,H,W) in {0, 1}, or a drawing (1,H,W) of -1 on 1. Batches hold ``labels`` and
     ``instances`` (H,W) too. Splits share no scene.
 
     Args:
         size: Pixels of each side.
-        source: What the picture is drawn from.
-        train_length: Scenes in an epoch.
-        eval_length: Scenes for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        source: Input: one-hot ``labels``, or ``edges``.
+        train_length: Scenes per epoch.
+        eval_length: Scenes of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "pairs"
@@ -66,23 +67,20 @@ class ScenePairs(DrawnModule):
         }
 
 
+@dataclass(eq=False, repr=False)
 class SceneSet(DrawnSet):
     """Scenes ``first`` to ``first + length`` of a world.
 
     Args:
-        world: Seed of the world.
-        first: Index of the first scene.
-        length: Number of scenes.
         size: Pixels of each side.
-        source: What ``input`` shows.
+        source: Input: ``labels`` or ``edges``.
     """
 
-    def __init__(self, world: int, first: int, length: int, size: int, source: Source) -> None:
-        super().__init__(world, first, length)
-        self.size, self.source = size, source
+    size: int
+    source: Source
 
     def load(self, index: int) -> Sample:
-        """One scene in the fewest bits: ``target``, ``labels``, ``instances``, for drawings ``edges``."""
+        """One scene in small dtypes: ``target``, ``labels``, ``instances``, and ``edges`` if used."""
         scene = scenes.draw(self.world, self.first + index, self.size)
         drawn = {
             "target": to_bytes(scene.picture),

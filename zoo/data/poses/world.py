@@ -15,17 +15,17 @@ from zoo.data.worlds import people
 
 
 class PoseWorld(DrawnModule, KeypointModule):
-    """Drawn people before a street, each in two poses; needs no files and splits share nobody.
+    """Drawn people in front of a street, each in two poses; needs no files. Splits share no person.
 
     Args:
-        height: Of the pictures in pixels.
-        width: Of the pictures in pixels.
-        radius: Of a keypoint's disc in pixels (PG2's code: 4).
+        height: Height of the pictures in pixels.
+        width: Width of the pictures in pixels.
+        radius: Radius of a keypoint's disc in pixels (PG2's code: 4).
         mirror: Mirror half of the training samples.
-        train_length: People in an epoch.
-        eval_length: People for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module; ``cache`` is off when not given, for drawing is cheap.
+        train_length: People per epoch.
+        eval_length: People of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     name = "people"
@@ -64,13 +64,10 @@ class DrawnPeople(DrawnSet, KeypointSet):
     """People ``first`` to ``first + length`` of a world, each in two poses on one street.
 
     Args:
-        world: Seed of the world.
-        first: Index of the first person.
-        length: Number of people.
-        height: Of the pictures.
-        width: Of the pictures.
-        radius: Of discs in pixels.
-        mirror: Mirror half of the samples where chance is given.
+        height: Height of the pictures in pixels.
+        width: Width of the pictures in pixels.
+        radius: Radius of a keypoint's disc in pixels.
+        mirror: Mirror with probability 1/2 in training.
     """
 
     height: int

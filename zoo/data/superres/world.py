@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -22,11 +23,11 @@ class SceneTwins(DrawnModule):
 
     Args:
         size: Pixels of each side of the target, a multiple of ``scale``, at least 16.
-        scale: How many times smaller the input is: 2, 3, 4 or 8.
-        train_length: Scenes in an epoch.
-        eval_length: Scenes for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`.
+        scale: Factor by which the input is smaller: 2, 3, 4 or 8.
+        train_length: Scenes per epoch.
+        eval_length: Scenes of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     contract: ClassVar[str] = "super-resolution"
@@ -59,20 +60,17 @@ class SceneTwins(DrawnModule):
         return self.settings("size", "scale", "train_length", "world") | {"low": BICUBIC}
 
 
+@dataclass(eq=False, repr=False)
 class SceneTwinSet(DrawnSet):
     """Scenes ``first`` to ``first + length`` of a world, each with its twin.
 
     Args:
-        world: Seed of the world.
-        first: Index of the first scene.
-        length: Number of scenes.
         size: Pixels of each side.
-        scale: How many times smaller the twin is.
+        scale: Factor by which the twin is smaller.
     """
 
-    def __init__(self, world: int, first: int, length: int, size: int, scale: int) -> None:
-        super().__init__(world, first, length)
-        self.size, self.scale = size, scale
+    size: int
+    scale: int
 
     def load(self, index: int) -> Sample:
         """The scene ``high`` in 8 bit and its twin ``low``."""

@@ -18,12 +18,11 @@ class FurnitureWorld(DrawnModule, VoxelModule):
 
     Args:
         size: Cells of each side, at least 24.
-        turned: Turn each object by one of twelve steps; otherwise all face -x.
-        train_length: Objects in an epoch.
-        eval_length: Objects for validation, and as many others for test.
-        world: Which world is drawn; validation and test depend on nothing else.
-        options: Those of every data module, at :class:`zoo.data.base.DataModule`; objects are drawn anew each
-            time unless ``cache`` is set.
+        turned: Turn each object by one of twelve steps about the vertical; otherwise all face -x.
+        train_length: Objects per epoch.
+        eval_length: Objects of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
     name = "furniture"
@@ -62,17 +61,14 @@ class FurnitureSet(DrawnSet, VoxelSet):
     """Objects ``first`` to ``first + length`` of a world, drawn when asked for.
 
     Args:
-        world: Seed of the world.
-        first: Index of the first object.
-        length: Number of objects.
         size: Cells of each side.
-        turned: Turn each by one of twelve steps.
+        turned: Turn each object by one of twelve steps.
     """
 
     size: int
     turned: bool
 
     def load(self, index: int) -> Sample:
-        """The object's cells, eight in a byte, and its label."""
+        """The object's cells, eight per byte, and its label."""
         thing = furniture.draw(self.world, self.first + index, self.size, self.turned)
         return self.packed(thing.voxels.numpy(), thing.label)

@@ -259,9 +259,6 @@ class Plan(NamedTuple):
         return Plan(self.x, self.y, x * self.rx, y * self.ry)
 
 
-# ----------------------------------------------------------------------------------------------------- chairs
-
-
 def _chair(j: _Joiner) -> None:
     stool, shape = j.random() < 0.1, "square"
     seat, thick = j.between(0.3, 0.4), j.between(0.03, 0.07)
@@ -315,9 +312,6 @@ def _arms(j: _Joiner, closed: bool, plan: Plan, z0: float, z1: float, w: float) 
             j.beam(front, plan.rx, y, w, z1, z1 + 0.035)
 
 
-# ----------------------------------------------------------------------------------------------------- tables
-
-
 def _table(j: _Joiner) -> None:
     height, thick = j.between(0.26, 0.5), j.between(0.03, 0.06)
     shape = j.choose(square=3, round=1)
@@ -366,9 +360,6 @@ def _table(j: _Joiner) -> None:
         for share in (0.33, 0.67):  # handles
             z, y = bottom + (height - bottom) * share, (y0 + y1) / 2
             j.box(-below.rx - 0.02, -0.9 * below.rx, y - 0.03, y + 0.03, z, z + 0.02)
-
-
-# ------------------------------------------------------------------------------------------------------- beds
 
 
 def _bed(j: _Joiner) -> None:
@@ -434,9 +425,6 @@ def _bunk(j: _Joiner, plan: Plan) -> None:
         for k in range(1, 5):
             z = decks[1] * k / 5
             j.beam(x0 - w / 2, x1 + w / 2, y, w, z, z + 0.03)
-
-
-# ------------------------------------------------------------------------------------------------------ sofas
 
 
 def _sofa(j: _Joiner) -> None:

@@ -144,8 +144,6 @@ class _Painter(Draws):
         self.lamp_y = self.horizon * (0.78 - 0.56 * (1 - way * way))
         self.front: str | None = None
 
-    # -------------------------------------------------------------------------------------------------- tools
-
     def new(self, kind: str) -> int:
         """Add an object and return its number."""
         self.things.append(kind)
@@ -193,8 +191,6 @@ class _Painter(Draws):
         inside: Array = (centres[2] - far).max(0)
         return box, inside
 
-    # ---------------------------------------------------------------------------------------------------- sky
-
     def sky(self) -> None:
         """Paint the sky, the sun or moon, and clouds."""
         light, night = self.light, self.hour == "night"
@@ -226,8 +222,6 @@ class _Painter(Draws):
         inside = np.minimum(inside, y + 0.55 * r - ys)
         white = 0.25 * self.light.horizon + 0.75 * WHITE * self.light.land
         self.fill(box, inside, white * (1 - 1.6 * np.clip(ys - y, -0.05, 0.1)), CLOUD, self.new("cloud"))
-
-    # --------------------------------------------------------------------------------------------------- land
 
     def backdrop(self) -> None:
         """Paint snowy mountains and rolling hills, pale with distance, with a gap where the sun is low."""
@@ -302,8 +296,6 @@ class _Painter(Draws):
         beam = np.exp(-(((self.x - self.lamp_x) / 0.06) ** 2)) * (0.35 + 0.15 * np.sin(110 * ys))
         blue = blue + beam * ((MOONLIGHT if self.hour == "night" else SUNLIGHT) - blue)
         self.fill(box, inside, np.where(inside < 0.016, 0.5 * (shore + blue), blue), WATER)
-
-    # ----------------------------------------------------------------------------------------------- objects
 
     def objects(self) -> None:
         """Paint houses, trees and cars side by side, far ones first."""
@@ -400,8 +392,6 @@ class _Painter(Draws):
         front = x + 0.086 * way
         lamp = paint + max(self.light.lamp, 0.4) * (LAMP - paint)
         self.rectangle(front - 0.012, base - 0.04, front + 0.012, base - 0.02, lamp, CAR, thing)
-
-    # ------------------------------------------------------------------------------------------------- result
 
     def scene(self) -> Scene:
         """The scene, with its visible objects numbered from 1."""
