@@ -41,14 +41,15 @@ def run(
     return weights(module), seen.places
 
 
-@pytest.mark.parametrize("val", [0, 4])
-@pytest.mark.parametrize("name", ["last", "step={}"])  # written as the run ends, and within its last step
-@pytest.mark.parametrize("kind", [Game, ScheduledByStep])
+@pytest.mark.parametrize(
+    ("kind", "name", "val"),  # last: written as the run ends; step: within its last step
+    [(Game, "last", 0), (Game, "step={}", 4), (ScheduledByStep, "last", 4), (ScheduledByStep, "step={}", 0)],
+)
 def test_runs_ended_by_steps_go_on_exactly(
     kind: type[Game], name: str, val: int, trainer: Make, tmp_path: Path
 ) -> None:
     whole, places = run(trainer, tmp_path / "whole", STEPS, None, kind, val)
-    for cuts in ([1, 2, 3], [2, 3, 4], [3, 4, 6], [3, 5, 6], [1, 6, 8], [6, 7, 8]):
+    for cuts in ([1, 2, 3], [3, 4, 6], [2, 6, 7]):
         ckpt, seen = None, []
         for cut in [*cuts, STEPS]:
             folder = tmp_path / "-".join(map(str, cuts)) / str(cut)

@@ -62,7 +62,7 @@ class Position(Callback):
     """
 
     def __init__(self) -> None:
-        self.epoch = self.batches = self.total = 0  # batches: of this epoch; total: of the whole run
+        self._epoch, self._batch, self._started = 0, -1, 0  # the last batch started, and how many were
         self._between_epochs = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -72,31 +72,31 @@ class Position(Callback):
             loop._restarting = loop.epoch_loop._restarting = loop.epoch_loop.val_loop._restarting = False
             self._between_epochs = False
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch; after the last one of an epoch the position is the start of the next."""
-        self.total += 1
-        self.epoch, self.batches = trainer.current_epoch, batch_idx + 1
-        if self.batches >= trainer.num_training_batches:
-            self.epoch, self.batches = self.epoch + 1, 0
+        """Note the batch."""
+        self._epoch, self._batch, self._started = trainer.current_epoch, batch_idx, self._started + 1
 
-    def state_dict(self) -> dict[str, Any]:
-        """The position."""
-        return {"epoch": self.epoch, "batches": self.batches, "total": self.total}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the position."""
-        self.epoch, self.batches, self.total = (state_dict[key] for key in ("epoch", "batches", "total"))
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the position, whichever callback saves: the batch may be finished already, or not yet."""
+        done = int(trainer.fit_loop.epoch_loop.batch_progress.current.processed > self._batch)
+        epoch, batches = self._epoch, self._batch + done
+        if batches >= trainer.num_training_batches:
+            epoch, batches = epoch + 1, 0
+        checkpoint["position"] = {"epoch": epoch, "batches": batches, "total": self._started - 1 + done}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Rewrite Lightning's counters before it reads them; older checkpoints have no position."""
-        position = checkpoint["callbacks"].get(self.state_key)
-        if position is None:
+        position = checkpoint.get("position")
+        if position is None or "loops" not in checkpoint:
             return
         epoch, batches, total = (position[key] for key in ("epoch", "batches", "total"))
+        self._epoch, self._batch, self._started = epoch, batches - 1, total
         self._between_epochs = batches == 0
         within = int(batches > 0)  # as after the hook of a batch: it is processed, but not completed
         loops = checkpoint["loops"]["fit_loop"]
