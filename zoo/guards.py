@@ -82,7 +82,8 @@ class Position(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the position, whichever callback saves: the batch may be finished already, or not yet."""
-        done = int(trainer.fit_loop.epoch_loop.batch_progress.current.processed > self._batch)
+        current: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        done = int(current.processed > self._batch)
         epoch, batches = self._epoch, self._batch + done
         if batches >= trainer.num_training_batches:
             epoch, batches = epoch + 1, 0
