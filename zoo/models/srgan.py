@@ -12,9 +12,9 @@ The generator G enlarges an image LR, by 4 in the paper; the discriminator D tel
 
 phi_ij are VGG19's activations after the j-th convolution before the i-th pooling, times 1/12.75 (section
 3.2). The first stage, SRResNet, is the same generator under l_MSE alone (``adversarial: false``, ``content:
-mse``); SRGAN starts from its weights. Images are (B, C, H, W) in [-1, 1] at the module's edge; inside, G
-takes LR in [0, 1] and returns HR in [-1, 1] (section 3.2). D returns one logit per image, of one size, 96
-pixels. The paper does not say who is updated first; as in the GAN paper, which it follows, it is D.
+mse``); SRGAN starts from its weights. The module takes and returns images (B, C, H, W) in [-1, 1]; G itself
+takes LR in [0, 1] and returns HR in [-1, 1] (section 3.2). D takes images of one size, 96 pixels, and returns
+one logit per image. The paper does not say which is updated first; here D is, as in the GAN paper.
 """
 
 from __future__ import annotations
@@ -131,9 +131,9 @@ def initialise(generator: SRResNet, unit: bool) -> None:
 
     The paper says nothing of initialisation. The first feature maps carry the image's channels through all
     layers: the sub-pixel layers copy each pixel, and the last layer averages the copies, which interpolates
-    linearly between the centres of pixels. Residual branches start at zero (Goyal 2017), and all pixels that
-    a sub-pixel layer makes of one start equal (Aitken 2017). Otherwise the first hundreds of steps are spent
-    on reaching the bicubic filter.
+    linearly between the centres of pixels. Residual branches start at zero (Goyal 2017), and all pixels into
+    which a sub-pixel layer splits one start equal (Aitken 2017). Without this, hundreds of steps are spent on
+    reaching the bicubic filter.
 
     Args:
         generator: Generator with PyTorch's default initialisation.
@@ -205,8 +205,8 @@ class SRGAN(AdversarialModule):
         high_range: Value range of high-resolution images inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
         start_from: Weights that the generator starts from: a name, an exported folder or a checkpoint.
-        freeze_norm: Whether to train the generator with the running statistics of its batch norm as they are
-            at the start, so that it behaves as in use; the paper freezes them in use only.
+        freeze_norm: Keep the running statistics of the generator's batch norm as they are at the start, in
+            training as in evaluation; the paper uses batch statistics in training.
         learning_rate: Adam's learning rate, for both players (section 3.2).
         betas: Adam's betas; the paper states the first.
         warmup: Steps over which the learning rate rises to its value; none in the paper.
@@ -313,7 +313,7 @@ class SRGAN(AdversarialModule):
         )
         if shapes != wanted:
             raise UserError(
-                f"model.start_from {origin} holds no generator of these model.blocks, width, scale and "
+                f"model.start_from {origin} holds a generator with other model.blocks, width, scale or "
                 "variant; set them to those of the first stage."
             )
         self.generator.load_state_dict(found)

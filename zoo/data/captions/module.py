@@ -1,7 +1,7 @@
 """Captions {image, text, wrong_image and/or wrong_text, caption}: pictures with sentences.
 
 ``text`` is the vector of a caption (:mod:`zoo.features.text`). The wrong image is another picture, of another
-class if classes are known, that has none of the right one's captions: the mismatch that the matching-aware
+class if classes are known, that shares no caption with the right one: the mismatch that the matching-aware
 discriminator of GAN-INT-CLS (https://arxiv.org/abs/1605.05396, section 4.2) learns to reject. Your own folder
 is one of::
 
@@ -114,7 +114,7 @@ class CaptionFolder(CaptionModule):
         mirror: Mirror training pictures with probability 1/2; not for pictures of letters, or captions that
             say left and right.
         split_by: Hold out single pictures, or whole classes as Reed does for birds and flowers.
-        hold_out: Of so many pictures (or classes) one is for test and one for validation; 0 holds out none.
+        hold_out: One in this many pictures (or classes) is for test, one for validation; 0 holds out none.
         wrong: Which mismatch to give: another picture, another text, or both.
         average: Number of captions whose vectors are averaged; GAN-INT-CLS and StackGAN take 4 for birds and
             flowers.
