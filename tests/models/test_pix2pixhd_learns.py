@@ -11,13 +11,13 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_paints_scenes_early() -> None:
-    built = trained("pix2pixhd/scenes", 200)
+    built = trained("pix2pixhd/scenes", 150)
     scenes = built.datamodule.split("test")
     batch = collate([scenes[i] for i in range(16)])
     target = batch["target"]
     distance = float((built.model.eval().preview(batch)["fake"] - target).abs().mean().detach())
     grey = float((target.mean(dim=(0, 2, 3), keepdim=True) - target).abs().mean())
-    assert distance < 0.6 * grey  # of the best single colour's; 0.34 and 0.38 with two threads and one
+    assert distance < 0.6 * grey  # of the best single colour's; 0.45 after 120 steps with one thread
 
 
 @pytest.mark.slow
