@@ -38,6 +38,10 @@ CASES: dict[str, tuple[int, str]] = {  # typed (NAME: bundled weights): exit sta
     "sample NAME --ouput a.png": (2, "did you mean --out"),
     "sample NAME": (2, "-o/--out"),
     "show Pix2Pux": (1, "did you mean Pix2Pix"),
+    "fit": (2, "Name a recipe"),
+    "test": (2, "Name a recipe"),
+    "fit --config": (2, "--config needs a recipe"),
+    "fit --config picture.yaml": (2, "not text in UTF-8"),
     "fit --config gan/digit": (1, "did you mean gan/digits"),
     "fit --config gan/digits --model.latent_dm 3": (2, "did you mean latent_dim"),
     "fit --config gan/digits --model.accumulat=3": (2, "did you mean accumulate"),
@@ -96,6 +100,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
+    (folder / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
     command = [sys.executable, "-c", PROBE, json.dumps(list(CASES))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -138,7 +138,7 @@ class Subject(NamedTuple):
 
     Args:
         name: How it was asked for.
-        folder: Of pictures, or that of a run; where numbers are recorded.
+        folder: Folder of pictures or of a run, in which results are written.
         weights: What :func:`zoo.load` takes.
         runs: Where to look for the newest checkpoint: a folder of runs, and a run's name or ``*``.
         is_recipe: Whether it has to have a checkpoint.

@@ -671,7 +671,7 @@ class Pix2PixHD(AdversarialModule):
         return self.styled(classes, batch.get("instances", torch.zeros_like(classes))).to(batch["input"])
 
     def _regions(self, batch: Batch) -> Tensor:
-        """A number per instance and class, so that regions without instances are told apart by class."""
+        """A number per instance and class, so that regions without instances differ by class."""
         classes: Tensor = batch["input"].argmax(1)
         regions: Tensor = classes + self.in_channels * batch.get("instances", torch.zeros_like(classes))
         return regions

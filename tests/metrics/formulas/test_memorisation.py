@@ -1,4 +1,4 @@
-"""Memorisation: the nearest features are found exactly, and copies are told from honest samples."""
+"""Memorisation: the nearest features are found exactly, and copies differ from independent samples."""
 
 from __future__ import annotations
 
