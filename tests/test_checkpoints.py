@@ -327,13 +327,21 @@ def test_missing_weights_file(exported: Path) -> None:
         load(exported)
 
 
+@pytest.mark.parametrize("value", [3, None, True])
+@pytest.mark.parametrize("key", ["class", "data", "hyper_parameters", "players", "weights"])
+def test_config_of_wrong_types(exported: Path, key: str, value: Any) -> None:
+    edit(exported, **{key: value})
+    with pytest.raises(UserError, match=f"lacks {key}, or has them in another form"):
+        load(exported)
+
+
 def test_damaged_config(exported: Path) -> None:
     text = (exported / CONFIG).read_text()
     (exported / CONFIG).write_text(text[: len(text) // 2])
     with pytest.raises(UserError, match=r"model\.json is damaged"):
         load(exported)
     (exported / CONFIG).write_text('{"format": 1, "class": "zoo.models.pix2pix.Pix2Pix"}')
-    with pytest.raises(UserError, match="lacks hyper_parameters, players, weights"):
+    with pytest.raises(UserError, match="lacks data, hyper_parameters, players, weights"):
         load(exported)
     (exported / CONFIG).write_text("[]")
     with pytest.raises(UserError, match="states no format"):

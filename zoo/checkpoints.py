@@ -205,9 +205,9 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise UserError(f"{path} states no format: it was not written by `zoo export`.")
     _refuse_newer(path, config["format"], FORMAT)
-    missing = {"class", "hyper_parameters", "players", "weights"} - config.keys()
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: export it again.")
+    kinds = {"class": str, "data": dict, "hyper_parameters": dict, "players": list, "weights": dict}
+    if wrong := [key for key, kind in kinds.items() if not isinstance(config.get(key), kind)]:
+        raise UserError(f"{path} lacks {', '.join(wrong)}, or has them in another form: export it again.")
     if not weights.is_file():
         raise UserError(
             f"There is no {weights}, which {CONFIG} beside it describes; copy or export it again."
