@@ -59,5 +59,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def script_environment() -> dict[str, str]:
-    """The environment of a script that a test runs: one thread, and ``games`` can be imported."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    """The environment of a script that a test runs: one thread; this checkout and ``games`` are imported."""
+    folder = Path(__file__).parent
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{folder}{os.pathsep}{folder.parent}"}

@@ -40,6 +40,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.drawing", {"drawing", "errors"}),
     ("zoo.losses", set()),
     ("zoo.errors", set()),
+    ("zoo.interrupts", set()),
     ("zoo.seeds", set()),
     ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
@@ -59,7 +60,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "errors",
         },
     ),
-    ("zoo.guards", {"errors", "seeds", "class_paths", "files.checkpoints"}),
+    ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),
     ("zoo.adversarial", {"guards", "errors"}),
 ]
 TORCH_AND_FRIENDS = {
@@ -211,6 +212,7 @@ def test_commands_import_late(path: Path) -> None:
                 "zoo.catalogue",  # sources as text
                 "zoo.data.sources",  # facts only
                 "zoo.data.contracts",
+                "zoo.files.writing",  # the standard library only
             )
             assert light or below(imported, "zoo.commands") or below(imported, "zoo.use"), (
                 f"import {imported} inside the function that needs it"

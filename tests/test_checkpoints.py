@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import catalogue, checkpoints, recipes
-from zoo.checkpoints import CONFIG, WEIGHTS, Pretrained, export, load
+from zoo.checkpoints import CONFIG, STAGED, WEIGHTS, Pretrained, export, load
 from zoo.data.base import Batch, DataModule, SampleSet, Split
 from zoo.errors import UserError
 from zoo.files.writing import sha256
@@ -188,6 +189,42 @@ def test_export_overwrites_only_when_told(trained: Path, exported: Path) -> None
         export(trained, exported, name="other")
     assert (exported / CONFIG).read_text() == before
     assert export(trained, exported, name="other", force=True).config["name"] == "other"
+
+
+def test_a_failed_export_leaves_the_old_weights(
+    trained: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+
+    def full(*_: Any) -> None:
+        raise UserError("No space left on device")
+
+    for writer in ("write_bytes", "write_text"):
+        with monkeypatch.context() as patch, pytest.raises(UserError, match="No space"):
+            patch.setattr(f"zoo.checkpoints.{writer}", full)
+            export(trained, exported, dtype="float16", force=True)
+        assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+
+
+def test_an_export_killed_between_its_files_still_loads(
+    trained: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    new = exported.with_name("new")
+    export(trained, new, dtype="float16")
+    shutil.copy(new / WEIGHTS, exported / STAGED)  # before model.json was written
+    assert load(exported).config["dtype"] == "float32"
+    shutil.copy(new / CONFIG, exported / CONFIG)  # after that
+    assert load(exported).config["dtype"] == "float16"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("zoo.checkpoints.write_text", killed)
+        export(trained, exported, force=True)
+    assert load(exported).config["dtype"] == "float16"
+    export(trained, exported, force=True)
+    assert load(exported).config["dtype"] == "float32"
+    assert sorted(path.name for path in exported.iterdir()) == [CONFIG, WEIGHTS]
 
 
 def test_loading_leaves_the_random_stream_alone(exported: Path) -> None:

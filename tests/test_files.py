@@ -266,6 +266,37 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert path.read_text(encoding="utf-8") == "old ü"
 
 
+def test_what_dead_writers_left_is_removed_and_nothing_else(tmp_path):
+    dead, foreign = tmp_path / ".a.ckpt.0123abcd.part", tmp_path / ".a.part"
+    dead.write_bytes(b"half")
+    foreign.write_bytes(b"")
+    (tmp_path / ".pack.0123abcd.part").mkdir()
+    (tmp_path / ".pack.0123abcd.part" / "index").write_bytes(b"")
+    with writing.staging(tmp_path / "live") as live, writing.staging(tmp_path / "folder", True) as folder:
+        assert {*tmp_path.iterdir()} == {foreign, live, folder}
+        dead.write_bytes(b"half")
+        (folder / ".inner.0123abcd.part").write_bytes(b"")
+        writing.sweep(tmp_path.parent)
+        assert {*tmp_path.iterdir()} == {foreign, live, folder} and len([*folder.iterdir()]) == 1
+    assert [*tmp_path.iterdir()] == [foreign]
+
+
+def test_names_of_the_greatest_length_are_written(tmp_path):
+    for name in ("x" * 255, "ü" * 127):
+        writing.write_text(tmp_path / name, "1")
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+@pytest.mark.parametrize("place", ["file/below/x", "/proc/x"])
+def test_unwritable_places_are_found_before_the_work(tmp_path, place):
+    (tmp_path / "file").write_bytes(b"")
+    writing.require_writable(tmp_path / "file")
+    writing.require_writable(tmp_path / "new" / "x")
+    with pytest.raises(UserError, match="Cannot write"):
+        writing.require_writable(tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_written_files_have_the_usual_rights(tmp_path):
     writing.write_bytes(tmp_path / "x", b"1")
     (tmp_path / "y").write_bytes(b"1")

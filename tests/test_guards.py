@@ -183,7 +183,7 @@ def test_kill_and_resume(
 
 @pytest.mark.parametrize(
     ("number", "status", "workers"),
-    [(signal.SIGTERM, 143, 0), (signal.SIGINT, 130, 0), (signal.SIGINT, 130, 2)],
+    [(signal.SIGTERM, 143, 0), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)],
 )
 def test_a_signal_saves_and_exits(
     number: signal.Signals,
@@ -195,8 +195,8 @@ def test_a_signal_saves_and_exits(
 ) -> None:
     fit, expected = uncut
     process = _start(tmp_path, workers, script_environment, 4)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does: the workers hear Ctrl-C as well
+    if workers:
+        os.killpg(process.pid, number)  # as terminals, systemd and SLURM do: the workers receive it as well
     else:
         process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -222,24 +222,49 @@ def test_signals_are_given_back(trainer: Make) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, path = AtomicCheckpointIO(), tmp_path / "last.ckpt"
     writer.save_checkpoint({"state_dict": {"w": torch.ones(3)}}, path)
-    before = path.read_bytes()
+    before, save = path.read_bytes(), torch.save
 
     def full(content: Any, file: Any) -> None:
         file.write(b"half of it")
-        raise RuntimeError("enforce fail at inline_container.cc: unexpected pos 64 vs 0")
+        with open("/dev/full", "wb") as device:
+            save(content, device)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(UserError, match=r"Could not save .*last\.ckpt: the disk is full"):
-        writer.save_checkpoint({"state_dict": {}}, path)
+    for size in (3, 100_000):  # torch raises an OSError for the first, and a RuntimeError for the second
+        with pytest.raises(UserError, match=r"Could not save .*last\.ckpt: the disk is full or not writable"):
+            writer.save_checkpoint({"state_dict": {"w": torch.ones(size)}}, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_what_a_killed_save_left_is_cleared(tmp_path: Path) -> None:
-    for name in (".last.ckpt.0123abcd.part", "last.ckpt.123.tmp"):  # the second as earlier versions left it
-        (tmp_path / name).write_bytes(b"half")
-    AtomicCheckpointIO().save_checkpoint({"state_dict": {}}, tmp_path / "last.ckpt")
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+@pytest.mark.parametrize(
+    "error", [RuntimeError("DataLoader worker (pid 3) is killed"), OSError(5, "I/O error")]
+)
+def test_other_errors_of_a_save_say_what_they_are(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises((RuntimeError, UserError)) as raised:
+        AtomicCheckpointIO().save_checkpoint({"state_dict": {}}, tmp_path / "last.ckpt")
+    said = str(raised.value)
+    assert "disk" not in said and ("worker" in said or "last.ckpt: I/O error." in said)
+
+
+def test_a_run_folder_that_cannot_be_written_is_named(trainer: Make, tmp_path: Path) -> None:
+    (tmp_path / "run" / "env.json").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"Cannot write .*env\.json \(Is a directory\)"):
+        trainer(max_steps=1, logger=CSVLogger(tmp_path, "", "run")).fit(Game(), Data())
+
+
+def test_a_run_removes_what_killed_ones_left(trainer: Make, tmp_path: Path) -> None:
+    left = tmp_path / "killed" / "checkpoints" / ".last.ckpt.0123abcd.part"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    trainer(max_steps=1, logger=CSVLogger(tmp_path, "", "run")).fit(Game(), Data())
+    assert not left.exists()
 
 
 def test_bad_checkpoints_are_named(tmp_path: Path) -> None:

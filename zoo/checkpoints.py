@@ -10,6 +10,7 @@ are its two players, of which the generator alone is kept by default; any other 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -33,6 +34,7 @@ from zoo.guards import CHECKPOINT_FORMAT, GuardedModule
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
+STAGED = ".model.safetensors.new"  # weights until the model.json that describes them is written
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 State = dict[str, Tensor]
@@ -208,6 +210,8 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
     kinds = {"class": str, "data": dict, "hyper_parameters": dict, "players": list, "weights": dict}
     if wrong := [key for key, kind in kinds.items() if not isinstance(config.get(key), kind)]:
         raise UserError(f"{path} lacks {', '.join(wrong)}, or has them in another form: export it again.")
+    if _described(folder / STAGED, path):  # an export was killed before it renamed them
+        weights = folder / STAGED
     if not weights.is_file():
         raise UserError(
             f"There is no {weights}, which {CONFIG} beside it describes; copy or export it again."
@@ -383,16 +387,29 @@ def write(
             "data": data.get("licence", "unknown"),
         },
     }
-    # model.json is written last: a folder without one is not taken for weights
-    (out / CONFIG).unlink(missing_ok=True)
     content = safetensors.torch.save(tensors, {"format": "pt"})
-    write_bytes(out / WEIGHTS, content)
-    config["weights"] = {"file": WEIGHTS, "sha256": sha256(out / WEIGHTS), "bytes": len(content)}
+    digest = hashlib.sha256(content).hexdigest()
+    config["weights"] = {"file": WEIGHTS, "sha256": digest, "bytes": len(content)}
     if "generator" in players or not isinstance(module, AdversarialModule):
         again = build(config["class"], config["hyper_parameters"], _by_part(tensors), str(out))
         config["golden"] = Pretrained(again, config, str(out)).golden()
-    write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
+    # wherever this is killed, model.json and the weights that it describes lie in the folder
+    staged = out / STAGED
+    if _described(staged, out / CONFIG):  # an earlier export was killed
+        staged.replace(out / WEIGHTS)
+    try:
+        write_bytes(staged, content)
+        write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
+        staged.replace(out / WEIGHTS)
+    except UserError:
+        staged.unlink(missing_ok=True)
+        raise
     return read_folder(out)
+
+
+def _described(weights: Path, config: Path) -> bool:
+    """Whether a file exists and is the one whose hash ``model.json`` states."""
+    return weights.is_file() and config.is_file() and sha256(weights) in config.read_text(encoding="utf-8")
 
 
 def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:

@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo import __version__
+from zoo import __version__, interrupts
 from zoo.errors import UsageError, UserError, nearest
 
 TRAINER_VERBS = {
@@ -56,11 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 done, 1 a mistake in what was given or found, 2 one in how it was typed.
+        The exit status: 0 done, 1 a mistake in what was given or found, 2 one in how it was typed,
+        130 or 143 after a signal.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    with interrupts.handled():
+        status = _run(arguments, debug)
+        return interrupts.status() or status
+
+
+def _run(arguments: list[str], debug: bool) -> int:
     try:
         return _dispatch(arguments)
     except BrokenPipeError:  # `zoo list | head`
@@ -68,7 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except SystemExit as leave:
+        if interrupts.received:
+            return 1
+        raise leave
     except Exception as error:
+        if interrupts.received:  # raised because of the signal
+            return 1
         if debug:
             traceback.print_exc()
         print(f"zoo: {_sentence(error)}", file=sys.stderr)

@@ -20,13 +20,16 @@ from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from zoo import interrupts
 from zoo.class_paths import public_path
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint, write_checkpoint
+from zoo.files.writing import sweep, write_text
 from zoo.seeds import global_seed, mix
 
 CHECKPOINT_FORMAT = 1
@@ -223,16 +226,17 @@ class GracefulStop(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Handle both signals: Lightning's handlers exit with status 0, or between the players' updates."""
+        self._signal = next(iter(interrupts.received), None)  # one that a library has swallowed
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in interrupts.SIGNALS:
                 self._before[number] = signal.signal(number, self._on_signal)
         except ValueError:  # not in the main thread: keep the existing handlers
             self._before = {}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the batch
-        self._signal = number
+            raise SystemExit(128 + number)  # a second Ctrl-C does not wait for the batch
+        self._signal = self._signal or number
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -250,6 +254,8 @@ class GracefulStop(Callback):
         if trainer.is_global_zero:
             message = f"Stopped after step {trainer.global_step}; saved {path}. Continue with --resume auto."
             print(message, file=sys.stderr)
+        elif isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment):
+            raise SystemExit(0)  # Lightning, which started this process, kills the first one if another fails
         raise SystemExit(128 + (self._signal or signal.SIGTERM))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -299,9 +305,8 @@ class Record(Callback):
         }
         log_dir = trainer.log_dir  # on all ranks: it is a collective
         if trainer.is_global_zero and trainer.loggers and log_dir:
-            folder = Path(log_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "env.json").write_text(json.dumps(self._record, indent=2))
+            sweep(Path(log_dir).parent)  # what killed runs have left
+            write_text(Path(log_dir) / "env.json", json.dumps(self._record, indent=2))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zoo.catalogue import classes, import_class
 from zoo.errors import UserError, nearest
+from zoo.files.writing import require_writable
 from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 # keys under which training frameworks save a state dict; averaged weights before the last ones
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         hint = nearest(args.paper, papers.values(), f"there are {', '.join(papers.values())}.")
         raise UserError(f"There is no paper {args.paper}; {hint}")
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
+    require_writable(args.out / WEIGHT_FILES[0])
     from zoo.checkpoints import build, describe, portable, write
     from zoo.files.checkpoints import read_tensors
     from zoo.files.writing import sha256

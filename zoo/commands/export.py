@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.files.writing import require_writable
 from zoo.use.paths import WEIGHT_FILES, refuse_taken
 
 
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.checkpoint.exists():
         raise UserError(f"There is no checkpoint {args.checkpoint}.")
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
+    require_writable(args.out / WEIGHT_FILES[0])
     from zoo.adversarial import PLAYERS
     from zoo.checkpoints import export
 

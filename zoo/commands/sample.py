@@ -17,6 +17,7 @@ from pathlib import Path
 from zoo import use
 from zoo.catalogue import find_weights
 from zoo.errors import UserError
+from zoo.files.writing import require_writable
 from zoo.use.paths import refuse_taken, require_inputs
 
 
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     require_inputs(args.inputs)
     if not args.out.is_dir():
         refuse_taken([args.out], args.force)
+    require_writable(args.out)
     from zoo.checkpoints import load
 
     model = load(args.name)

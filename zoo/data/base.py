@@ -7,9 +7,13 @@ slow and deterministic, so it can be cached in memory or in a pack; :meth:`Sampl
 from __future__ import annotations
 
 import math
+import os
 import re
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -212,7 +216,8 @@ class Loader(DataLoader[Batch]):
 
     def __iter__(self) -> Any:
         """Yield batches."""
-        batches = super().__iter__()
+        with _blocked_signals():
+            batches = super().__iter__()
         return batches if self.leave_bytes else map(to_values, batches)
 
 
@@ -445,7 +450,7 @@ class DataModule(pl.LightningDataModule):
             batch_size=batch_size,
             collate_fn=stack,
             num_workers=workers,
-            worker_init_fn=_ignore_sigint,
+            worker_init_fn=_outlive_signals,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             # worker seeds must not advance the global generator
@@ -476,6 +481,30 @@ def _packed_as(cls: type) -> str:
     return f"{earlier[1]}_sets.{cls.__qualname__}" if earlier else public_path(cls)
 
 
-def _ignore_sigint(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; workers must still deliver the current batch."""
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block Ctrl-C and SIGTERM, so that workers start with them blocked, until they can handle them."""
+    if sys.platform == "win32":
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _outlive_signals(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach all processes of a group; workers must still deliver the current batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # others cannot tell who has sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey_parent(parent: int) -> None:
+    """Exit on the SIGTERM with which the training process ends its workers, or if it has died."""
+    if sys.platform == "linux":
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent and os.getppid() == parent:
+            pass
+        os._exit(0)

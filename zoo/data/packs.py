@@ -14,8 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files.writing import cache_folder, write_text
+from zoo.files.writing import cache_folder, staging, write_text
 
 FORMAT = 2  # version of the files and of what data sets store in them; a new number makes all packs stale
 INDEX = "index.json"
@@ -186,20 +184,17 @@ def write(samples: Loads, key: PackKey, progress: Iterable[int] | None = None) -
     if (folder / INDEX).is_file():
         Pack.open(key)
         return folder
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
-        temporary.mkdir(parents=True)
-        _fill(temporary, samples, key, range(len(samples)) if progress is None else progress)
-        try:
-            os.replace(temporary, folder)
-        except OSError:  # another process was faster
-            Pack.open(key)
+        with staging(folder, folder=True) as temporary:
+            _fill(temporary, samples, key, range(len(samples)) if progress is None else progress)
+            try:
+                os.replace(temporary, folder)
+            except OSError:  # another process was faster
+                Pack.open(key)
     except OSError as error:
         raise UserError(
             f"Cannot write the pack {folder} ({error.strerror or error}); set ZOO_CACHE."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

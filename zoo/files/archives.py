@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import secrets
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -17,6 +15,7 @@ from typing import IO
 
 from zoo.errors import UserError, reason_of
 from zoo.files.downloads import CHUNK, readable
+from zoo.files.writing import staging
 
 MAX_FILES = 2_000_000  # per archive; ImageNet has 1.3 million
 LEAST_CAP = 2**30  # bytes that any archive may extract to
@@ -45,15 +44,10 @@ def extract(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     try:
         unpack, length = _unpacker(archive), archive.stat().st_size
         budget = _Budget(archive, max_bytes if max_bytes is not None else max(LEAST_CAP, MAX_RATIO * length))
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
-        temporary.mkdir()
-        try:
+        with staging(folder, folder=True) as temporary:
             with _reading(archive):
                 unpack(archive, temporary, budget)
             _move(temporary, folder, archive)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"Cannot unpack {archive} into {folder} ({error.strerror or error}); free some space or choose "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.files.writing import replacing
+from zoo.files.writing import existing, replacing
 
 
 def write_checkpoint(checkpoint: dict[str, Any], target: Path) -> None:
@@ -21,17 +22,22 @@ def write_checkpoint(checkpoint: dict[str, Any], target: Path) -> None:
     Raises:
         UserError: The disk is full or not writable; names the file. The old file is untouched.
     """
-    for pattern in (".*.ckpt.*.part", "*.ckpt.*.tmp"):  # left by a killed save; .tmp by older versions
-        for stale in target.parent.glob(pattern):
-            stale.unlink(missing_ok=True)
     try:
         with replacing(target) as file:
             torch.save(checkpoint, file)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError about positions
-        free = shutil.disk_usage(target.parent).free // 10**6
+    except (OSError, RuntimeError) as error:
+        cause: BaseException | None = error  # torch answers an OSError with a RuntimeError about positions
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        reason = cause.strerror or str(cause)
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            free = shutil.disk_usage(existing(target)).free // 10**6
+            reason = f"the disk is full or not writable ({reason}, {free} MB free); free some space"
         raise UserError(
-            f"Could not save {target}: the disk is full or not writable ({free} MB free). Earlier "
-            "checkpoints are untouched; free some space and continue with --resume auto."
+            f"Could not save {target}: {reason}. Earlier checkpoints are untouched; continue with "
+            "--resume auto."
         ) from error
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # names that `staging` gives
+_swept: set[Path] = set()  # folders in which this process has removed what dead ones left
 
 
 @contextmanager
@@ -20,17 +28,89 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Parent folders are created. An exception leaves the old file untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # in the same folder, so that replacing never copies
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
+    with staging(path) as temporary:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+@contextmanager
+def staging(target: Path, folder: bool = False) -> Iterator[Path]:
+    """A temporary file or folder beside ``target``, to be renamed to it; removed at the end otherwise.
+
+    It is locked while its writer lives. What dead writers have left in the same folder is removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (parent := target.parent.absolute()) not in _swept:
+        _swept.add(parent)
+        with suppress(OSError):
+            _remove_dead(parent.iterdir())
+    temporary, lock = None, None
+    while temporary is None or not temporary.exists():  # another process may sweep before it is locked
+        # in the same folder, so that renaming never copies; names of files may have 255 bytes
+        stem = os.fsencode(target.name)[:200].decode(errors="ignore")
+        temporary = target.with_name(f".{stem}.{secrets.token_hex(4)}.part")
+        temporary.mkdir() if folder else temporary.touch(exist_ok=False)
+        lock = _locked(temporary, wait=True)
+    try:
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(folder: Path) -> None:
+    """Remove all temporary files and folders below ``folder`` whose writers have died."""
+    for parent, folders, files in os.walk(folder):
+        _remove_dead(Path(parent, name) for name in (*folders, *files))
+        folders[:] = [name for name in folders if not _TEMPORARY.fullmatch(name)]
+
+
+def _remove_dead(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if _TEMPORARY.fullmatch(path.name) and (lock := _locked(path)) is not None:
+            _remove(path)
+            os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _locked(path: Path, wait: bool = False) -> int | None:
+    """Lock a file or folder: the open handle, or None if it is locked, gone or cannot be locked here."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = None
+    try:
+        handle = os.open(path, (os.O_RDONLY if path.is_dir() else os.O_RDWR) | os.O_NOFOLLOW)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None
+    return handle
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Name a file that cannot be written.
+
+    Raises:
+        UserError: The block has raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write {path} ({error.strerror or error}); choose another place.") from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -39,16 +119,35 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     Raises:
         UserError: The file cannot be written there.
     """
-    try:
-        with replacing(Path(path)) as file:
-            file.write(data)
-    except OSError as error:
-        raise UserError(f"Cannot write {path} ({error.strerror or error}); choose another place.") from error
+    with writing(path), replacing(Path(path)) as file:
+        file.write(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text as :func:`write_bytes` does."""
     write_bytes(path, text.encode())
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest of its parents that exists."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if os.path.lexists(place))
+
+
+def require_writable(path: Path) -> None:
+    """Require that a file or folder can be written or made, before hours of work for it.
+
+    Raises:
+        UserError: It cannot.
+    """
+    with writing(path):
+        place = existing(path)
+        if place.is_file():
+            if place != path.absolute():
+                raise NotADirectoryError(errno.ENOTDIR, f"{place} is a file")
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
+            pass
 
 
 def cache_folder() -> Path:

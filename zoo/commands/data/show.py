@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zoo.commands import _names
 from zoo.errors import UserError
+from zoo.files.writing import require_writable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"Cannot draw into {out}; end its name with .png, .jpg or .gif.")
     if out.exists() and not args.force:
         raise UserError(f"{out} exists; choose another name or add --force.")
+    require_writable(out)
     if args.number < 1:
         raise UserError(f"-n is {args.number}; give at least 1.")
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.files.writing import require_writable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, test the scores, or time them."""
+    if args.out:
+        require_writable(args.out / "eval.json")
     if args.selftest and args.bench:
         raise UserError("--selftest and --bench exclude each other; give one.")
     if args.selftest or args.bench:

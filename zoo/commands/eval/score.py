@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.commands import _names
 from zoo.errors import UserError
+from zoo.files.writing import require_writable
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
     protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
     subjects = [load_subject(one) for one in asked]
+    targets = {
+        one.name: args.out or (one.folder if one.model and (one.folder / "config.yaml").is_file() else None)
+        for one in subjects
+    }
+    for target in filter(None, targets.values()):
+        require_writable(target / "eval.json")
     device = chosen_device(args.device)
     networks = load_networks(protocols, args.weights, device)
     found: dict[str, list[Row]] = {}
@@ -53,17 +60,16 @@ def run(args: argparse.Namespace) -> int:
         real, made = sides(one, args, device)
         found[one.name] = measure(protocols, networks, real, made, None if args.json else bar)
     side_by_side(found)  # refuses numbers that cannot stand together before anything is written
-    for one in subjects:
-        target = args.out or (one.folder if one.model and (one.folder / "config.yaml").is_file() else None)
-        if target is not None:
-            record(target, found[one.name], one.model.config.get("step") or 0 if one.model else 0)
-            print(f"Recorded in {target / 'eval.json'}.", file=sys.stderr)
     if args.json:
         print(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=2))
     elif len(found) == 1:
         print(table(next(iter(found.values()))))
     else:
         print(side_by_side(found))
+    for one in subjects:
+        if target := targets[one.name]:
+            record(target, found[one.name], one.model.config.get("step") or 0 if one.model else 0)
+            print(f"Recorded in {target / 'eval.json'}.", file=sys.stderr)
     return 0
 
 

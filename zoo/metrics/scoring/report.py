@@ -63,8 +63,8 @@ def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = Non
     if trainer.is_global_zero:
         module = trainer.lightning_module
         step = module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
-        record(folder, rows, step)
         print("\n" + table(rows) + (f"\n{sentence}" if sentence else ""))
+        record(folder, rows, step)
 
 
 def table(rows: Sequence[Row]) -> str:
