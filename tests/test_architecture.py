@@ -44,7 +44,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.seeds", set()),
     ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
-    ("zoo.catalogue", {"recipes", "errors"}),
+    ("zoo.catalogue", {"recipes", "files.schemas", "errors"}),
     ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors"}),
     (
         "zoo.training",

@@ -354,7 +354,7 @@ def test_weights_that_are_no_safetensors(exported: Path) -> None:
     (exported / WEIGHTS).write_bytes(b"\x80\x04not tensors")
     size, digest = (exported / WEIGHTS).stat().st_size, sha256(exported / WEIGHTS)
     edit(exported, weights={"file": WEIGHTS, "sha256": digest, "bytes": size})
-    with pytest.raises(UserError, match="not a safetensors file"):
+    with pytest.raises(UserError, match="no file of weights"):
         load(exported)
 
 
@@ -368,7 +368,7 @@ def test_missing_weights_file(exported: Path) -> None:
 @pytest.mark.parametrize("key", ["class", "data", "hyper_parameters", "players", "weights"])
 def test_config_of_wrong_types(exported: Path, key: str, value: Any) -> None:
     edit(exported, **{key: value})
-    with pytest.raises(UserError, match=f"lacks {key}, or has them in another form"):
+    with pytest.raises(UserError, match=rf"model\.json: {key} must be "):
         load(exported)
 
 
@@ -378,7 +378,7 @@ def test_damaged_config(exported: Path) -> None:
     with pytest.raises(UserError, match=r"model\.json is damaged"):
         load(exported)
     (exported / CONFIG).write_text('{"format": 1, "class": "zoo.models.pix2pix.Pix2Pix"}')
-    with pytest.raises(UserError, match="lacks data, hyper_parameters, players, weights"):
+    with pytest.raises(UserError, match="lacks hyper_parameters, players, data, weights"):
         load(exported)
     (exported / CONFIG).write_text("[]")
     with pytest.raises(UserError, match="states no format"):
@@ -429,7 +429,7 @@ def test_class_outside_the_zoo_is_not_even_imported(
 def test_unknown_hyper_parameter(exported: Path) -> None:
     config = json.loads((exported / CONFIG).read_text())
     edit(exported, hyper_parameters={**config["hyper_parameters"], "widht": 8})
-    with pytest.raises(UserError, match=r"cannot be built from its hyper-parameters.*widht"):
+    with pytest.raises(UserError, match=r"hyper_parameters\.widht is unknown"):
         load(exported)
 
 

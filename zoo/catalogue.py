@@ -10,7 +10,7 @@ import ast
 import builtins
 import functools
 import importlib.util
-import json
+import os
 import pkgutil
 import re
 import sys
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from zoo import recipes
 from zoo.errors import UserError, nearest
+from zoo.files.schemas import INDEX, read_json
 
 ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a recipe names
 # a class statement at the left margin with its body: name, bases
@@ -386,16 +387,7 @@ def checkpoints() -> list[Entry]:
     path = recipes.bundled("checkpoints") / "index.json"
     if not path.is_file():
         return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] > INDEX_FORMAT:
-            raise UserError(
-                f"{path} has format {content['format']}, newer than this zoo reads ({INDEX_FORMAT}); upgrade "
-                "gan-application-zoo."
-            )
-        return [{**entry, "name": entry["name"], "title": entry["title"]} for entry in content["entries"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not an index of checkpoints ({error!r}); restore it.") from error
+    return list(read_json(path, INDEX, INDEX_FORMAT)["entries"])
 
 
 def find_weights(name: str) -> Entry | None:
@@ -405,7 +397,7 @@ def find_weights(name: str) -> Entry | None:
         UserError: There are no such weights; suggests the nearest name.
     """
     entries = {entry["name"]: entry for entry in checkpoints()}
-    if name not in entries and not Path(name).expanduser().exists():
+    if name not in entries and not os.path.exists(os.path.expanduser(name)):
         hint = nearest(name, entries, "`zoo list checkpoints` names all, or give a path.")
         raise UserError(f"There are no weights {name}; {hint}")
     return entries.get(name)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +23,24 @@ from typing import Any, Literal, cast
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo import catalogue, recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.class_paths import public_path
-from zoo.errors import UserError
-from zoo.files.checkpoints import read_checkpoint
+from zoo.errors import UserError, reason_of
+from zoo.files.checkpoints import read_own_checkpoint, read_tensors
+from zoo.files.schemas import MODEL, ROWS, read_json, require_arguments
 from zoo.files.writing import sha256, write_bytes, write_text
-from zoo.guards import CHECKPOINT_FORMAT, GuardedModule
+from zoo.guards import GuardedModule
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 STAGED = ".model.safetensors.new"  # weights until the model.json that describes them is written
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
+LAYERS = 1000  # parameters that any module may have, whatever it has in its file
+MOST_UNSAVED = 2**27  # values of a module that is built with initial weights
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 State = dict[str, Tensor]
 Config = dict[str, Any]
@@ -144,7 +149,7 @@ class Pretrained:
         return {
             "shape": list(output.shape),
             "mean": round(float(flat.mean()), 6),
-            "std": round(float(flat.std()), 6),
+            "std": round(float(flat.std()), 6) if len(flat) > 1 else 0.0,
             "values": [round(value, 6) for value in picked.tolist()],
         }
 
@@ -161,7 +166,7 @@ class Pretrained:
         now = self.golden()
         if not kept or not now:
             raise UserError(f"{self.origin} stores no golden output to compare with; export it again.")
-        if now["shape"] != kept["shape"]:
+        if now["shape"] != kept["shape"] or len(now["values"]) != len(kept["values"]):
             raise UserError(f"{self.origin} now gives {now['shape']}, but gave {kept['shape']} at export.")
         pairs = zip(*([g["mean"], g["std"], *g["values"]] for g in (now, kept)), strict=True)
         worst = max(math.inf if math.isnan(a - b) else abs(a - b) for a, b in pairs)
@@ -178,18 +183,17 @@ def load(name: str | Path) -> Pretrained:
     Raises:
         UserError: There is nothing of that name, or it is damaged, foreign or of a newer format.
     """
-    path = Path(name).expanduser()
-    if path.name in (WEIGHTS, CONFIG) and path.is_file():
+    path = Path(os.path.expanduser(name))
+    if path.name in (WEIGHTS, CONFIG) and os.path.isfile(path):
         path = path.parent
-    if (path / CONFIG).is_file():
+    if os.path.isfile(path / CONFIG):
         return read_folder(path)
-    if path.is_file():
+    if os.path.isfile(path):
         return read_training_checkpoint(path)
     if entry := catalogue.find_weights(str(name)):
         return read_folder(recipes.bundled("checkpoints") / entry["folder"], entry["sha256"])
-    raise UserError(
-        f"The folder {path} holds no {CONFIG}; give a folder that `zoo export` wrote, or a .ckpt file."
-    )
+    holds = f"The folder {path} holds no {CONFIG}" if path.is_dir() else f"{path} is no file"
+    raise UserError(f"{holds}; give a folder that `zoo export` wrote, or a .ckpt file.")
 
 
 def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
@@ -203,13 +207,7 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
         UserError: A file is missing, truncated, changed, or of a newer format.
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
-    config = _read_json(path)
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise UserError(f"{path} states no format: it was not written by `zoo export`.")
-    _refuse_newer(path, config["format"], FORMAT)
-    kinds = {"class": str, "data": dict, "hyper_parameters": dict, "players": list, "weights": dict}
-    if wrong := [key for key, kind in kinds.items() if not isinstance(config.get(key), kind)]:
-        raise UserError(f"{path} lacks {', '.join(wrong)}, or has them in another form: export it again.")
+    config = read_json(path, MODEL, FORMAT)
     if _described(folder / STAGED, path):  # an export was killed before it renamed them
         weights = folder / STAGED
     if not weights.is_file():
@@ -225,11 +223,13 @@ def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
             raise UserError(
                 f"{weights}: sha256 is {found[:12]}… but {source} says {wanted[:12]}…; get it again."
             )
-    try:
-        tensors = safetensors.torch.load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{weights} is not a safetensors file ({error}); export it again.") from error
-    module = build(config["class"], config["hyper_parameters"], _by_part(tensors), str(folder))
+    states = _by_part(read_tensors(weights))
+    module = build(config["class"], config["hyper_parameters"], states, str(folder))
+    if states.keys() != set(config["players"]):
+        raise UserError(
+            f"{path}: players are {', '.join(config['players'])}, but {WEIGHTS} holds {', '.join(states)}; "
+            "export it again."
+        )
     return Pretrained(module, config, str(folder))
 
 
@@ -239,17 +239,12 @@ def read_training_checkpoint(path: Path) -> Pretrained:
     Raises:
         UserError: It is damaged, unsafe, of a newer format, or not of this zoo.
     """
-    checkpoint = read_checkpoint(path)
-    record = checkpoint.get("zoo")
-    if not isinstance(record, dict) or not {"format", "class"} <= record.keys():
-        raise UserError(
-            f"{path} does not say which model of the zoo it holds; was it written by another program?"
-        )
-    _refuse_newer(path, record["format"], CHECKPOINT_FORMAT)
-    hparams = {key: value for key, value in checkpoint.get("hyper_parameters", {}).items() if key[0] != "_"}
+    checkpoint = read_own_checkpoint(path)
+    record = checkpoint["zoo"]
+    hparams = {k: v for k, v in checkpoint.get("hyper_parameters", {}).items() if not k.startswith("_")}
     module = build(record["class"], hparams, _by_part(checkpoint["state_dict"]), str(path))
     machine = record.get("environment") or {}
-    config = describe(module, hparams, record.get("data") or {}) | {
+    config = describe(module, hparams, record.get("data", {})) | {
         "step": checkpoint.get("global_step"),
         "recipe": record.get("recipe"),
         "command": record.get("command"),
@@ -277,35 +272,85 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
             f"{origin} names the class {class_path}, which is no model of this zoo; it is of another version."
         )
     cls: type[GuardedModule] = catalogue.import_class(class_path)
-    with torch.random.fork_rng(devices=[]):  # initial weights must not advance the caller's random state
-        try:
-            module = cls(**hparams)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{origin}: {cls.__name__} cannot be built from its hyper-parameters: {error}."
-            ) from error
+    require_arguments(cls.__init__, hparams, origin)
+    layers = max(LAYERS, 4 * sum(map(len, states.values())))
+    module = _made(cls, hparams, origin, "meta", layers)  # names and shapes only: no file can ask for memory
     own = _by_part(module.state_dict())
     if issubclass(cls, AdversarialModule):  # what is not a player's is not loaded
         own = {part: state for part, state in own.items() if part in PLAYERS}
         states = {part: state for part, state in states.items() if part in PLAYERS}
     else:
         states = {part: {} for part in own} | dict(states)  # every part is needed
+    if own and not states:
+        raise UserError(f"{origin} holds no weights of a {cls.__name__}; it is damaged.")
     for part, given in states.items():
         mine = own.get(part, {})
         wrong = [
             key
             for key in (*mine, *given)
-            if key not in mine or key not in given or mine[key].shape != given[key].shape
+            if key not in mine
+            or key not in given
+            or mine[key].shape != given[key].shape
+            or mine[key].is_floating_point() != given[key].is_floating_point()
         ]
         if wrong:
             raise UserError(
                 f"{origin}: weights of the {part} do not fit {cls.__name__} ({len(wrong)} missing, unknown "
                 f"or of another shape, first {wrong[0]}); they belong to another model or version."
             )
+    rebuilt = _has_unsaved_tensors(module)  # that the constructor alone makes
+    if rebuilt:
+        most = max(
+            MOST_UNSAVED, 4 * sum(value.numel() for state in states.values() for value in state.values())
+        )
+        if (asked := sum(value.numel() for value in module.state_dict().values())) > most:
+            raise UserError(f"{origin} asks for {asked:,} weights and holds few of them; it is damaged.")
+        module = _made(cls, hparams, origin, "cpu", layers)
     for part in own.keys() - states.keys():
         delattr(module, part)
+    if not rebuilt:
+        module.to_empty(device="cpu").to(
+            "cpu"
+        )  # Lightning remembers the device, and only learns it from `to`
     module.load_state_dict(_joined(states), strict=False)  # checked above
     return module.eval()
+
+
+def _made(cls: type[GuardedModule], hparams: Config, origin: str, device: str, layers: int) -> GuardedModule:
+    """The module on a device, of at most so many parameters; the caller's random stream stays as it is."""
+    made = 0
+
+    def count(*_: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > layers:
+            raise UserError(f"its networks have more than {layers} parameters")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cls(**hparams)
+    except Exception as error:
+        said = reason_of(error) if isinstance(error, UserError | ValueError) else "a value is out of range"
+        raise UserError(
+            f"{origin}: {cls.__name__} cannot be built from its hyper-parameters: {said}."
+        ) from error
+    finally:
+        hook.remove()
+
+
+def _has_unsaved_tensors(module: GuardedModule) -> bool:
+    """Whether it has tensors that no state dict holds: plain attributes, buffers that are not persistent."""
+    saved = module.state_dict().keys()
+    if any(name not in saved for name, _ in (*module.named_buffers(), *module.named_parameters())):
+        return True
+    kept = (value for part in module.modules() for value in vars(part).values())
+    return any(
+        isinstance(item, Tensor)
+        for value in kept
+        for item in (value if isinstance(value, list | tuple) else [value])
+    )
 
 
 def export(checkpoint: Path, out: Path, *, results: Path | None = None, **options: Any) -> Pretrained:
@@ -409,7 +454,7 @@ def write(
 
 def _described(weights: Path, config: Path) -> bool:
     """Whether a file exists and is the one whose hash ``model.json`` states."""
-    return weights.is_file() and config.is_file() and sha256(weights) in config.read_text(encoding="utf-8")
+    return weights.is_file() and config.is_file() and sha256(weights) in config.read_text(errors="replace")
 
 
 def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
@@ -442,26 +487,12 @@ def _joined(states: Mapping[str, State]) -> State:
     }
 
 
-def _refuse_newer(path: Path, found: int, known: int) -> None:
-    if found > known:
-        raise UserError(
-            f"{path} has format {found}, newer than this zoo reads ({known}); upgrade gan-application-zoo."
-        )
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or unreadable ({type(error).__name__}); get it again.") from error
-
-
 def _results(checkpoint: Path, given: Path | None, trained: Pretrained) -> list[Config]:
     if given is not None:
-        return cast(list[Config], _read_json(given))
+        return cast(list[Config], read_json(given, ROWS))
     for folder in (checkpoint.parent, checkpoint.parent.parent):
         if (folder / "eval.json").is_file():
-            rows: list[Config] = _read_json(folder / "eval.json")
+            rows: list[Config] = read_json(folder / "eval.json", ROWS)
             return [row for row in rows if row["step"] == trained.config["step"]]  # the rest: other weights
     return []
 

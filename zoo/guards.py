@@ -28,11 +28,9 @@ from torch import Tensor
 from zoo import interrupts
 from zoo.class_paths import public_path
 from zoo.errors import UserError
-from zoo.files.checkpoints import read_checkpoint, write_checkpoint
+from zoo.files.checkpoints import CHECKPOINT_FORMAT, read_checkpoint, write_checkpoint
 from zoo.files.writing import sweep, write_text
 from zoo.seeds import global_seed, mix
-
-CHECKPOINT_FORMAT = 1
 
 
 class GuardedModule(pl.LightningModule):

@@ -139,7 +139,7 @@ def test_the_table_is_aligned_and_says_what_is_restricted(
 
 def test_a_broken_index_is_named(package: Path) -> None:
     (package / "checkpoints" / "index.json").write_text("{}")
-    with pytest.raises(UserError, match=r"index\.json is not an index"):
+    with pytest.raises(UserError, match=r"index\.json states no format"):
         catalogue.checkpoints()
 
 

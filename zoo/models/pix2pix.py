@@ -248,8 +248,8 @@ class Pix2Pix(AdversarialModule):
             raise UserError(
                 "model.adversarial is false and model.lambda_l1 is 0: nothing is left to learn from."
             )
-        if levels < 2:
-            raise UserError(f"model.levels must be at least 2 (8 for 256 pixels), not {levels}.")
+        if not 2 <= levels <= 16:
+            raise UserError(f"model.levels must be 2 to 16 (8 for 256 pixels), not {levels}.")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.loss, self.adversarial, self.conditional = loss, adversarial, conditional
         self.lambda_l1, self.learning_rate, self.betas = lambda_l1, learning_rate, betas

@@ -414,6 +414,8 @@ class Pix2PixHD(AdversarialModule):
                 f"model.stage is {stage} and model.enhancers is {enhancers}; the stage global has 0 of them, "
                 "the others 1 or 2."
             )
+        if enhancers > 2 or max(downsamplings, encoder_downsamplings) > 16:
+            raise UserError("model.enhancers must be at most 2, and model's downsamplings at most 16.")
         if width % 2**enhancers:
             raise UserError(f"model.width is {width}; the enhancers need a multiple of {2**enhancers}.")
         if features and clusters < 1:

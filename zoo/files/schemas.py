@@ -1,0 +1,316 @@
+"""What each file that describes weights or results must hold: keys, types, bounds. Imports nothing heavy.
+
+A schema is a :class:`Kind`, ``[schema]`` for a list of any length, or a dict of keys, of which those ending
+in ``?`` may be absent; keys that it does not name are allowed. The first value that does not fit is refused
+in a sentence that names file, key and what is expected.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from zoo.errors import UserError
+
+MOST_BYTES = 2**23  # of a JSON file; the largest of ours has some 100 kB
+MOST_VALUES, MOST_LEVELS = 10**6, 32  # of free content
+LARGEST = 10**15  # whole numbers beyond it are counts of nothing
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value.
+
+    Args:
+        expected: What it must be, in words.
+        accepts: Whether a value is one.
+    """
+
+    expected: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)  # halves of characters
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1.8e308
+
+
+def _is_score(value: Any) -> bool:
+    return _is_number(value) or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is text, numbers, true, false, null, and lists and dicts of them, and not too many."""
+    level, seen = [value], 0
+    for _ in range(MOST_LEVELS):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [*item.keys(), *item.values()]
+            elif isinstance(item, list | tuple):
+                below += item
+            elif not (item is None or isinstance(item, int | float) or _is_text(item)):
+                return False
+            if len(below) > MOST_VALUES:
+                return False
+        seen += len(level)
+        level = below
+        if not level:
+            return seen <= MOST_VALUES
+    return False
+
+
+def whole(least: int = 0) -> Kind:
+    """A whole number of at least ``least``."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) is int and least <= value <= LARGEST
+
+    return Kind(f"a whole number, {least} or more", accepts)
+
+
+@dataclass(frozen=True)
+class Optional:
+    """What may also be null."""
+
+    schema: Any
+
+
+Schema = Kind | Optional | Mapping[str, Any] | list[Any]  # of schemas
+
+TEXT = Kind("text", _is_text)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+NUMBER = Kind("a finite number", _is_number)
+SCORE = Kind("a number", _is_score)  # a score of identical images may be infinite
+PLAIN = Kind(f"whole characters and plain values, at most {MOST_LEVELS} levels deep", _is_plain)
+KEYS = Kind(
+    "a mapping of names to plain values",
+    lambda value: isinstance(value, dict) and all(map(_is_text, value)) and _is_plain(value),
+)
+DIGEST = Kind(
+    "64 hexadecimal digits", lambda value: _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
+)
+
+ROWS: Schema = [  # eval.json
+    {
+        "step": whole(),
+        "metric": TEXT,
+        "value": SCORE,
+        "subject": TEXT,
+        "protocol": {"made?": {"count": whole()}},
+        "error?": Optional(SCORE),
+        "paper?": Optional(TEXT),
+        "differs?": Optional(TEXT),
+    }
+]
+DATA: Schema = {"research_only?": FLAG, "licence?": Optional(TEXT), "name?": Optional(TEXT)}
+MODEL: Schema = {  # model.json
+    "class": TEXT,
+    "hyper_parameters": KEYS,
+    "players": [TEXT],
+    "data": DATA,
+    "weights": {"bytes": whole(), "sha256": DIGEST},
+    "name?": TEXT,
+    "title?": TEXT,
+    "takes?": TEXT,
+    "dtype?": Kind("float32 or float16", lambda value: value in ("float32", "float16")),
+    "research_only?": FLAG,
+    "licence?": {"code?": TEXT, "weights?": TEXT, "data?": Optional(TEXT)},
+    "step?": Optional(whole()),
+    "seed?": Optional(whole()),
+    "recipe?": Optional(TEXT),
+    "command?": Optional(TEXT),
+    "commit?": Optional(TEXT),
+    "environment?": KEYS,
+    "source?": KEYS,
+    "results?": ROWS,
+    "golden?": Optional({"shape": [whole()], "mean": NUMBER, "std": NUMBER, "values": [NUMBER]}),
+}
+INDEX: Schema = {  # checkpoints/index.json
+    "entries": [
+        {
+            "name": TEXT,
+            "title": TEXT,
+            "folder?": TEXT,
+            "sha256?": DIGEST,
+            "recipe?": Optional(TEXT),
+            "licence?": TEXT,
+            "research_only?": FLAG,
+        }
+    ]
+}
+RECORD: Schema = {  # the entry `zoo` of a training checkpoint
+    "class": TEXT,
+    "data?": DATA,
+    "environment?": KEYS,
+    "recipe?": Optional(TEXT),
+    "command?": Optional(TEXT),
+    "seed?": Optional(whole()),
+}
+CHECKPOINT: Schema = {  # beside its tensors and its record
+    "epoch?": whole(),
+    "global_step?": whole(),
+    "pytorch-lightning_version?": TEXT,
+    "hyper_parameters?": KEYS,
+    "position?": {"epoch": whole(), "batches": whole(), "total": whole()},
+    "loops?": KEYS,
+    "callbacks?": {},
+    "optimizer_states?": [{"state": {}, "param_groups": [{"params": [whole()]}]}],
+    "lr_schedulers?": [{}],
+}
+
+
+def require(value: Any, schema: Schema, origin: str | Path, key: str = "") -> None:
+    """Refuse a value that does not fit a schema.
+
+    Args:
+        value: The value.
+        schema: What it must be.
+        origin: File that it was read from.
+        key: Where in the file it stands; empty for all of it.
+
+    Raises:
+        UserError: It does not fit; names file, key and what is expected.
+    """
+    inner: list[tuple[str, Any, Schema]] = []
+    if isinstance(schema, Optional):
+        if value is not None:
+            require(value, schema.schema, origin, key)
+        return
+    if isinstance(schema, Kind):
+        expected, fits = schema.expected, schema.accepts(value)
+    elif isinstance(schema, list):
+        expected, fits = "a list", isinstance(value, list | tuple)
+        inner = [(f"{key}[{i}]", item, schema[0]) for i, item in enumerate(value)] if fits else []
+    else:
+        expected, fits = "a mapping", isinstance(value, dict)
+        if fits:
+            bare = {name.removesuffix("?"): kind for name, kind in schema.items()}
+            if lacking := [name for name in bare if name not in value and name in schema]:
+                within = f" in {key}" if key else ""
+                raise UserError(f"{origin} lacks {', '.join(lacking)}{within}; get it again.")
+            inner = [(f"{key}.{n}".lstrip("."), value[n], kind) for n, kind in bare.items() if n in value]
+    if not fits:
+        raise UserError(f"{origin}: {key or 'its content'} must be {expected}, not {shown(value)}.")
+    for name, item, kind in inner:
+        require(item, kind, origin, name)
+
+
+def require_format(content: Any, known: int, origin: str | Path) -> None:
+    """Refuse content of no format, or of one newer than is known; all older ones are read.
+
+    Raises:
+        UserError: Says so.
+    """
+    if not isinstance(content, dict) or "format" not in content:
+        raise UserError(f"{origin} states no format: it was not written by the zoo.")
+    require(content["format"], whole(1), origin, "format")
+    if content["format"] > known:
+        raise UserError(
+            f"{origin} has format {content['format']}, newer than this zoo reads ({known}); upgrade "
+            "gan-application-zoo."
+        )
+
+
+def read_json(path: Path, schema: Schema, known: int | None = None) -> Any:
+    """The content of a JSON file that fits ``schema``; ``known`` is the newest format, if it states one.
+
+    Raises:
+        UserError: It is missing, no plain file, damaged, too large, or does not fit.
+    """
+    try:
+        if not os.path.isfile(path):
+            raise UserError(f"{path} is not a file; give the path of one.")
+        if os.path.getsize(path) > MOST_BYTES:
+            raise UserError(f"{path} has more than {MOST_BYTES // 2**20} MB, too much for what it describes.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or unreadable ({type(error).__name__}); get it again.") from error
+    if known is not None:
+        require_format(content, known, path)
+    require(content, PLAIN, path)
+    require(content, schema, path)
+    return content
+
+
+def require_arguments(made: Callable[..., Any], given: Mapping[str, Any], origin: str | Path) -> None:
+    """Refuse keywords that a constructor does not take, and values that its annotations exclude.
+
+    Raises:
+        UserError: Names the key, and what it must be.
+    """
+    hints = typing.get_type_hints(made, include_extras=True)
+    for hint in list(hints.values()):
+        if typing.get_origin(hint) is typing.Unpack:
+            hints |= typing.get_type_hints(typing.get_args(hint)[0])
+    for key, value in given.items():
+        if key not in hints:
+            raise UserError(f"{origin}: hyper_parameters.{key} is unknown to this version of the zoo.")
+        if not _is_of(value, hints[key]):
+            raise UserError(
+                f"{origin}: hyper_parameters.{key} must be {_in_words(hints[key])}, not {shown(value)}."
+            )
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of an annotated type; lists may stand for tuples."""
+    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if kind in (Union, types.UnionType):
+        return any(_is_of(value, each) for each in arguments)
+    if kind in (tuple, list):
+        if not isinstance(value, list | tuple) or len(value) > 1000:
+            return False
+        if kind is tuple and arguments and arguments[-1] is not ...:
+            return len(value) == len(arguments) and all(map(_is_of, value, arguments))
+        return not arguments or all(_is_of(item, arguments[0]) for item in value)
+    if kind is int:
+        return type(value) is int and abs(value) <= LARGEST
+    if kind is type(None):
+        return value is None
+    tests = {float: _is_number, str: _is_text, bool: FLAG.accepts}
+    return tests.get(kind, _is_plain)(value)
+
+
+def _in_words(hint: Any) -> str:
+    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is Literal:
+        return " or ".join(map(str, arguments))
+    if kind in (Union, types.UnionType):
+        return " or ".join(map(_in_words, arguments))
+    words = {
+        int: "a whole number",
+        float: "a finite number",
+        str: "text",
+        bool: "true or false",
+        type(None): "null",
+        tuple: "a list",
+        list: "a list",
+    }
+    if kind is tuple and arguments and arguments[-1] is not ...:
+        return f"a list of {len(arguments)} values"
+    return words.get(kind, "a plain value")
+
+
+def shown(value: Any) -> str:
+    """A value in a message: short, on one line, whatever it is."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # a number of more than 4,300 digits
+        text = "a very large number"
+    return text if len(text) <= 60 else f"{text[:57]}…"
