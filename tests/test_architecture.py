@@ -53,6 +53,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "recipes",
             "catalogue",
             "adversarial",
+            "guards",
             "callbacks",
             "data",
             "files",

@@ -18,7 +18,7 @@ from zoo.data.base import SampleSet, Split
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.training import build
-from zoo.training.runs import newest_checkpoint
+from zoo.training.resume import newest_checkpoint
 
 RECIPE: dict[str, Any] = {
     "model": {"class_path": "games.Game", "init_args": {"width": 8}},
@@ -194,7 +194,7 @@ def test_the_recipe_wins_over_the_checkpoint(recipe: Path, capsys: pytest.Captur
     arguments = ["fit", "--config", recipe, "--ckpt_path", "last", "--trainer.max_epochs", 3]
     assert zoo(*arguments, "--model.lr", 0.5) == 0
     assert "model.lr is 0.5, the checkpoint had 0.01" in capsys.readouterr().err
-    assert zoo(*arguments, "--model.width", 4) == 1
+    assert zoo(*arguments[:-1], 4, "--model.width", 4) == 1
     assert "does not fit this model" in message(capsys)
 
 

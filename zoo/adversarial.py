@@ -10,7 +10,9 @@ the discriminator and the generator are each updated once, or as often as the pa
 
 from __future__ import annotations
 
+import math
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial, reduce
@@ -21,7 +23,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
 
-from zoo.guards import GuardedModule
+from zoo.guards import GuardedModule, say
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]
@@ -235,6 +237,23 @@ class AdversarialModule(GuardedModule):
         if self.compile_players:  # in place: the checkpoint's keys stay as they are
             self.generator.compile()
             self.discriminator.compile()
+
+    def on_train_start(self) -> None:
+        """Say before the first step if a schedule reaches a learning rate of 0 before the run ends."""
+        trainer, batches = self.trainer, int(self.trainer.num_training_batches)
+        ends = [trainer.max_steps] if trainer.max_steps > 0 else []
+        ends += [trainer.max_epochs * batches] if (trainer.max_epochs or -1) > 0 else []  # type: ignore[operator]
+        unit, size = ("epoch", batches) if self.schedule_interval == "epoch" else ("step", 1)
+        for config in trainer.lr_scheduler_configs if ends else ():
+            for rate in getattr(config.scheduler, "lr_lambdas", ()):
+                last = math.ceil(min(ends) / size) - 1
+                if last > 0 and rate(last) == 0:
+                    first = bisect_left(range(last), True, key=lambda number: rate(number) == 0)
+                    say(
+                        f"From {unit} {first} on the learning rate is 0, but the run has {last + 1} {unit}s: "
+                        "lengthen the model's decay or shorten the run."
+                    )
+                    return
 
     def arrange(self) -> None:
         """Apply channels-last if enabled; the parameters stay the same objects."""

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
@@ -33,16 +34,30 @@ from zoo.files.writing import sweep, write_text
 from zoo.seeds import global_seed, mix
 
 
+@rank_zero_only
+def say(text: str) -> None:
+    """Print a line for the user to stderr, once for all processes."""
+    print(text, file=sys.stderr)
+
+
 class GuardedModule(pl.LightningModule):
     """A LightningModule that trains with all guards of this file."""
 
     # kind of input of `sample`, a file of zoo/use: "noise", "picture", …; "nothing" without that method
     takes: ClassVar[str] = "nothing"
+    seed: int | None = None  # of each batch's draws; None: that of a resumed checkpoint, else the run's
     loaded_step = 0  # step of the last loaded checkpoint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the checkpoint's step: Lightning does not restore it for an evaluation."""
         self.loaded_step = checkpoint["global_step"]
+
+    def check(self, batch: dict[str, Any]) -> None:
+        """Refuse a training batch that does not fit the networks, before a run begins.
+
+        Raises:
+            UserError: Its keys, channels or sizes do not fit; names the argument to change.
+        """
 
     @property
     def steps_trained(self) -> int:
@@ -51,7 +66,7 @@ class GuardedModule(pl.LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """The guards, in the order in which they must run; Lightning appends checkpoint callbacks."""
-        return [Position(), BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
+        return [Position(), NewSettings(), BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
 
 
 class Position(Callback):
@@ -117,6 +132,64 @@ def _counters(ready: int, processed: int, completed: int) -> dict[str, int]:
     return {"ready": ready, "started": ready, "processed": processed, "completed": completed}
 
 
+class NewSettings(Callback):
+    """Put changed hyper-parameters in force on resume.
+
+    A checkpoint holds the settings of its run's optimizers and schedules (rates, betas), which Lightning
+    restores. If a hyper-parameter has changed since, they are replaced by those that the module configures;
+    the optimizers' moments are kept, and the schedules continue at their step.
+    """
+
+    def __init__(self) -> None:
+        self._changed = False
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Replace the settings before Lightning reads them.
+
+        Raises:
+            UserError: The optimizers are of another kind.
+        """
+        before = checkpoint.get("hyper_parameters", {})
+        self._changed = any(
+            key in before and before[key] != value for key, value in pl_module.hparams.items()
+        )
+        if not self._changed:
+            return
+        fresh = [optimizer.state_dict()["param_groups"] for optimizer in _optimizers(pl_module)]
+        states = [state["param_groups"] for state in checkpoint["optimizer_states"]]
+        if [list(map(_kind, groups)) for groups in fresh] != [list(map(_kind, groups)) for groups in states]:
+            raise UserError(
+                "The checkpoint's optimizers are of another kind than the recipe's, so their moments cannot "
+                "be kept; resume with its optimizer, or begin a new run."
+            )
+        for state, groups in zip(checkpoint["optimizer_states"], fresh, strict=True):
+            state["param_groups"] = groups
+        checkpoint["lr_schedulers"] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bring new schedules to the current epoch or step."""
+        for config in trainer.lr_scheduler_configs if self._changed else ():
+            scheduler: Any = config.scheduler
+            due = trainer.current_epoch if config.interval == "epoch" else trainer.global_step
+            while scheduler.last_epoch < due // config.frequency:
+                scheduler.step()
+
+
+def _optimizers(module: pl.LightningModule) -> list[torch.optim.Optimizer]:
+    made: Any = module.configure_optimizers()
+    if isinstance(made, tuple) and isinstance(made[0], list):  # optimizers and schedules
+        made = made[0]
+    each = made if isinstance(made, list | tuple) else [made]
+    return [one["optimizer"] if isinstance(one, dict) else one for one in each]
+
+
+def _kind(group: dict[str, Any]) -> tuple[int, frozenset[str]]:
+    """Number of parameters and names of the settings, which tell one class of optimizers from another."""
+    return len(group["params"]), frozenset(group) - {"initial_lr"}
+
+
 class BatchSeed(Callback):
     """Seed torch's global generator as a function of (seed, rank, epoch, batch) before each training batch.
 
@@ -129,8 +202,9 @@ class BatchSeed(Callback):
         self.seed: int | None = None  # stored in checkpoints: a resumed run keeps its first seed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Use the run's seed unless a checkpoint has restored one."""
-        self.seed = global_seed() if self.seed is None else self.seed
+        """Use the module's seed, else that of a restored checkpoint, else the run's."""
+        given = getattr(pl_module, "seed", None)
+        self.seed = next(seed for seed in (given, self.seed, global_seed()) if seed is not None)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -58,6 +58,17 @@ def read(path: Path) -> Any:
     return loader(path.read_text(encoding="utf-8")).get_single_data()
 
 
+def describing(arguments: dict[str, Any], root: str) -> list[str]:
+    """The data arguments that describe the folder ``arguments["root"]`` and do not apply to ``root``.
+
+    Folders of one name, ``data/facades`` and ``/disk/facades``, are taken for the same data.
+    """
+    before = arguments.get("root")
+    if before is None or Path(str(before)).name == Path(str(root)).name:
+        return []
+    return [key for key in ("name", "licence", "research_only") if arguments.get(key) is not None]
+
+
 def find(name: str) -> Path:
     """The YAML file of a recipe given by path or by name (``pix2pix/scenes``).
 

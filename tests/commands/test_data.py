@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 import yaml
 
 from zoo.commands import data
+from zoo.data.base import collate
 from zoo.errors import UserError
 from zoo.files.pictures import read_picture, to_tensor, write_picture
+from zoo.training import build
 
 
 def call(*arguments: object) -> int:
@@ -166,6 +169,27 @@ def test_grey_among_colour_brings_channels_into_the_recipe(tmp_path, capsys):
     picture(tmp_path / "images" / "train" / "grey.png", 9, width=16, channels=1)
     _, found = check(capsys, tmp_path / "images")
     assert yaml.safe_load(found["recipe"])["data"]["init_args"]["channels"] == 3
+
+
+def test_the_blocks_and_the_command_fit_a_recipe(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "mine" / "A", width=256, count=2), folder(tmp_path / "mine" / "B", width=256, count=2)
+    for path in (tmp_path / "mine").rglob("*.png"):
+        picture(path, 1, 128, 128, channels=1 if path.parent.parent.name == "A" else 3)
+    assert call("check", "mine") == 0
+    said = capsys.readouterr().out
+    (command,) = re.findall(r"zoo fit (--config \S+ --config mine.yaml)", said)
+    text = said[said.index("\ndata:\n") : said.index("\nand train")]
+    Path("mine.yaml").write_text(text)
+    assert yaml.safe_load(text)["data"]["init_args"].items() >= {
+        ("name", "mine"),
+        ("licence", "unknown: research use only"),
+        ("input_channels", 1),
+        ("target_channels", 3),
+    }
+    built = build(command.split())
+    built.model.check(collate([built.datamodule.split("train")[0, 0]]))
+    assert built.datamodule.name == "mine" and built.model.hparams["in_channels"] == 1
 
 
 def test_a_missing_or_empty_folder_is_an_error(tmp_path, capsys):

@@ -94,7 +94,10 @@ def data(name: str, root: str | None = None) -> Data:
         raise UserError(
             f"{name} names no data class ({path or 'no data.class_path'}); `zoo list data` names all."
         )
-    return Data(name, path, arguments | ({} if root is None else {"root": root}))
+    if root is not None:
+        others = recipes.describing(arguments, root)
+        arguments = {key: value for key, value in arguments.items() if key not in others} | {"root": root}
+    return Data(name, path, arguments)
 
 
 def _recipe(name: str, others: list[str]) -> Path:

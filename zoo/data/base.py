@@ -373,8 +373,9 @@ class DataModule(pl.LightningDataModule):
         return {"seed": self._seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the seed."""
-        self.seed = state_dict["seed"]
+        """Restore the seed, unless one was given."""
+        if self.seed is None:
+            self.seed = state_dict["seed"]
         for built in self._sets.values():
             built.seed = self.seed
 

@@ -150,6 +150,18 @@ def require_writable(path: Path) -> None:
             pass
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append UTF-8 text to a file.
+
+    Raises:
+        UserError: The file cannot be written there.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
 def cache_folder() -> Path:
     """Folder of fetched and computed files: ``$ZOO_CACHE`` or ``~/.cache/gan-application-zoo``."""
     stated = os.environ.get("ZOO_CACHE")

@@ -225,6 +225,10 @@ class GAN(AdversarialModule):
         """As many fakes as ``batch`` has samples, from fresh noise; images in [-1, 1]."""
         return self.make(self.noise(len(self.real(batch))))
 
+    def check(self, batch: Batch) -> None:
+        """Refuse data of another shape."""
+        self.real(batch)
+
     def real(self, batch: Batch) -> Tensor:
         """The batch's samples (B, *shape).
 

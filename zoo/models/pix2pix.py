@@ -276,7 +276,7 @@ class Pix2Pix(AdversarialModule):
         Raises:
             UserError: Channels or size of the batch do not fit the networks.
         """
-        self._check(batch)
+        self.check(batch)
         if self.training or self.inference == "running":
             fake: Tensor = self.generator(batch["input"])
             return fake
@@ -357,7 +357,12 @@ class Pix2Pix(AdversarialModule):
                 outputs.append(fake[..., top : top + height, left : left + width])
         return torch.cat(outputs)
 
-    def _check(self, batch: Batch) -> None:
+    def check(self, batch: Batch) -> None:
+        """Refuse images whose channels or size do not fit the networks.
+
+        Raises:
+            UserError: Names the argument to change.
+        """
         for key, wanted, name in (("input", self.in_channels, "in"), ("target", self.out_channels, "out")):
             if key in batch and batch[key].shape[1] != wanted:
                 raise UserError(

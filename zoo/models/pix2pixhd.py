@@ -32,6 +32,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
+from zoo.guards import say
 from zoo.losses import least_squares
 
 Stage = Literal["global", "enhancer", "joint"]
@@ -466,8 +467,11 @@ class Pix2PixHD(AdversarialModule):
             return
         if self.lambda_perceptual and self.perceptual != "none":
             self.perceptual_network()
-        if self.start_from and self.trainer.ckpt_path is None:
-            self.begin_with(self.start_from)
+        if self.trainer.ckpt_path is None:
+            if self.start_from:
+                self.begin_with(self.start_from)
+            elif self.generator.frozen:
+                say("The frozen global generator is untrained: model.stage enhancer needs model.start_from.")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
         """Update the generator, then the discriminators, on one fake and the players before either update."""
@@ -485,7 +489,7 @@ class Pix2PixHD(AdversarialModule):
         Raises:
             UserError: Channels or size of the batch do not fit the networks, or instances are missing.
         """
-        self._check(batch)
+        self.check(batch)
         x = self.condition(batch)
         if self.features:
             x = torch.cat([x, self._features(batch)], dim=1)
@@ -500,8 +504,6 @@ class Pix2PixHD(AdversarialModule):
         x: Tensor = batch["input"]
         if not self.instance_edges:
             return x
-        if "instances" not in batch:
-            raise UserError("This data has no instance maps; set model.instance_edges to false.")
         return torch.cat([x, boundaries(batch["instances"]).to(x.dtype)], dim=1)
 
     def judge(self, batch: Batch, image: Tensor) -> Maps:
@@ -741,7 +743,12 @@ class Pix2PixHD(AdversarialModule):
             places.append(slice(before, before + side))
         return x, (..., *places)
 
-    def _check(self, batch: Batch) -> None:
+    def check(self, batch: Batch) -> None:
+        """Refuse images whose channels or size do not fit the networks, and data without instances.
+
+        Raises:
+            UserError: Names the argument to change.
+        """
         for key, wanted, name in (("input", self.in_channels, "in"), ("target", self.out_channels, "out")):
             if key in batch and batch[key].shape[1] != wanted:
                 raise UserError(
@@ -754,6 +761,8 @@ class Pix2PixHD(AdversarialModule):
                 f"Images of {height}x{width} do not fit: the networks need multiples of {self.multiple}, "
                 f"at least {2 * self.multiple}; set data.size to such, or model.downsamplings to fewer."
             )
+        if self.instance_edges and "instances" not in batch:
+            raise UserError("This data has no instance maps; set model.instance_edges to false.")
 
 
 def _distance(maps: Maps, target: float) -> Tensor:

@@ -32,6 +32,7 @@ from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.errors import UserError
 from zoo.features.maps import FeatureMaps
+from zoo.guards import say
 from zoo.losses import bce
 
 Variant = Literal["paper", "basicsr"]
@@ -290,8 +291,11 @@ class SRGAN(AdversarialModule):
         if stage != "fit":
             return
         self.train(self.training)  # Lightning does not call it, and frozen statistics need it
-        if self.start_from is not None and self.trainer.ckpt_path is None:
-            self._start(self.start_from)
+        if self.trainer.ckpt_path is None:
+            if self.start_from is not None:
+                self._start(self.start_from)
+            elif self.adversarial:
+                say("The generator is untrained; the paper starts SRGAN from SRResNet (model.start_from).")
         if self._network_name:
             self._content_maps()
 
@@ -320,18 +324,27 @@ class SRGAN(AdversarialModule):
 
     # ------------------------------------------------------------------------------- forward pass and losses
 
+    def check(self, batch: Batch) -> None:
+        """Refuse images with another number of channels.
+
+        Raises:
+            UserError: Names the argument to change.
+        """
+        found = batch["input"].shape[1]
+        if found != self.in_channels:
+            raise UserError(
+                f"The input has {found} channels but model.in_channels is {self.in_channels}; "
+                "set it to that number."
+            )
+
     def generate(self, batch: Batch) -> Tensor:
         """``batch["input"]`` enlarged, (B, C, scale H, scale W) in [-1, 1]; unclamped while training.
 
         Raises:
             UserError: The images have another number of channels.
         """
+        self.check(batch)
         low = batch["input"]
-        if low.shape[1] != self.in_channels:
-            raise UserError(
-                f"The input has {low.shape[1]} channels but model.in_channels is {self.in_channels}; "
-                "set it to that number."
-            )
         high: Tensor = self.generator((low + 1) / 2)
         if self.high_range == "unit":
             high = 2 * high - 1

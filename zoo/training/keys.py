@@ -25,14 +25,38 @@ CLASS_KEYS = ["class_path", "init_args", "dict_kwargs"]
 
 def recipe_name(arguments: list[str]) -> str:
     """``paper/data`` from the first recipe on the command line; ``unnamed/run`` if there is none."""
-    for option, value in _options(arguments):
+    for option, value in options(arguments):
         if option == "config":
             resolved = Path(value).resolve()
             return f"{resolved.parent.name}/{resolved.stem}"
     return "unnamed/run"
 
 
-def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
+def recipe_files(arguments: list[str]) -> list[Path]:
+    """The recipes on a command line, as files."""
+    return [Path(value) for option, value in options(arguments) if option == "config"]
+
+
+def of_other_data(arguments: list[str]) -> list[str]:
+    """Keys of a recipe's data that do not apply because a later recipe or option sets another ``data.root``.
+
+    A recipe's name and licence are those of its folder; see :func:`zoo.recipes.describing`.
+    """
+    stated: dict[str, Any] = {}
+    dropped: set[str] = set()
+    for option, value in options(arguments):
+        key = option.removeprefix("data.").removeprefix("init_args.")
+        given = {key: value} if option.startswith("data.") else {}
+        if option == "config":
+            given = (read_recipe(Path(value)).get("data") or {}).get("init_args") or {}
+        if "root" in given:
+            dropped |= set(recipes.describing(stated, given["root"]))
+        dropped -= given.keys()
+        stated = {k: v for k, v in stated.items() if k not in dropped} | given
+    return sorted(dropped)
+
+
+def options(arguments: list[str]) -> Iterator[tuple[str, str]]:
     """Each option without its dashes, and its value: after ``=``, else the next argument."""
     for argument, following in pairwise([*arguments, ""]):
         if argument == "-c":
@@ -73,11 +97,11 @@ def check(arguments: list[str]) -> None:
         UserError: There is no checkpoint of the path that is given.
     """
     classes: dict[str, str] = {}  # by section, as recipes and command line have set them so far
-    for option, path in _options(arguments):
+    for option, path in options(arguments):
         if option == "config":
             _check_recipe(path, classes)
     where = "command line"
-    for option, value in _options(arguments):
+    for option, value in options(arguments):
         key = option.rstrip("+")
         if key.removesuffix(".class_path") in ("model", "data") and "." in value:
             classes[key.removesuffix(".class_path")] = value

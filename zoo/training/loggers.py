@@ -1,17 +1,25 @@
-"""Loggers besides ``metrics.csv``: a folder for evaluations, and W&B whose failures never stop a training."""
+"""Loggers: ``metrics.csv``, a folder for evaluations, and W&B whose failures never stop a training."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning.pytorch as pl
 import yaml
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, WandbLogger
+from torch import Tensor
 
+from zoo.errors import UserError, reason_of
+from zoo.files.writing import append_text, write_text
 from zoo.training.online import missing_for_online
 
 WandbChoice = Literal["auto", "online", "offline", "off"]
@@ -40,15 +48,96 @@ class FolderLogger(Logger):
         """The run folder."""
         return str(self.folder)
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Append the metrics to ``evaluations.jsonl``."""
         if process_rank() == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **metrics}) + "\n")
+            append_text(self.folder / "evaluations.jsonl", json.dumps({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run's ``config.yaml`` has them."""
+
+
+class MetricsFile(FolderLogger):
+    """``metrics.csv``: a row per logged step, in order; a resumed run continues it.
+
+    Args:
+        folder: Run folder.
+        steps: Steps that a resumed run keeps; rows of later steps are replaced.
+    """
+
+    def __init__(self, folder: Path, steps: int = 0) -> None:
+        super().__init__(folder)
+        self.path = folder / "metrics.csv"
+        self._columns, self._rows = self._read(steps)
+        self._written, self._stale = 0, True  # rows that the file holds, and whether it must be written anew
+
+    def _read(self, steps: int) -> tuple[list[str], list[dict[str, Any]]]:
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                kept = [
+                    row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) < steps
+                ]
+                return list(reader.fieldnames or []), kept
+        except FileNotFoundError:
+            return [], []
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"Cannot read {self.path} ({reason_of(error)}); move it away.") from error
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add metrics to the row of a step."""
+        if not self._rows or int(self._rows[-1]["step"]) != step:
+            self._rows.append({"step": step})
+        elif self._written == len(self._rows):
+            self._stale = True
+        self._rows[-1] |= {
+            key: value.item() if isinstance(value, Tensor) else value for key, value in metrics.items()
+        }
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the new rows.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        columns = sorted({*self._columns, *(key for row in self._rows[self._written :] for key in row)})
+        anew = self._stale or columns != self._columns
+        if not self._rows or (self._written == len(self._rows) and not anew):
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        if anew:
+            writer.writeheader()
+        writer.writerows(self._rows if anew else self._rows[self._written :])
+        if anew:
+            write_text(self.path, text.getvalue())
+        else:
+            append_text(self.path, text.getvalue())
+        self._columns, self._written, self._stale = columns, len(self._rows), False
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write the last rows."""
+        self.save()
+
+
+class KeepRows(Callback):
+    """Write the rows of all steps up to a checkpoint with it, so that a resumed run's history has no hole."""
+
+    def __init__(self, rows: MetricsFile) -> None:
+        self.rows = rows
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the row of a logged step that is still open, which Lightning logs after the checkpoint."""
+        connector = trainer._logger_connector
+        if trainer.training and connector._first_loop_iter is not None and connector.should_update_logs:
+            row = {"epoch": trainer.current_epoch, **connector.metrics["log"]}
+            self.rows.log_metrics(row, trainer.global_step - 1)
+        self.rows.save()
 
 
 class SafeWandbLogger(WandbLogger):
@@ -113,6 +202,8 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             group=recipe,
             job_type="fit",
+            id=folder.name,  # a resumed run is the same one
+            resume="allow" if online else None,
             name=f"{recipe} seed {content.get('seed_everything')}",
             dir=str(folder.resolve()),  # its service may live in another folder
             mode="online" if online else "offline",

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import sys
-import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import lightning.pytorch as pl
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.class_paths import public_path
-from zoo.data.base import DataModule, LoaderOptions
+from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.files.writing import write_text
-from zoo.training.keys import Verb, recipe_name
-from zoo.training.loggers import FolderLogger, WandbChoice, process_rank, wandb_logger
+from zoo.guards import GuardedModule, say
+from zoo.training.keys import Verb, of_other_data, recipe_files, recipe_name
+from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
+from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line
+
+PLAN = "ZOO_PLAN"  # environment variable: folder, checkpoint and steps, for the other processes of this run
 
 
 class ShortErrorParser(LightningArgumentParser):
@@ -61,8 +65,13 @@ class RecipeCLI(LightningCLI):
     """Parses a recipe with its overrides and instantiates it; never runs it."""
 
     def __init__(self, arguments: list[str], verb: Verb) -> None:
-        self.verb = verb
-        self.recipe = recipe_name(arguments)
+        self.verb, self.recipe = verb, recipe_name(arguments)
+        arguments = list(arguments) if verb == "fit" else own_config(arguments, self.recipe)
+        if others := of_other_data(arguments):
+            keys = " and ".join(f"data.{key}" for key in others)
+            say(f"{keys} of the recipe do not apply to another data.root; set them if they do.")
+            arguments += [f"--data.{key}={'true' if key == 'research_only' else 'null'}" for key in others]
+        self.arguments = arguments
         super().__init__(
             pl.LightningModule,
             pl.LightningDataModule,
@@ -106,8 +115,7 @@ class RecipeCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> pl.Trainer:
         root = Path(config.get("default_root_dir") or "runs")
-        self.checkpoint = self._resolve_checkpoint(root)
-        self.folder = self._folder(root)
+        self._plan(root)
         config["default_root_dir"] = str(root)
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
         config["use_distributed_sampler"] = False  # our samplers are exact and unpadded
@@ -120,49 +128,50 @@ class RecipeCLI(LightningCLI):
         if lacks(ProgressBar, "enable_progress_bar"):
             given.append(RunProgress())
         if lacks(ModelCheckpoint, "enable_checkpointing"):
-            given.append(ModelCheckpoint(filename="{step}", every_n_train_steps=1000))
+            saver = ModelCheckpoint(filename="{step}", every_n_train_steps=1000, enable_version_counter=False)
+            given.append(saver)
         if self.verb == "predict":
             given.append(PictureWriter())
         for callback in given:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / "checkpoints")
         if config.get("logger") in (None, True):
-            config["logger"] = self._loggers()
+            config["logger"] = self._logger(given)
         return super()._instantiate_trainer(config, [])
 
-    def _loggers(self) -> list[Logger]:
+    def _logger(self, callbacks: list[Callback]) -> Logger:
         if self.verb != "fit":
-            return [FolderLogger(self.folder)]
-        csv = CSVLogger(str(self.folder.parent), name="", version=self.folder.name)
-        online = wandb_logger(self.config.wandb, self.folder, self.recipe, self.config_text())
-        return [csv, online] if online else [csv]
+            return FolderLogger(self.folder)
+        rows = MetricsFile(self.folder, self.start.steps)
+        callbacks.append(KeepRows(rows))
+        return rows
 
-    def _folder(self, root: Path) -> Path:
-        """The run folder: a new one, or that of the checkpoint that is evaluated."""
-        if self.verb != "fit" and self.checkpoint:
-            run = self.checkpoint.parent.parent
-            if (run / "config.yaml").is_file():
-                return run
-        if process_rank() and "ZOO_RUN_ID" in os.environ:  # set by the process that started this one
-            return root / self.recipe / os.environ["ZOO_RUN_ID"]
-        name = os.environ["ZOO_RUN_ID"] = _new_id()
-        return root / self.recipe / name
+    def _plan(self, root: Path) -> None:
+        """Set ``start``: run folder and checkpoint; a new folder, unless a run is continued or evaluated."""
+        given, auto = self.config.ckpt_path, self.config.resume == "auto"
+        if self.verb != "fit":
+            if auto and any(argument.startswith("--resume") for argument in self.arguments):
+                raise UsageError("--resume auto goes with zoo fit.")
+            checkpoint = None if given is None else find_checkpoint(root / self.recipe, given)
+            run = checkpoint.parent.parent if checkpoint else root
+            is_run = (run / "config.yaml").is_file()
+            self.start = Start(run if is_run else root / self.recipe / new_id(), checkpoint)
+        elif process_rank() and PLAN in os.environ:  # set by the process that started this one
+            folder, checkpoint, steps = json.loads(os.environ[PLAN])
+            self.start = Start(Path(folder), Path(checkpoint) if checkpoint else None, steps)
+        else:
+            if auto and given:
+                raise UsageError("Give --resume auto or --ckpt_path, not both.")
+            text = self.config_text() if auto or given else ""
+            self.start = plan(root, self.recipe, text, self._description, given, auto)
+            checkpoint = self.start.checkpoint
+            os.environ[PLAN] = json.dumps(
+                [str(self.start.folder), str(checkpoint) if checkpoint else None, self.start.steps]
+            )
+        self.folder, self.checkpoint = self.start.folder, self.start.checkpoint
 
-    def _resolve_checkpoint(self, root: Path) -> Path | None:
-        given = self.config.ckpt_path
-        if self.config.resume == "auto":
-            if self.verb != "fit" or given:
-                raise UsageError("--resume auto goes with fit, and not together with --ckpt_path.")
-            return newest_checkpoint(root / self.recipe)
-        if given is None:
-            return None
-        folder = root / self.recipe / "*" if given == "last" else Path(given)
-        if given != "last" and not folder.is_dir():
-            return folder
-        found = newest_checkpoint(folder.parent, folder.name)
-        if found is None:
-            raise UserError(f"There is no valid checkpoint under {folder}; run zoo fit first.")
-        return found
+    def _description(self) -> dict[str, Any]:
+        return self.datamodule.description() if isinstance(self.datamodule, DataModule) else {}
 
     def config_text(self) -> str:
         """The whole resolved recipe as YAML, with the options that classes pass on to their bases."""
@@ -179,8 +188,11 @@ class RecipeCLI(LightningCLI):
                 "channels_last": model.channels_last,
             }
             fill_options(config["model"], model, options)
+        for key in ("ckpt_path", "resume"):  # where this process started; not a setting of the run
+            config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, format="yaml")
-        return text
+        root = Path(self.config.trainer.default_root_dir or "runs")
+        return recipe_line(recipe_files(self.arguments), root) + text
 
 
 def fill_options(block: Any, made: object, options: dict[str, Any]) -> None:
@@ -207,41 +219,54 @@ def execute(cli: RecipeCLI) -> int:
     trainer, model, data, checkpoint = cli.trainer, cli.model, cli.datamodule, cli.checkpoint
     if checkpoint:
         require_same_class(checkpoint, model)
+    if cli.start.finished:
+        say(f"Finished already: {checkpoint} has reached trainer.max_steps or max_epochs; raise it to go on.")
+        return 0
+    if cli.start.note:
+        say(cli.start.note)
     if trainer.is_global_zero:
         _announce(cli)
     if cli.verb == "fit":
-        if trainer.is_global_zero:
-            write_text(cli.folder / "config.yaml", cli.config_text())
-        trainer.fit(model, data, ckpt_path=checkpoint)
-        if trainer.checkpoint_callback:
-            trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
-        _say(f"Done: {cli.folder} holds config.yaml, metrics.csv, samples and checkpoints.")
+        _check_data(model, data)
+        with alone(cli.folder) if trainer.is_global_zero else nullcontext():
+            _fit(cli)
     elif cli.verb == "predict":
         trainer.predict(model, data, ckpt_path=checkpoint, return_predictions=False)
-        _say(f"The pictures are in {cli.folder / 'predictions'}.")
+        say(f"The pictures are in {cli.folder / 'predictions'}.")
     else:
         if checkpoint is None:
-            _say("No --ckpt_path was given: this evaluates untrained weights.")
+            say("No --ckpt_path was given: this evaluates untrained weights.")
         getattr(trainer, cli.verb)(model, data, ckpt_path=checkpoint, verbose=False)
     return 0
 
 
-def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
-    """The newest valid checkpoint below ``recipe_folder/<run>/checkpoints``; broken ones are reported."""
-    found = recipe_folder.glob(f"{run}/checkpoints/*.ckpt")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            read_checkpoint(path)
-        except UserError as error:
-            _say(f"Skipping a checkpoint: {error}")
-        else:
-            return path
-    return None
+def _check_data(model: pl.LightningModule, data: pl.LightningDataModule) -> None:
+    """Refuse data that do not fit the networks before a run folder and a W&B run are made."""
+    if isinstance(data, DataModule) and isinstance(model, GuardedModule):
+        data.setup("fit")
+        train = data.split("train")
+        assert train is not None
+        model.check(collate([train[0, 0]]))
 
 
-def _new_id() -> str:
-    """A unique name that sorts by time."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+def _fit(cli: RecipeCLI) -> None:
+    trainer, model, data, text = cli.trainer, cli.model, cli.datamodule, cli.config_text()
+    if trainer.is_global_zero:
+        write_text(cli.folder / "config.yaml", text)
+    if isinstance(trainer.logger, MetricsFile):
+        online = wandb_logger(cli.config.wandb, cli.folder, cli.recipe, text)
+        trainer.loggers = [*trainer.loggers, *([online] if online else [])]
+    seed = cli.config.seed_everything
+    if isinstance(model, GuardedModule):
+        model.seed = seed
+    if isinstance(data, DataModule) and data.seed is None:
+        data.seed = seed
+    trainer.fit(model, data, ckpt_path=cli.checkpoint)
+    if trainer.checkpoint_callback:
+        trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
+    if trainer.is_global_zero:
+        held = sorted(path.name for path in cli.folder.iterdir() if path.name[0] != ".")
+        say(f"Done: {cli.folder} holds {', '.join(held)}.")
 
 
 def _choose_strategy(config: dict[str, Any]) -> None:
@@ -265,7 +290,7 @@ def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
     before = content.get("hyper_parameters", {})
     for key, value in model.hparams.items():
         if key in before and before[key] != value:
-            _say(f"The recipe wins: model.{key} is {value}, the checkpoint had {before[key]}.")
+            say(f"The recipe wins: model.{key} is {value}, the checkpoint had {before[key]}.")
 
 
 def _announce(cli: RecipeCLI) -> None:
@@ -273,15 +298,10 @@ def _announce(cli: RecipeCLI) -> None:
     players: dict[str, nn.Module] = {name: networks[name] for name in PLAYERS if name in networks}
     for name, network in (players or {"in all": cli.model}).items():
         count = sum(p.numel() for p in network.parameters())
-        _say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
+        say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
     if cli.checkpoint:
-        _say(f"From {cli.checkpoint}")
-    _say(f"Run folder {cli.folder}")
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        say(f"From {cli.checkpoint}")
+    say(f"Run folder {cli.folder}")
 
 
 def _quieten() -> None:

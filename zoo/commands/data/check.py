@@ -11,12 +11,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import recipes
+from zoo.catalogue import import_class, parameters
 from zoo.commands._names import reader
 from zoo.data.contracts import CONTRACTS
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
-    from zoo.data.checks import Facts, Findings
+    from zoo.data.checks import Findings
 
 NAMED = 50  # notes to print; the rest is counted
 
@@ -38,40 +40,80 @@ def run(args: argparse.Namespace) -> int:
 
     found = reader(root, args.contract).check(root)
     compare(found)
-    recipe = _recipe(root, found)
+    block, recipe = _recipe(root, found)
     if args.json:
-        print(json.dumps(_as_json(root, found, recipe), indent=2))
+        print(json.dumps(_as_json(root, found, block), indent=2))
     else:
-        _print(root, found, recipe)
+        _print(root, found)
+        _print_use(root, block, recipe)
     return 1 if found.errors else 0
 
 
-def _recipe(root: Path, found: Findings) -> str:
-    """A recipe's data block for what was found; empty if nothing was."""
+def _recipe(root: Path, found: Findings) -> tuple[str, str]:
+    """The blocks of a recipe for what was found, and the recipe to run them with; empty if there is none."""
     import yaml
 
     if not any(found.samples.values()):
-        return ""
-    block = {"class_path": found.class_path, "init_args": {"root": str(root), **found.arguments}}
-    return yaml.safe_dump({"data": block}, sort_keys=False)
+        return "", ""
+    channels = {side: _summary(found, side)["channels"] for side in found.sides}
+    sides = {"channels": "image", "input_channels": "A", "target_channels": "B"}
+    alone = {
+        key: int(next(iter(channels[side])))
+        for key, side in sides.items()
+        if len(channels.get(side, ())) == 1
+    }
+    known = parameters(found.class_path) or []
+    stated: dict[str, Any] = {
+        "name": root.resolve().name,
+        "licence": "unknown: research use only",
+        **{key: count for key, count in alone.items() if count in (1, 3)},
+        "benchmarks": None,
+    }
+    given = {"root": str(root), **{k: v for k, v in stated.items() if k in known}, **found.arguments}
+    blocks: dict[str, Any] = {"data": {"class_path": found.class_path, "init_args": given}}
+    name, model = _fitting(found.class_path)
+    if name and not found.errors:
+        sample = import_class(found.class_path)(**given).split("train")[0]
+        shapes = {key: list(value.shape) for key, value in sample.items() if hasattr(value, "shape")}
+        ends = (("in_channels", "input"), ("out_channels", "target"))
+        fits = {argument: shapes[key][0] for argument, key in ends if key in shapes}
+        fits |= {"shape": shapes["image"]} if "image" in shapes else {}
+        fits |= {"instance_edges": "instances" in shapes} if "labels" in shapes else {}
+        blocks["model"] = {"init_args": {key: value for key, value in fits.items() if key in model}}
+    return yaml.safe_dump(blocks, sort_keys=False), name
 
 
-def _as_json(root: Path, found: Findings, recipe: str) -> dict[str, Any]:
+def _fitting(class_path: str) -> tuple[str, list[str]]:
+    """A recipe that trains on data of this class, a small one if there is one, and its model's arguments."""
+    found: list[tuple[bool, bool, str, list[str]]] = []
+    for recipe in recipes.all_recipes():
+        content = recipes.read(recipe.path)
+        model = content.get("model") or {}
+        if (content.get("data") or {}).get("class_path") == class_path:
+            later = "start_from" in (model.get("init_args") or {})
+            found.append(
+                ("small" not in recipe.name, later, recipe.name, parameters(model["class_path"]) or [])
+            )
+    return min(found)[2:] if found else ("", [])
+
+
+def _as_json(root: Path, found: Findings, block: str) -> dict[str, Any]:
     return {
         "folder": str(root),
         "contract": found.contract,
         "layout": found.layout,
         "samples": found.samples,
-        "pictures": {side: _summary([f for f in found.facts if f.side == side]) for side in found.sides},
+        "pictures": {side: _summary(found, side) for side in found.sides},
         "errors": [fault._asdict() for fault in found.errors],
         "notes": [fault._asdict() for fault in found.notes],
-        "recipe": recipe,
+        "recipe": block,
     }
 
 
-def _summary(facts: list[Facts]) -> dict[str, Any]:
+def _summary(found: Findings, side: str) -> dict[str, Any]:
     from zoo.data.checks import by_size
 
+    facts = [fact for fact in found.facts if fact.side == side]
     return {
         "sizes": {by_size(size): count for size, count in Counter(f.size for f in facts).most_common()},
         "channels": {str(k): count for k, count in Counter(f.channels for f in facts).most_common()},
@@ -81,12 +123,12 @@ def _summary(facts: list[Facts]) -> dict[str, Any]:
     }
 
 
-def _print(root: Path, found: Findings, recipe: str) -> None:
+def _print(root: Path, found: Findings) -> None:
     counts = ", ".join(f"{count} {split}" for split, count in found.samples.items())
     print(f"{root}: {found.contract} ({found.layout})")
     print(f"  readable   {counts}")
     for side in found.sides:
-        facts = _summary([f for f in found.facts if f.side == side])
+        facts = _summary(found, side)
         sizes = list(facts["sizes"].items())
         shown = ", ".join(f"{size} ({count})" if len(sizes) > 1 else size for size, count in sizes[:4])
         more = f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else ""
@@ -103,5 +145,14 @@ def _print(root: Path, found: Findings, recipe: str) -> None:
             print(f"  {fault.text}")
         if len(found.notes) > NAMED:
             print(f"  … and {len(found.notes) - NAMED} more; --json names all.")
+
+
+def _print_use(root: Path, block: str, recipe: str) -> None:
+    if not block:
+        return
+    file = f"{root.resolve().name}.yaml"
+    print(f"\nSave this as {file}, with the licence of your data:\n\n{block}", end="")
     if recipe:
-        print(f"\nFor a recipe:\n\n{recipe}", end="")
+        print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")
+    else:
+        print("\nNo recipe of the zoo trains on data of this kind yet.")
