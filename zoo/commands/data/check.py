@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 def _recipe(root: Path, found: Findings) -> tuple[str, str]:
     """The blocks of a recipe for what was found, and the recipe to run them with; empty if there is none."""
     import yaml
+    from torch import Tensor
 
     if not any(found.samples.values()):
         return "", ""
@@ -74,7 +75,7 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
     name, model = _fitting(found.class_path)
     if name and not found.errors:
         sample = import_class(found.class_path)(**given).split("train")[0]
-        shapes = {key: list(value.shape) for key, value in sample.items() if hasattr(value, "shape")}
+        shapes = {key: list(value.shape) for key, value in sample.items() if isinstance(value, Tensor)}
         ends = (("in_channels", "input"), ("out_channels", "target"))
         fits = {argument: shapes[key][0] for argument, key in ends if key in shapes}
         fits |= {"shape": shapes["image"]} if "image" in shapes else {}
