@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from zoo.errors import UserError
-from zoo.files import writing
+from zoo.files import reading, writing
 from zoo.files.pictures import read_array, read_labels, read_picture, to_tensor, write_picture
 from zoo.files.writing import sha256
 
@@ -208,15 +208,16 @@ def test_missing_and_unwritable_places_are_named(tmp_path):
         writing.write_text(tmp_path / "file" / "x.txt", "text")
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_decompression_bombs_are_refused_by_name(tmp_path, monkeypatch, suffix, bits):
     path = tmp_path / f"bomb{suffix}"
     write_picture(path, torch.zeros(3, 20, 20), bits)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    most = 20 * 20 * 3 * bits // 8
+    monkeypatch.setattr(reading, "RATIO", 0)
+    monkeypatch.setattr(reading, "LARGEST", most)
     read_picture(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 199)
+    monkeypatch.setattr(reading, "LARGEST", most - 1)
     with pytest.raises(UserError, match=f"bomb{suffix}.*cut it"):
         read_picture(path)
 

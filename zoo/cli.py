@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo import __version__, interrupts
-from zoo.errors import UsageError, UserError, nearest
+from zoo.errors import UsageError, UserError, nearest, printable
 
 TRAINER_VERBS = {
     "fit": "Train a recipe.",
@@ -84,7 +84,7 @@ def _run(arguments: list[str], debug: bool) -> int:
             return 1
         if debug:
             traceback.print_exc()
-        print(f"zoo: {_sentence(error)}", file=sys.stderr)
+        print(f"zoo: {printable(_sentence(error))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 

@@ -29,6 +29,11 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """Text with all but printable characters escaped: names of files can hold control codes of terminals."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def first_few(names: Sequence[object], most: int = 10) -> str:
     """The first names, for a message; an ellipsis stands for the others."""
     return ", ".join(map(str, names[:most])) + (", …" if len(names) > most else "")

@@ -129,7 +129,7 @@ def cut(root: Path) -> str:
 
 def gone(root: Path) -> str:
     (root / "data_batch_5.bin").unlink()
-    return r"Cannot read .*data_batch_5\.bin .*zoo data get cifar10"
+    return r"There is no file .*data_batch_5\.bin; put .*zoo data get cifar10"
 
 
 def eleventh(root: Path) -> str:

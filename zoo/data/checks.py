@@ -5,7 +5,10 @@ Each contract's folder class checks its own format (``check``); this module is w
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import numpy as np
 
 from zoo.errors import UserError
+from zoo.files.pictures import PICTURE_SUFFIXES, is_animated
+from zoo.files.voxels import VOXEL_SUFFIXES
 
 Item = TypeVar("Item")
 NUMBERS = ("labels", "instances")  # sides whose values are class or instance numbers, not brightness
@@ -150,9 +155,11 @@ def examine(
 def picture_facts(path: Path, side: str, values: np.ndarray[Any, Any]) -> Facts:
     """Properties of a picture (H, W, C) of uint8 or uint16."""
     height, width, channels = values.shape
-    digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()
+    digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(values).data)
+    low, high = int(values.min()), int(values.max())
     bits = values.dtype.itemsize * 8
-    return Facts(path, side, (width, height), channels, bits, int(values.min()), int(values.max()), digest)
+    return Facts(path, side, (width, height), channels, bits, low, high, digest.hexdigest())
 
 
 def left_out(folders: Iterable[Path], suffixes: Sequence[str]) -> list[Fault]:
@@ -161,6 +168,33 @@ def left_out(folders: Iterable[Path], suffixes: Sequence[str]) -> list[Fault]:
     ignored = (".", "README", "LICENSE")
     others = [p for p in files if p.suffix.lower() not in suffixes and not p.name.startswith(ignored)]
     return [Fault(str(p), f"{p} is ignored: its suffix is not that of a sample.") for p in others]
+
+
+def passed_over(root: Path) -> list[Fault]:
+    """Notes on what readers pass over: dead links, folders and pipes with a sample's name, later frames."""
+    found = []
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(place, name) for name in (*folders, *sorted(names)) if not name.startswith(".")):
+            is_sample = path.suffix.lower() in PICTURE_SUFFIXES + VOXEL_SUFFIXES
+            try:
+                kind = path.stat().st_mode
+            except OSError as error:
+                text = "is a link to itself" if error.errno == errno.ELOOP else "is a link to nothing"
+                found.append(Fault(str(path), f"{path} {text}, so it is left out."))
+                continue
+            if path.is_symlink() and Path(place).resolve().is_relative_to(path.resolve()):
+                found.append(
+                    Fault(str(path), f"{path} is a link to a folder that holds it, so it is left out.")
+                )
+            elif is_sample and not stat.S_ISREG(kind):
+                other = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
+                found.append(
+                    Fault(str(path), f"{path} is {other} with the name of a file, so it is left out.")
+                )
+            elif is_sample and is_animated(path):
+                found.append(Fault(str(path), f"{path} is animated: first frame only."))
+    return found
 
 
 def require_training(found: Findings, root: Path, expected: str) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar, get_args
 from zoo.data.base import Split
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.files.reading import opened, read_bytes
 
 Item = TypeVar("Item")
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -144,22 +145,22 @@ def partners(folder_a: Path, folder_b: Path) -> list[tuple[Path, Path]]:
 def decoded(file: Path, fault: Callable[[str], None]) -> str | None:
     """The content of a UTF-8 file; if it cannot be read, None after a call of ``fault`` with the reason."""
     try:
-        data = file.read_bytes()
+        data = read_bytes(file)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         fault(f"{file} line {line} is not UTF-8; save the file as UTF-8.")
-    except OSError as error:
-        fault(f"{file} cannot be read ({error.strerror or error}); check it.")
+    except UserError as error:
+        fault(str(error))
     return None
 
 
 def header_of(table: Path) -> list[str]:
     """The column names of a CSV file; none if it cannot be read."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return [cell.strip() for cell in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        with opened(table) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            return [cell.strip() for cell in next(csv.reader(text), [])]
+    except (UserError, UnicodeDecodeError, csv.Error):
         return []
 
 

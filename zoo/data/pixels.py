@@ -107,8 +107,9 @@ def opaque(pixels: Pixels, path: Path) -> Tensor:
     if channels in (2, 4):
         highest = int(np.iinfo(pixels.dtype).max)
         alpha = pixels[:, :, -1:].astype(np.float32) / highest
-        mixed = pixels[:, :, :-1] * alpha + highest * (1 - alpha)
-        pixels = mixed.round().astype(pixels.dtype)
+        mixed = pixels[:, :, :-1] * alpha
+        mixed += highest * (1 - alpha)
+        pixels = mixed.round(out=mixed).astype(pixels.dtype)
     return planes(pixels)
 
 
@@ -159,7 +160,9 @@ def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None)
         "stretch": (height, width),
     }[fit]
     top, left = (high - height) // 2, (wide - width) // 2  # rows and columns added; negative: cut off
-    if (top, left) != (0, 0):
+    if fit == "crop":
+        picture = cut(picture, -top, -left, high, wide)
+    elif (top, left) != (0, 0):
         value = torch.iinfo(picture.dtype).max if background is None else background
         sides = (left, wide - width - left, top, high - height - top)
         picture = F.pad(picture.int(), sides, value=value).to(picture.dtype)

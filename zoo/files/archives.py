@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import lzma
 import stat
 import tarfile
@@ -11,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from zoo.errors import UserError, reason_of
 from zoo.files.downloads import CHUNK, readable
@@ -108,8 +110,26 @@ def _unpacker(archive: Path) -> Callable[[Path, Path, _Budget], None]:
     )
 
 
+class _Bounded(io.BufferedReader):
+    """A stream of which no more than 16 MB are read at once: a header of a tar file may claim any size."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read ``size`` bytes."""
+        if size is None or not 0 <= size <= 2**24:
+            raise ValueError(f"a header claims to have {size} bytes")
+        return super().read(size)
+
+
 def _unpack_tar(archive: Path, folder: Path, budget: _Budget) -> None:
-    with tarfile.open(archive, "r:*") as tar:
+    with archive.open("rb") as file:
+        head = file.read(6)
+    openers: dict[bytes, Callable[[Path], Any]] = {
+        b"\x1f\x8b": gzip.open,
+        b"BZ": bz2.open,
+        b"\xfd7": lzma.open,
+    }
+    stream = _Bounded(openers.get(head[:2], Path.open)(archive, "rb"))
+    with stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
             budget.add_file()
             target = _inside(folder, member.name, archive)

@@ -24,6 +24,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from zoo.errors import UserError
 from zoo.files import writing
+from zoo.files.reading import read_bytes
 
 TRIES = 3  # rounds over all URLs without progress before giving up
 LEAST_PROGRESS = 2**20  # bytes per round
@@ -342,10 +343,15 @@ def _sidecar(part: Path) -> Path:
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_bytes(path))
+    except (UserError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    kinds = {"url": str, "validator": str, "total": int}
+    return (
+        {key: v for key, v in found.items() if isinstance(v, kinds.get(key, ()))}
+        if isinstance(found, dict)
+        else {}
+    )
 
 
 def _host(url: str) -> str:

@@ -33,11 +33,13 @@ from torch import Tensor
 
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, to_array
+from zoo.files.reading import opened
 from zoo.files.writing import write_bytes
 
 Array = NDArray[Any]
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif")
+MOST_PIXELS = 2**25  # of a frame, 8K; a decoder keeps up to 16 frames of 1.5 bytes a pixel
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -243,15 +245,21 @@ def frame_times(path: Path) -> _Times:
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its video stream; convert what the decoder raises on damaged bytes to a UserError."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             head = file.read(12)
         if not head:
             raise UserError(f"{path} is empty; replace it.")
         # genpts derives missing timestamps from decoding order (AVI); named formats never open other files
-        with av.open(str(path), format=_format(path, head), options={"fflags": "+genpts"}) as container:
+        options = {"fflags": "+genpts", "max_pixels": str(MOST_PIXELS)}
+        with av.open(str(path), format=_format(path, head), options=options) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream; replace it.")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            size = stream.codec_context.width * stream.codec_context.height  # 0 if they are too many
+            if not 0 < size <= MOST_PIXELS:
+                raise UserError(f"{path} has frames of no size or of over {MOST_PIXELS} pixels; resize them.")
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            yield container, stream
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split("; last error log")[0].split())
         raise UserError(f"{path} cannot be read as a video ({reason}); it is damaged, replace it.") from error

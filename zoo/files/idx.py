@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.files.reading import read_bytes, require_modest, unpacked
 
 
 def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
@@ -27,13 +28,17 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
     Raises:
         UserError: The file is missing or damaged, or has other dimensions.
     """
+    data, size, start = read_bytes(path), path.stat().st_size, 4 + 4 * dimensions
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-        shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+        if path.suffix == ".gz":
+            head = zlib.decompressobj(zlib.MAX_WBITS + 16).decompress(data, start)
+            shape = struct.unpack(f">{dimensions}I", head[4:])
+            require_modest(path, math.prod(shape), size)
+            data = unpacked(path, data, start + math.prod(shape), zlib.MAX_WBITS + 16)
+        shape = struct.unpack(f">{dimensions}I", data[4:start])
         if data[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
             raise ValueError("its head is not that of an idx file")
-        values = torch.frombuffer(bytearray(data[4 + 4 * dimensions :]), dtype=torch.uint8).reshape(shape)
-    except (OSError, EOFError, zlib.error, struct.error, ValueError, RuntimeError) as error:
+        values = torch.frombuffer(bytearray(data[start:]), dtype=torch.uint8).reshape(shape)
+    except (EOFError, zlib.error, struct.error, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is not a whole idx file ({error}); fetch it again.") from error
     return values, hashlib.sha256(data).hexdigest()

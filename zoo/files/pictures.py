@@ -6,6 +6,9 @@ A value ``v`` of ``b`` bits maps to ``v / (2**b - 1) * 2 - 1``: black is -1, whi
 from __future__ import annotations
 
 import io
+import math
+import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +22,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from zoo.errors import UserError, reason_of
-from zoo.files.writing import read_bytes, write_bytes
+from zoo.files.reading import opened, read_bytes, require_modest
+from zoo.files.writing import write_bytes
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".npy")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -31,6 +35,12 @@ _PIL_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 _KEPT = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {"1": "L", "PA": "RGBA", "La": "LA", "RGBa": "RGBA"}
 _CONVERTED |= {"RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+
+_TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000, 6, 7)  # whose decoders stop at a given length
+_JPEG_IN_TIFF = (6, 7)
+_TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes by kind
+MOST_PAGES = 4096  # of a TIFF, where pages are channels
+SCANS = 64  # of a JPEG; progressive ones have about 10
 
 Array = np.ndarray[Any, Any]
 
@@ -52,9 +62,11 @@ def read_array(path: str | Path) -> Array:
         if data[:4] in _TIFF:
             array = _decode_tiff(path, data)
         elif data[:6] == _NPY:
-            array = _decode_npy(path)
+            array = _decode_npy(path, data)
         elif data[:8] == _PNG and data[24:25] == b"\x10":  # PIL would cut 16-bit colour down to 8
-            _check_size(path, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+            width, height = struct.unpack(">II", data[16:24])
+            channels = {0: 1, 4: 2, 6: 4}.get(data[25], 3)
+            require_modest(path, 2 * channels * width * height, len(data))
             array = np.asarray(imagecodecs.png_decode(data))
         else:
             array = _decode_with_pil(path, data)
@@ -73,7 +85,7 @@ def read_jpeg_reduced(path: str | Path, least: int) -> Array:
     data = read_bytes(path)
     if data[:2] != _JPEG:
         return read_array(path)
-    with _decoding(path), Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+    with _decoding(path), _opened(path, data, ("JPEG",)) as image:
         factor = max(f for f in (1, 2, 4, 8) if f == 1 or min(image.size) >= f * least)
         image.draft(None, (image.width // factor, image.height // factor))
         return _as_array(path, image)
@@ -165,7 +177,7 @@ def read_labels(path: str | Path) -> Tensor:
     if data[:2] == _JPEG:
         raise UserError(f"{path} is a JPEG, whose compression changes class indices; give label maps as PNG.")
     if data[:8] == _PNG and data[25:26] == b"\x03":
-        with _decoding(path), Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
+        with _decoding(path), _opened(path, data) as image:
             array = np.asarray(image)
     else:
         array = read_array(path)
@@ -177,16 +189,8 @@ def read_labels(path: str | Path) -> Tensor:
         array = array[:, :, 0]
         if data[:8] == _PNG and (depth := data[24]) < 8:
             array = array // (255 // (2**depth - 1))  # PIL scales grey of 1, 2 and 4 bits to 0..255
+    require_modest(path, 4 * array.size, len(data))  # class numbers take eight bytes each
     return torch.from_numpy(array.astype(np.int64))
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # where PIL itself refuses; None lifts it
-    if limit and width * height > limit:
-        raise UserError(
-            f"{path} says it is {width} x {height} pixels, more than the limit of {limit}; "
-            "cut it into smaller images."
-        )
 
 
 @contextmanager
@@ -207,8 +211,22 @@ def _decoding(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _opened(path: Path, data: bytes, formats: tuple[str, ...] = _PIL_FORMATS) -> Iterator[Image.Image]:
+    """Open an image with PIL, before anything is decoded; one that is too large to decode is refused."""
+    if data[:4] == b"RIFF" and data[12:16] == b"VP8X":  # PIL allocates its pixels when it opens it
+        width, height = (1 + int.from_bytes(data[start : start + 3], "little") for start in (24, 27))
+        require_modest(path, 4 * width * height, len(data))
+    with Image.open(io.BytesIO(data), formats=formats) as image:
+        channels = 3 if image.mode in ("P", "PA") else len(image.getbands())  # palettes become RGB
+        require_modest(path, channels * image.width * image.height, len(data))
+        if image.format == "JPEG" and data.count(b"\xff\xda") > SCANS:  # each is a pass over all pixels
+            raise UserError(f"{path} has more than {SCANS} scans; save it again.")
+        yield image
+
+
 def _decode_with_pil(path: Path, data: bytes) -> Array:
-    with Image.open(io.BytesIO(data), formats=_PIL_FORMATS) as image:
+    with _opened(path, data) as image:
         plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "exif" not in image.info
         if plain and data.rstrip(b"\0").endswith(b"\xff\xd9"):
             return np.asarray(imagecodecs.jpeg8_decode(data))  # the same pixels, twice as fast
@@ -216,30 +234,37 @@ def _decode_with_pil(path: Path, data: bytes) -> Array:
 
 
 def _as_array(path: Path, image: Image.Image) -> Array:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "P":
-        upright = upright.convert("RGBA" if "transparency" in upright.info else "RGB")
-    elif upright.mode in _CONVERTED:
-        upright = upright.convert(_CONVERTED[upright.mode])
-    elif upright.mode not in _KEPT:
-        raise UserError(f"{path} has values of kind {upright.mode}; save it with 8 or 16 bit a channel.")
-    array = np.array(upright)  # a copy: PIL's buffer is read-only
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode in _CONVERTED:
+        image = image.convert(_CONVERTED[image.mode])
+    elif image.mode not in _KEPT:
+        raise UserError(f"{path} has values of kind {image.mode}; save it with 8 or 16 bit a channel.")
+    array = np.array(image)  # a copy: PIL's buffer is read-only
     return array[:, :, None] if array.ndim == 2 else array
 
 
 def _decode_tiff(path: Path, data: bytes) -> Array:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    _check_pages(path, data)
+    with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as file:
         page, series = file.pages.first, file.series[0]
         kinds = tifffile.PHOTOMETRIC
         if page.photometric not in (kinds.MINISBLACK, kinds.RGB, kinds.YCBCR):
             return _decode_with_pil(path, data)  # palettes, CMYK, white as zero
         height, width = series.axes.index("Y"), series.axes.index("X")
-        _check_size(path, series.shape[width], series.shape[height])
+        if page.compression not in _TIFF_COMPRESSIONS:
+            raise UserError(f"{path} is compressed by method {int(page.compression)}; save it with deflate.")
+        for values in (series.shape, page.chunks):
+            require_modest(path, math.prod(values) * (page.dtype or np.dtype(float)).itemsize, len(data))
         for part in series.pages:
             ends = zip(part.dataoffsets, part.databytecounts, strict=True) if part is not None else ()
-            if any(start + length > len(data) for start, length in ends):
-                raise UserError(f"{path} is truncated; replace it.")
-        array = np.moveaxis(series.asarray(), (height, width), (0, 1))
+            for start, length in ends:
+                if start + length > len(data):
+                    raise UserError(f"{path} is truncated; replace it.")
+                if page.compression in _JPEG_IN_TIFF:
+                    _check_jpeg(path, data[start : start + length], page.chunks)
+        array = np.moveaxis(series.asarray(maxworkers=1), (height, width), (0, 1))
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
     if array.dtype not in (np.uint8, np.uint16):
@@ -249,15 +274,60 @@ def _decode_tiff(path: Path, data: bytes) -> Array:
     return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
 
 
-def _decode_npy(path: Path) -> Array:
+def _check_pages(path: Path, data: bytes) -> None:
+    """Refuse a TIFF whose chain of pages returns to itself or whose tags overlap: readers take minutes."""
+    order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")
+    pointer, number, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
+    at, seen, tagged = 8 if big else 4, set[int](), 0
+    while True:
+        (page,) = struct.unpack_from(order + pointer, data, at)
+        if page == 0 or page + 8 > len(data):
+            return
+        seen.add(page)
+        (count,) = struct.unpack_from(order + number, data, page)
+        first, each = page + struct.calcsize(number), struct.calcsize(order + entry)
+        at = first + count * each
+        tagged += at - page
+        if at > len(data) or tagged > len(data):
+            raise UserError(f"{path} has pages that overlap or end outside of it; it is damaged, replace it.")
+        for _, kind, values in struct.iter_unpack(order + entry, data[first:at]):
+            size = values * _TIFF_SIZES.get(kind, 1)
+            tagged += size if size > struct.calcsize(pointer) else 0
+        if tagged > len(data) or len(seen) > MOST_PAGES:
+            raise UserError(f"{path} has pages that overlap, or too many; it is damaged, replace it.")
+
+
+def _check_jpeg(path: Path, data: bytes, chunk: tuple[int, ...]) -> None:
+    """Refuse a JPEG in a TIFF that claims more pixels than its part of the image, or passes too often."""
+    for head in re.finditer(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]...(..)(..)", data, re.DOTALL):
+        height, width = (int.from_bytes(side, "big") for side in head.groups())
+        if height * width > 4 * math.prod(chunk):
+            raise UserError(f"{path} holds {width} x {height} pixels in place of a part; replace it.")
+    if data.count(b"\xff\xda") > SCANS:
+        raise UserError(f"{path} has more than {SCANS} scans; save it again.")
+
+
+def _decode_npy(path: Path, data: bytes) -> Array:
     array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header may claim any size
     if array.ndim not in (2, 3) or not array.size or array.dtype.kind != "u" or array.dtype.itemsize > 2:
         shape = " x ".join(map(str, array.shape)) or "nothing"
         raise UserError(
             f"{path} holds {shape} of {array.dtype}; save an image as (H, W) or (H, W, C) of uint8 or uint16."
         )
-    _check_size(path, array.shape[1], array.shape[0])
+    require_modest(path, array.nbytes, len(data))
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a PNG or WebP file has several frames, of which only the first is read."""
+    try:
+        with opened(path) as file:
+            head = file.read(2**16)
+    except UserError:
+        return False
+    if head[:8] == _PNG:
+        return b"acTL" in head.partition(b"IDAT")[0]
+    return head[:4] == b"RIFF" and head[12:16] == b"VP8X" and head[20:21] != b"" and head[20] & 2 > 0
 
 
 def _encode_tiff(array: Array) -> bytes:

@@ -7,11 +7,14 @@ read: no pickles, no other files that a mesh names.
 from __future__ import annotations
 
 import io
+import math
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import scipy.io
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from zoo.errors import UserError, reason_of
-from zoo.files.writing import read_bytes
+from zoo.files.reading import read_bytes, require_modest
 
 Array = NDArray[Any]
 Axis = Literal["x", "y", "z"]
@@ -28,6 +31,7 @@ GRID_SUFFIXES = (".binvox", ".npy", ".npz", ".mat")
 MESH_SUFFIXES = (".off", ".obj", ".stl")
 VOXEL_SUFFIXES = GRID_SUFFIXES + MESH_SUFFIXES
 LONGEST = 1024  # cells per axis; a grid that claims more is damaged
+MOST_POINTS = 200_000_000  # on the surface of a mesh: a few seconds; the largest of ModelNet need a tenth
 _KEYS = ("instance", "voxels")  # names of the grid in a file of several arrays
 
 
@@ -49,7 +53,11 @@ def read_voxels(
     axes = {"x": (1, 2, 0), "y": (2, 0, 1), "z": (0, 1, 2)}[up]
     if path.suffix.lower() in MESH_SUFFIXES:
         margin = size // 16 if margin is None else margin
-        return voxelised(read_mesh(path)[:, :, list(axes)], size, margin, whole_turn)
+        triangles = read_mesh(path)[:, :, list(axes)]
+        try:
+            return voxelised(triangles, size, margin, whole_turn)
+        except ValueError as error:
+            raise UserError(f"{path} has {error}; simplify the mesh.") from error
     return fitted(read_grid(path).transpose(axes), size)
 
 
@@ -86,9 +94,9 @@ def read_grid(path: Path) -> Array:
             values = _from_binvox(path, data)
         elif suffix == ".npy":
             values = np.load(io.BytesIO(data), allow_pickle=False)
+            require_modest(path, values.nbytes, len(data))
         elif suffix == ".npz":
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                values = _choose(path, {name: arrays[name] for name in arrays.files})
+            values = _choose(path, read_npz(path, data))
         elif suffix == ".mat":
             values = _choose(path, _from_mat(path, data))
         else:
@@ -112,6 +120,34 @@ def read_grid(path: Path) -> Array:
     return filled
 
 
+def read_npz(path: Path, data: bytes) -> dict[str, Array]:
+    """The arrays of a .npz file by name, decompressed only if all of them together are of a modest size."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:  # its readers stop at the size that it states
+        require_modest(path, sum(member.file_size for member in archive.infolist()), len(data))
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def require_modest_mat(path: Path, file: IO[bytes], size: int) -> None:
+    """Refuse a MATLAB file of ``size`` bytes whose compressed parts would decompress to too many.
+
+    Raises:
+        UserError: It would decompress to too many bytes.
+        zlib.error: It is damaged.
+    """
+    head = file.read(128)
+    order: Literal["little", "big"] = "big" if head[126:128] == b"MI" else "little"
+    found = 0
+    while len(part := file.read(8)) == 8:
+        kind, length = int.from_bytes(part[:4], order), int.from_bytes(part[4:], order)
+        data = file.read(length)
+        stream = zlib.decompressobj()
+        while kind == 15 and data:  # 15: compressed
+            found += len(stream.decompress(data, 2**20))
+            data = stream.unconsumed_tail
+            require_modest(path, found, size)
+
+
 def _choose(path: Path, arrays: dict[str, Any]) -> Array:
     for key in _KEYS:
         if key in arrays:
@@ -129,6 +165,7 @@ def _choose(path: Path, arrays: dict[str, Any]) -> Array:
 def _from_mat(path: Path, data: bytes) -> dict[str, Any]:
     if data[:10] == b"MATLAB 7.3":
         raise UserError(f"{path} is a MATLAB 7.3 file; save it again with save(..., '-v7').")
+    require_modest_mat(path, io.BytesIO(data), len(data))
     found = scipy.io.loadmat(io.BytesIO(data))
     return {key: value for key, value in found.items() if not key.startswith("__")}
 
@@ -144,6 +181,7 @@ def _from_binvox(path: Path, data: bytes) -> Array:
     shape = [int(side) for side in sides]
     if not all(0 < side <= LONGEST for side in shape):
         raise UserError(f"{path} says its grid is {' x '.join(sides)}; each side must be 1 to {LONGEST}.")
+    require_modest(path, math.prod(shape), len(data))
     pairs = np.frombuffer(runs[: len(runs) // 2 * 2], np.uint8).reshape(-1, 2)
     cells = int(pairs[:, 1].sum(dtype=np.int64))
     if cells != np.prod(shape):
@@ -165,15 +203,8 @@ def read_mesh(path: Path) -> Array:
     """
     data, suffix = read_bytes(path), path.suffix.lower()
     with _decoding(path):
-        if suffix == ".off":
-            triangles = _from_off(path, data.decode("utf-8", "replace"))
-        else:
-            import trimesh  # slow to import, and grids do without
-
-            mesh = trimesh.load_mesh(
-                io.BytesIO(data), file_type=suffix[1:], process=False, skip_materials=True
-            )
-            triangles = np.asarray(mesh.triangles, np.float64)
+        read = {".off": _from_off, ".obj": _from_obj}.get(suffix)
+        triangles = read(path, data.decode("utf-8", "replace")) if read else _from_stl(path, data)
     if not len(triangles):
         raise UserError(f"{path} has no triangle; it is damaged or holds no surface, replace it.")
     if not np.isfinite(triangles).all():
@@ -184,7 +215,6 @@ def read_mesh(path: Path) -> Array:
 
 
 def _from_off(path: Path, text: str) -> Array:
-    """The triangles of an OFF file; trimesh 5.2 accepts truncated files, and fails at pentagons."""
     kept = (line.split("#")[0].split() for line in text.splitlines())
     lines = [line for line in kept if line]
     if not lines or not lines[0][0].upper().startswith("OFF"):
@@ -193,24 +223,60 @@ def _from_off(path: Path, text: str) -> Array:
     lines[0] = ([glued] if glued else []) + lines[0][1:]
     lines = lines if lines[0] else lines[1:]
     corners, faces = int(lines[0][0]), int(lines[0][1])
-    if len(lines) < 1 + corners + faces:
+    if min(corners, faces) < 0 or len(lines) < 1 + corners + faces:
         raise UserError(
             f"{path} says it has {corners} corners and {faces} faces but holds {len(lines) - 1} lines of "
             "them; it is cut off, replace it."
         )
-    points = np.array([line[:3] for line in lines[1 : 1 + corners]], np.float64).reshape(corners, 3)
-    found: list[list[str]] = []
+    around = []
     for line in lines[1 + corners : 1 + corners + faces]:
-        around = line[1 : int(line[0]) + 1]
-        if len(around) < int(line[0]):
-            raise UserError(f"{path} has a face of {line[0]} corners that names {len(around)}; replace it.")
-        found.extend([around[0], around[k], around[k + 1]] for k in range(1, len(around) - 1))
-    indices = np.array(found, np.int64).reshape(-1, 3)
-    if indices.size and (indices.min() < 0 or indices.max() >= corners):
-        raise UserError(
-            f"{path} has a face at corner {indices.max()} of {corners}; it is damaged, replace it."
-        )
-    return points[indices]
+        count = int(line[0])
+        if len(line) <= count:
+            raise UserError(f"{path} has a face of {count} corners that names {len(line) - 1}; replace it.")
+        around.append([int(word) for word in line[1 : count + 1]])
+    return _surface(path, lines[1 : 1 + corners], around)
+
+
+def _from_obj(path: Path, text: str) -> Array:
+    points: list[list[str]] = []
+    faces: list[list[int]] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        kind, *words = line.split("#")[0].split() or [""]
+        if kind == "v":
+            points.append(words)
+        elif kind == "f":
+            around = [int(word.split("/")[0]) for word in words]
+            # negative numbers count back from the newest point
+            faces.append([number - 1 if number >= 0 else len(points) + number for number in around])
+    return _surface(path, points, faces)
+
+
+def _surface(path: Path, points: list[list[str]], faces: list[list[int]]) -> Array:
+    """The triangles of polygons, each as a fan, from the words of each point and the indices of each face."""
+    if flat := next((point for point in points if len(point) < 3), None):
+        raise UserError(f"{path} has a corner of {len(flat)} coordinates; give x, y and z.")
+    places = np.array([point[:3] for point in points], np.float64).reshape(-1, 3)
+    fans = [(face[0], face[k], face[k + 1]) for face in faces for k in range(1, len(face) - 1)]
+    indices = np.array(fans, np.int64).reshape(-1, 3)
+    if indices.size and not 0 <= indices.min() <= indices.max() < len(places):
+        wrong = indices.max() if indices.min() >= 0 else indices.min()
+        raise UserError(f"{path} has a face at corner {wrong} of {len(places)}; it is damaged, replace it.")
+    triangles: Array = places[indices]
+    return triangles
+
+
+def _from_stl(path: Path, data: bytes) -> Array:
+    record = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    count = int.from_bytes(data[80:84], "little")
+    if len(data) == 84 + count * record.itemsize:
+        corners = np.frombuffer(data, record, count, 84)["corners"]
+    else:
+        words = re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", data)
+        if b"endsolid" not in data or len(words) % 3:
+            raise UserError(f"{path} is no STL file or cut off; replace it.")
+        corners = np.array(words, "S").astype(np.float64).reshape(-1, 3, 3)
+    triangles: Array = corners.astype(np.float64)
+    return triangles
 
 
 def voxelised(triangles: Array, size: int, margin: int, whole_turn: bool = False) -> Array:
@@ -225,6 +291,9 @@ def voxelised(triangles: Array, size: int, margin: int, whole_turn: bool = False
         size: Cells per side.
         margin: Empty cells on each side.
         whole_turn: Fit the circle that the mesh sweeps when rotated about the vertical, not its sides.
+
+    Raises:
+        ValueError: The surface is so large that it would take minutes.
     """
     low, high = triangles.min((0, 1)), triangles.max((0, 1))
     around = triangles - (low + high) / 2
@@ -258,6 +327,8 @@ def _samples(triangles: Array, apart: float = 0.34, most: int = 500_000) -> Iter
     counts, rows = (
         (2 ** np.ceil(np.log2(np.maximum(side / apart, 1)))).astype(int) for side in (longest, heights)
     )
+    if int(((counts + 1) * (rows + 1)).sum()) > MOST_POINTS:
+        raise ValueError(f"{len(triangles)} triangles that cover each other many times")
     for count, row in {*zip(counts.tolist(), rows.tolist(), strict=True)}:
         chosen = np.flatnonzero((counts == count) & (rows == row))
         s = np.linspace(0, 1, count + 1, dtype=np.float32)[None, None, :, None]

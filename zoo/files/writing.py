@@ -1,4 +1,4 @@
-"""Plain files: atomic writes, bytes, hashes, and the cache folder."""
+"""Plain files: atomic writes, hashes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from zoo.errors import UserError
+from zoo.files.reading import opened
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # names that `staging` gives
 _swept: set[Path] = set()  # folders in which this process has removed what dead ones left
@@ -175,24 +175,5 @@ def sha256(path: str | Path) -> str:
     Raises:
         UserError: The file cannot be read.
     """
-    with _reading(path) as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
-
-    Raises:
-        UserError: The file cannot be read.
-    """
-    with _reading(path) as file:
-        return file.read()
-
-
-@contextmanager
-def _reading(path: str | Path) -> Iterator[BufferedReader]:
-    try:
-        with Path(path).open("rb") as file:
-            yield file
-    except OSError as error:
-        raise UserError(f"Cannot read {path} ({error.strerror or error}); check the path.") from error

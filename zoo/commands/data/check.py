@@ -15,7 +15,7 @@ from zoo import recipes
 from zoo.catalogue import import_class, parameters
 from zoo.commands._names import reader
 from zoo.data.contracts import CONTRACTS
-from zoo.errors import UserError
+from zoo.errors import UserError, printable
 
 if TYPE_CHECKING:
     from zoo.data.checks import Findings
@@ -36,10 +36,11 @@ def run(args: argparse.Namespace) -> int:
     root = Path(args.folder)
     if not root.is_dir():
         raise UserError(f"There is no folder {root}; give a folder of samples.")
-    from zoo.data.checks import compare
+    from zoo.data.checks import compare, passed_over
 
     found = reader(root, args.contract).check(root)
     compare(found)
+    found.notes += passed_over(root)
     block, recipe = _recipe(root, found)
     if args.json:
         print(json.dumps(_as_json(root, found, block), indent=2))
@@ -125,8 +126,8 @@ def _summary(found: Findings, side: str) -> dict[str, Any]:
 
 
 def _print(root: Path, found: Findings) -> None:
-    counts = ", ".join(f"{count} {split}" for split, count in found.samples.items())
-    print(f"{root}: {found.contract} ({found.layout})")
+    counts = ", ".join(f"{count} {split}" for split, count in found.samples.items()) or "nothing"
+    print(printable(f"{root}: {found.contract} ({found.layout})"))
     print(f"  readable   {counts}")
     for side in found.sides:
         facts = _summary(found, side)
@@ -139,11 +140,11 @@ def _print(root: Path, found: Findings) -> None:
     if found.errors:
         print(f"\nErrors ({len(found.errors)}), to be fixed before training:")
         for fault in found.errors:
-            print(f"  {fault.text}")
+            print(printable(f"  {fault.text}"))
     if found.notes:
         print(f"\nNotes ({len(found.notes)}); training works, but look:")
         for fault in found.notes[:NAMED]:
-            print(f"  {fault.text}")
+            print(printable(f"  {fault.text}"))
         if len(found.notes) > NAMED:
             print(f"  … and {len(found.notes) - NAMED} more; --json names all.")
 
@@ -151,7 +152,7 @@ def _print(root: Path, found: Findings) -> None:
 def _print_use(root: Path, block: str, recipe: str) -> None:
     if not block:
         return
-    file = f"{root.resolve().name}.yaml"
+    file = printable(f"{root.resolve().name}.yaml")
     print(f"\nSave this as {file}, with the licence of your data:\n\n{block}", end="")
     if recipe:
         print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +150,7 @@ def _record(file: Path, line: int, row: Row, table: Table, found: Found) -> Capt
     """One row; None, and a fault, if something is wrong with it."""
     here = f"{file} line {line}"
     name = str(_cell(row, table.columns[0]) or "").strip()
-    picture = next(
-        (p for p in (file.parent / name, file.parent / table.pictures / name) if p.is_file()), None
-    )
+    picture = next((p for p in (file.parent / name, file.parent / table.pictures / name) if isfile(p)), None)
     captions = table.captions(row)
     captions = [text for text in (captions if isinstance(captions, list) else [captions]) if text != ""]
     category, split = _cell(row, table.category), row.get("split") or None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from os.path import isfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from zoo.data.folders import SPLITS, of_split
 from zoo.errors import UserError, first_few
 from zoo.files.films import VIDEO_SUFFIXES, Video, has_suffix, look
 from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.files.reading import read_bytes
 
 Layout = Literal["splits", "ucf101", "kth", "held out"]
 LAYOUTS: dict[Layout, str] = {
@@ -126,13 +128,13 @@ def _listed(root: Path, name: str) -> list[Path]:
     place = split_lists(root)
     assert place is not None
     try:
-        lines = (place / name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(place / name).decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
         raise UserError(
             f"Cannot read {place / name} ({error}); take the lists from UCF101's site."
         ) from error
     names = [line.split()[0] for line in lines if line.strip()]
-    paths = [next((p for p in (root / n, root / "UCF-101" / n) if p.is_file()), None) for n in names]
+    paths = [next((p for p in (root / n, root / "UCF-101" / n) if isfile(p)), None) for n in names]
     missing = [n for n, path in zip(names, paths, strict=True) if path is None]
     if missing:
         raise UserError(

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import isfile
 from pathlib import Path
 
 from zoo.data.base import Split
@@ -85,9 +86,9 @@ def read_index(root: Path) -> list[View]:
         yaw = POSES[row["pose"]] if yaw_column == "pose" else _number(row["yaw"], "yaw", line, path)
         landmarks = tuple((_number(row[x], x, line, path), _number(row[y], y, line, path)) for x, y in points)
         picture = root / row[file_column]
-        if not picture.is_file():
+        if not isfile(picture):  # Path.is_file raises for names that are too long
             picture = root / "images" / row[file_column]
-        if not picture.is_file():
+        if not isfile(picture):
             raise UserError(
                 f"Line {line} of {path} names {row[file_column]}, which is not there; correct the name."
             )

@@ -27,6 +27,8 @@ from zoo.data.checks import at_least
 from zoo.data.folders import find_root
 from zoo.data.images.module import MemorySet
 from zoo.errors import UserError
+from zoo.files.reading import opened, read_bytes
+from zoo.files.voxels import require_modest_mat
 from zoo.files.writing import sha256
 
 
@@ -120,13 +122,12 @@ class CIFAR10(LabelledModule):
 
     def read(self, path: Path) -> tuple[Tensor, Tensor]:
         """Per picture one byte for the class, then the red, green and blue planes."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
+        if not path.is_file():
             raise UserError(
-                f"Cannot read {path} ({error.strerror or error}); put the files of CIFAR-10's binary version "
-                "there (zoo data get cifar10), or name their folder with data.root."
-            ) from error
+                f"There is no file {path}; put the files of CIFAR-10's binary version there (zoo data get "
+                "cifar10), or name their folder with data.root."
+            )
+        data = read_bytes(path)
         each = 1 + 3 * self.SIDE**2
         if len(data) != self.COUNT * each:
             raise UserError(
@@ -183,7 +184,11 @@ class SVHN(LabelledModule):
                 "folder with data.root."
             )
         try:
+            with opened(path) as file:
+                require_modest_mat(path, file, path.stat().st_size)
             found = scipy.io.loadmat(path, variable_names=("X", "y"))
+        except UserError:
+            raise
         except Exception as error:  # whatever damaged bytes raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path} cannot be read as a MATLAB file ({reason}); fetch it again.") from error

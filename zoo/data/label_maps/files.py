@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from zoo.data.pixels import Pixels, planes, read_pair, rgb
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Colour, palette_labels
 from zoo.files.pictures import read_array, read_labels
+from zoo.files.reading import opened, read_bytes
 
 Layout = Literal["folders", "CamVid", "Cityscapes", "halves"]
 
@@ -28,7 +30,7 @@ LAYOUTS: dict[Layout, str] = {
     "Cityscapes": "leftImg8bit beside gtFine",
     "halves": "train/x.jpg with the photograph in the left half and a label map in colours in the right",
 }
-EXPECTED = f"expected {'; or '.join(LAYOUTS.values())} (and the same for val and test)"
+EXPECTED = f"expected {LAYOUTS['folders']}, or another layout that docs/data/pairs.md shows"
 CAMVID: dict[str, Colour] = {  # SegNet's 11 classes in the order of their numbers, then void
     "sky": (128, 128, 128),
     "building": (128, 0, 0),
@@ -112,15 +114,15 @@ def read_palette(path: Path) -> Classes:
         UserError: The file is unreadable, a line is no colour, or a colour comes twice.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if line]
-    except (OSError, ValueError, csv.Error) as error:
+        text = io.StringIO(read_bytes(path).decode("utf-8-sig"), newline="")
+        lines = [[cell.strip() for cell in line] for line in csv.reader(text) if line]
+    except (ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV ({error}); write lines of r,g,b,name.") from error
     if lines and [cell.lower() for cell in lines[0][:3]] == ["r", "g", "b"]:
         lines = lines[1:]
     names: dict[Colour, str] = {}
     for line in lines:
-        values = [int(cell) for cell in line[:3] if cell.isdecimal() and int(cell) <= 255]
+        values = [int(cell) for cell in line[:3] if cell.isdecimal() and len(cell) < 4 and int(cell) <= 255]
         if len(line) != 4 or len(values) != 3:
             raise UserError(f"{path} has the line {','.join(line)!r}; write r,g,b,name with values 0 to 255.")
         colour = (values[0], values[1], values[2])
@@ -222,9 +224,9 @@ def _numbers(path: Path, classes: Classes | None, void: int | None) -> Pixels:
 def _in_colour(path: Path) -> bool:
     """Whether a PNG's header says RGB or RGBA; damage is reported when the file is read."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             head = file.read(26)
-    except OSError:
+    except UserError:
         return False
     return head[:8] == b"\x89PNG\r\n\x1a\n" and head[25:26] in (b"\x02", b"\x06")
 

@@ -204,7 +204,7 @@ class LabelMapFolder(DataModule):
                 found.errors.append(Fault(str(root), str(error)))
             if layout != "Cityscapes":
                 found.notes += left_out(set(folders_of(root, layout, split)), PICTURE_SUFFIXES)
-        require_training(found, root, EXPECTED)
+        require_training(found, root, f"expected {LAYOUTS[layout]}")
         sizes = [fact.size for fact in found.facts if fact.side == "photo"]
         width, height = min(sizes, default=(256, 256))
         found.arguments = {"size": [height, width]}

@@ -177,7 +177,7 @@ class PairFolder(DataModule):
                     found.errors += [Fault(str(p), f"{p} has no single partner in {other}.") for p in paths]
             examine(found, split, pairs, _facts, lambda files: files)
             found.notes += left_out(folders, PICTURE_SUFFIXES)
-        require_training(found, root, EXPECTED)
+        require_training(found, root, f"expected {LAYOUTS[layout]}")
         shortest = min((min(fact.size) for fact in found.facts), default=1)
         found.arguments = {"size": min(256, 2 ** int(math.log2(shortest))), "direction": "AtoB"}
         for key, side in (("input_channels", "A"), ("target_channels", "B")):

@@ -19,8 +19,9 @@ from zoo.data.checks import Facts, Fault, picture_facts
 from zoo.data.folders import SPLITS, csv_rows, decoded, header_of, pictures_below, split_of, unusable
 from zoo.data.pixels import planes, with_channels
 from zoo.data.poses.skeletons import COCO, OPENPOSE, Array, Skeleton, to_openpose
-from zoo.errors import first_few
+from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
+from zoo.files.reading import opened
 
 EXPECTED = (
     "expected pictures in images/ and keypoints.csv (image, identity, nose_x, nose_y, …), or a CSV with the "
@@ -125,9 +126,9 @@ def keypoint_files(root: Path) -> list[Path]:
 def _head(path: Path) -> str:
     """The first line without blanks; empty if it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline(10_000).strip().replace(" ", "")
-    except OSError:
+        with opened(path) as file:
+            return file.readline(10_000).decode("utf-8-sig", "replace").strip().replace(" ", "")
+    except UserError:
         return ""
 
 

@@ -15,7 +15,8 @@ from zoo.data.checks import Fault, Findings, at_least
 from zoo.data.folders import find_root, of_split
 from zoo.data.voxels.module import Array, VoxelModule, VoxelSet
 from zoo.errors import UserError
-from zoo.files.voxels import fitted, read_grid
+from zoo.files.reading import read_bytes
+from zoo.files.voxels import fitted, read_grid, read_npz
 
 
 class ModelNetChairs(VoxelModule):
@@ -99,8 +100,8 @@ class ModelNetChairs(VoxelModule):
 
     def _unpacked(self, path: Path) -> tuple[list[str], Array]:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                names, bits = arrays["names"].tolist(), arrays["bits"]
+            arrays = read_npz(path, read_bytes(path))
+            names, bits = arrays["names"].tolist(), arrays["bits"]
             if bits.shape != (len(names), -(-(self.SIDE**3) // 8)) or bits.dtype != np.uint8 or not names:
                 raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
