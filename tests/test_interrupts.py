@@ -64,8 +64,27 @@ try:
 except SystemExit:
     killing()
 """,
-    "the end of Python": "import atexit\natexit.register(killing)",
+    "the end of the command": "import atexit\natexit.register(killing)",
 }
+AFTERWARDS = """
+import os, sys
+from zoo import __main__
+
+class Late:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+
+late = Late()
+sys.argv = ["zoo", "--version"]
+sys.exit(__main__.main())
+"""
+
+
+def python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(interrupts.__file__).parents[1]), str(folder)])
+    return subprocess.run(
+        [sys.executable, "-S", "-c", script], capture_output=True, text=True, env={"PYTHONPATH": path}
+    )
 
 
 @BOTH
@@ -73,10 +92,14 @@ except SystemExit:
 def test_no_signal_is_lost(number: int, status: int, where: str, tmp_path: Path) -> None:
     kill = f"import os, sys\ndef killing(): os.kill(os.getpid(), {int(number)})\n"
     (tmp_path / "killing.py").write_text(kill + "killing()")
-    script = f"{kill}from zoo import interrupts\ninterrupts.install()\n{WITHIN[where]}\nprint('went on')"
-    path = os.pathsep.join([str(Path(interrupts.__file__).parents[1]), str(tmp_path)])
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", script], capture_output=True, text=True, env={"PYTHONPATH": path}
+    done = python(
+        f"{kill}from zoo import interrupts\ninterrupts.install()\n{WITHIN[where]}\nprint('went on')", tmp_path
     )
     assert (done.returncode, done.stderr) == (status, "")
-    assert where == "the end of Python" or done.stdout == ""
+    assert where == "the end of the command" or done.stdout == ""
+
+
+@BOTH
+def test_python_frees_memory_undisturbed(number: int, status: int, tmp_path: Path) -> None:
+    done = python(AFTERWARDS.format(number=int(number)), tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 from zoo import interrupts
@@ -10,6 +11,7 @@ from zoo import interrupts
 def main() -> int:
     """Run the command of ``sys.argv``; the exit status."""
     interrupts.install()
+    atexit.register(interrupts.ignore)  # runs last
     from zoo import cli
 
     return cli.main()

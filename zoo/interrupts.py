@@ -30,6 +30,12 @@ def install() -> None:
         sys.unraisablehook = _exit_or_report
 
 
+def ignore() -> None:
+    """Ignore the signals: Python would end with another status while it frees memory after a command."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def handled() -> Iterator[None]:
     """Handle the signals within the block."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, ClassVar, Literal, TypedDict
 
 import lightning.pytorch as pl
@@ -501,6 +502,7 @@ def _outlive_signals(worker: int) -> None:
     if sys.platform == "linux":  # others cannot tell who has sent a signal
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    sys.excepthook = _report
 
 
 def _obey_parent(parent: int) -> None:
@@ -509,3 +511,9 @@ def _obey_parent(parent: int) -> None:
         while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent and os.getppid() == parent:
             pass
         os._exit(0)
+
+
+def _report(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Print an exception of a worker's thread, unless the training process has closed the connection."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, where)
