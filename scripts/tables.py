@@ -13,7 +13,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import UserError
+from zoo.files.schemas import FLAG, MODEL, TEXT, Kind, read_json
+
 ROOT = Path(__file__).parents[1]
+PAPER = Kind(
+    "zoo.models.PAPER.CLASS", lambda value: re.fullmatch(r"zoo\.models\.\w+\.\w+", str(value)) is not None
+)
+PUBLISHED = {**MODEL, "class": PAPER, "name": TEXT, "research_only": FLAG, "licence": {"weights": TEXT}}
 APPLICATIONS_BEGIN, APPLICATIONS_END = (
     "<!-- applications: written by make tables -->",
     "<!-- end of applications -->",
@@ -38,7 +45,7 @@ SHOWN = {  # parts of a protocol that are shown beside the score
 def published() -> dict[str, dict[str, Any]]:
     """What ``model.json`` says of each folder of weights, by the folder's name."""
     paths = sorted((ROOT / "checkpoints").glob("*/model.json"))
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return {path.parent.name: read_json(path, PUBLISHED, 1) for path in paths}
 
 
 def index() -> str:
@@ -110,22 +117,24 @@ def table(paper: str | None = None) -> str:
             if row["subject"] == "generated":
                 beside = real.get(row["metric"])
                 cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
-                rows.append([*cells, row["paper"] or "", protocol(row)])
+                rows.append([*cells, row.get("paper") or "", protocol(row)])
     return markdown(("checkpoint", "metric", "ours", "real", "paper", "protocol"), rows) if rows else ""
 
 
 def number(row: dict[str, Any]) -> str:
     """A value with its standard error."""
-    return f"{row['value']:.4g}" + (f" ± {row['error']:.2g}" if row["error"] is not None else "")
+    return f"{row['value']:.4g}" + (f" ± {row['error']:.2g}" if row.get("error") is not None else "")
 
 
 def protocol(row: dict[str, Any]) -> str:
     """Short form of the protocol; ``model.json`` has all of it."""
     stated = row["protocol"]
     found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
-    if "made" in stated:
+    if "made" in stated and "real" in stated:
         made, real = stated["made"], stated["real"]
-        found.append(f"{made['count']} against {real['count']} of {real['split']}, seed {made['seed']}")
+        of = f" of {real['split']}" if "split" in real else ""
+        seed = f", seed {made['seed']}" if "seed" in made else ""
+        found.append(f"{made['count']} against {real['count']}{of}{seed}")
     return ", ".join(found)
 
 
@@ -223,7 +232,11 @@ def documents() -> dict[Path, str]:
 
 def main() -> None:
     """Write all tables."""
-    for path, text in documents().items():
+    try:
+        found = documents()
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    for path, text in found.items():
         path.write_text(text, encoding="utf-8")
 
 

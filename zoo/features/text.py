@@ -278,14 +278,15 @@ class CharCnnRnn(nn.Module):
         path = Path(weights)
         digest, state = sha256(path), read_tensors(path)
         width, dimension = (
-            len(state[name]) if name in state else 1 for name in ("conv3.weight", "project.weight")
+            state[name].shape[0] if name in state and state[name].dim() else 1
+            for name in ("conv3.weight", "project.weight")
         )
+        with torch.device("meta"):  # the file's shapes are compared before memory is taken for them
+            wanted = {name: value.shape for name, value in cls(width, dimension).state_dict().items()}
+        if wanted != {name: value.shape for name, value in state.items()}:
+            raise UserError(f"{path} holds no char-CNN-RNN; its tensors must be {', '.join(wanted)}.")
         network = cls(width, dimension)
-        try:
-            network.load_state_dict({name: value.float() for name, value in state.items()})
-        except RuntimeError as error:
-            wanted = ", ".join(network.state_dict())
-            raise UserError(f"{path} holds no char-CNN-RNN; its tensors must be {wanted}.") from error
+        network.load_state_dict({name: value.float() for name, value in state.items()})
         network._sha256 = digest
         return network.eval().requires_grad_(False)
 

@@ -109,14 +109,14 @@ ROWS: Schema = [  # eval.json
         "metric": TEXT,
         "value": SCORE,
         "subject": TEXT,
-        "protocol": {"made?": {"count": whole()}},
+        "protocol": {"made?": {"count": whole()}, "real?": {"count": whole()}},
         "error?": Optional(SCORE),
         "paper?": Optional(TEXT),
         "differs?": Optional(TEXT),
     }
 ]
 DATA: Schema = {"research_only?": FLAG, "licence?": Optional(TEXT), "name?": Optional(TEXT)}
-MODEL: Schema = {  # model.json
+MODEL: dict[str, Any] = {  # model.json
     "class": TEXT,
     "hyper_parameters": KEYS,
     "players": [TEXT],

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from zoo.data.base import Batch
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
+from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.evaluator import Evaluation, Evaluator, read_first, total
 from zoo.metrics.scoring.report import Row
@@ -143,10 +144,10 @@ class SegmentationScore(Evaluator):
         if path.is_file():
             try:
                 network = Segmenter(self.classes, images.shape[1])
-                network.load_state_dict(safetensors.torch.load_file(path))
+                network.load_state_dict(read_tensors(path))
                 return network.eval().requires_grad_(False), fingerprint
-            except Exception as error:
-                raise UserError(f"{path} is damaged ({type(error).__name__}); delete it.") from error
+            except (UserError, RuntimeError) as error:
+                raise UserError(f"{path} is damaged; delete it, and it is trained again.") from error
         loader: DataLoader[Any] = DataLoader(
             TensorDataset(images, labels),
             min(self.batch_size, len(images)),

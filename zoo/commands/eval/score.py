@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     asked = [_names.subject(name) for name in args.subjects]
     real_data(args)
     from zoo.metrics.scoring.protocols import protocol
-    from zoo.metrics.scoring.report import Row, record, side_by_side, table
+    from zoo.metrics.scoring.report import Row, record, recorded, side_by_side, table
     from zoo.metrics.scoring.scores import measure
 
     protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     }
     for target in filter(None, targets.values()):
         require_writable(target / "eval.json")
+        recorded(target)  # a damaged file is named before anything is computed
     device = chosen_device(args.device)
     networks = load_networks(protocols, args.weights, device)
     found: dict[str, list[Row]] = {}

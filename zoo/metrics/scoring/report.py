@@ -7,6 +7,7 @@ different protocols never share a column.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import lightning.pytorch as pl
 
 from zoo.drawing.tables import aligned
 from zoo.errors import UserError
+from zoo.files.schemas import ROWS, read_json
 from zoo.files.writing import write_text
 from zoo.guards import GuardedModule
 
@@ -43,10 +45,19 @@ class Row:
     differs: str | None = None
 
 
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """The rows in ``folder/eval.json``, none if there is no such file.
+
+    Raises:
+        UserError: It is damaged; names the first thing that does not fit.
+    """
+    path = folder / "eval.json"
+    return list(read_json(path, ROWS)) if os.path.lexists(path) else []
+
+
 def record(folder: Path, rows: Sequence[Row], step: int) -> None:
     """Add rows to ``folder/eval.json``; rows of the same metric, subject, protocol and step are replaced."""
-    path = folder / "eval.json"
-    old = json.loads(path.read_text()) if path.is_file() else []
+    path, old = folder / "eval.json", recorded(folder)
     new = [{"step": step, **asdict(row)} for row in rows]
     identities = [_identity(row) for row in new]
     write_text(path, json.dumps([row for row in old if _identity(row) not in identities] + new, indent=2))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
+from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
 from zoo.metrics.formulas.inception_score import ClassScore
@@ -105,12 +106,21 @@ class Statistics:
     def from_state(
         cls, network: FeatureNetwork, metrics: frozenset[Metric], count: int, state: dict[str, Tensor]
     ) -> Statistics:
-        """Restore statistics from :meth:`state`."""
+        """Restore statistics from :meth:`state`.
+
+        Raises:
+            UserError: The tensors are not such a state, or not of so many images.
+        """
         made = cls(network, metrics, count)
         if made.moments is not None:
             moments = {k.removeprefix("moments."): v for k, v in state.items() if k.startswith("moments.")}
             made.moments = Moments.from_state(moments)
-        if "rows" in state:
+            if made.moments.count != count:
+                raise UserError(f"moments of {made.moments.count} images, not of {count}")
+        if metrics & ROWS:
+            shape = list(state["rows"].shape) if "rows" in state else "no"
+            if shape != [count, network.dimension]:
+                raise UserError(f"features of shape {shape}, not {[count, network.dimension]}")
             made._rows, made._indices = [state["rows"]], [torch.arange(count)]
         return made
 
@@ -154,10 +164,9 @@ def cached_statistics(
     path = cache_folder() / "statistics" / f"{name}.safetensors"
     if path.is_file():
         try:
-            state = safetensors.torch.load_file(path)
-            return Statistics.from_state(network, metrics, len(pictures), state)
+            return Statistics.from_state(network, metrics, len(pictures), read_tensors(path))
         except Exception as error:
-            raise UserError(f"{path} is damaged ({type(error).__name__}); delete it.") from error
+            raise UserError(f"{path} is damaged; delete it, and it is computed again.") from error
     found = collect(pictures, network, metrics, progress)
     write_bytes(path, safetensors.torch.save({k: v.contiguous() for k, v in found.state().items()}))
     return found
