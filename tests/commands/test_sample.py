@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -84,6 +86,33 @@ def test_many_samples_are_all_different(noise: Pretrained) -> None:
     assert main(["sample", noise.origin, "-o", "out", "-n", "260"]) == 0
     pictures = {path.read_bytes() for path in Path("out").iterdir()}
     assert len(pictures) == 260
+
+
+def test_far_too_many_samples_are_refused_before_they_are_made(
+    noise: Pretrained, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refused(capsys, noise.origin, "-o", "out", "-n", "1" + "0" * 30)
+    assert "no space at out for 1" in said and not Path("out").exists()
+    assert "samples on one sheet" in refused(capsys, noise.origin, "-o", "out.png", "-n", "1000000000")
+    assert "--seed must be" in refused(capsys, noise.origin, "-o", "out.png", "--seed", "1" + "0" * 30)
+    free = iter([10**9, 100])  # before, and after the first batch
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
+    assert "the other 34 pictures" in refused(capsys, noise.origin, "-o", "out", "-n", "290")
+    assert len(list(Path("out").iterdir())) == 256
+
+
+def test_only_what_would_be_overwritten_is_refused(
+    noise: Pretrained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out").mkdir()
+    for name in ("00003.png", "3.png", "000000.png", "00001.tif", "x.png"):
+        (Path("out") / name).touch()
+    assert main(["sample", noise.origin, "-o", "out", "-n", "3"]) == 0
+    assert "out/00000.png and 2 more would be overwritten" in refused(
+        capsys, noise.origin, "-o", "out", "-n", "3"
+    )
+    assert "and 3 more" in refused(capsys, noise.origin, "-o", "out", "-n", "4")
+    assert main(["sample", noise.origin, "-o", "out", "-n", "4", "--force"]) == 0
 
 
 def test_points_are_plotted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,27 @@
-"""Samples from noise: one sheet if OUT is a picture file, single pictures if it is a folder."""
+"""Samples from noise: one sheet if OUT is a picture file, single pictures, written as made, if a folder."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
+from zoo.files.writing import existing
 from zoo.use import counted
 from zoo.use.paths import is_picture, refuse_taken, suffix_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.checkpoints import Pretrained
+
+BLOCK = 4096  # bytes that the smallest file takes
+LEAST = 48  # pixels of a sample on a sheet
+MOST_PIXELS, MOST_POINTS = 2**27, 1_000_000  # of a sheet, of a plot
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +37,7 @@ def check(model: Pretrained, args: argparse.Namespace) -> None:
 
 def run(model: Pretrained, args: argparse.Namespace) -> str:
     """Make the samples and write them."""
-    import torch
-
-    from zoo.drawing.sheets import mosaic, scatter
     from zoo.files.pictures import write_picture
-    from zoo.metrics.scoring.subjects import AT_ONCE
 
     if args.inputs or args.compare:
         raise UserError(
@@ -39,21 +46,86 @@ def run(model: Pretrained, args: argparse.Namespace) -> str:
     number = 64 if args.number is None else args.number
     if number < 1:
         raise UserError(f"-n must be at least 1, got {number}.")
-    as_sheet = is_picture(args.out)
-    names = [args.out / f"{i:05d}" for i in range(number)]
-    refuse_taken([args.out] if as_sheet else [name.with_suffix(".png") for name in names], args.force)
-    starts = range(0, number, AT_ONCE)
-    samples = torch.cat([model.sample(min(AT_ONCE, number - i), args.seed + i // AT_ONCE) for i in starts])
-    if samples.dim() == 2 and not as_sheet:
-        raise UserError(
-            f"{args.name} makes points, which are drawn in one plot; give a file, such as -o points.png."
-        )
-    if as_sheet:
-        sheet = scatter({"samples": samples}) if samples.dim() == 2 else mosaic(samples, least=48)
-        write_picture(args.out, sheet)
+    if not 0 <= args.seed < 2**63:
+        raise UserError(f"--seed must be at least 0 and below 2**63, got {args.seed}.")
+    if is_picture(args.out):
+        refuse_taken([args.out], args.force)
+        write_picture(args.out, _sheet(model, number, args))
         return counted(1, "picture")
-    targets = [name.with_suffix(suffix_for(samples.shape[1])) for name in names]
-    refuse_taken(targets, args.force)
-    for target, sample in zip(targets, samples, strict=True):
-        write_picture(target, sample)
+    refuse_taken(_taken(args.out, number, ".png"), args.force)
+    _require_space(args.out, number * BLOCK, f"{number} pictures")
+    made, bytes_written = 0, 0
+    for samples in _batches(model, number, args.seed):
+        if samples.dim() == 2:
+            raise UserError(
+                f"{args.name} makes points, which are drawn in one plot; give a file, such as -o points.png."
+            )
+        suffix = suffix_for(samples.shape[1])
+        if made == 0 and suffix != ".png":
+            refuse_taken(_taken(args.out, number, suffix), args.force)
+        for sample in samples:
+            target = args.out / f"{made:05d}{suffix}"
+            write_picture(target, sample)
+            made, bytes_written = made + 1, bytes_written + max(target.stat().st_size, BLOCK)
+        if made == len(samples):
+            wanted = (number - made) * bytes_written // made
+            _require_space(args.out, wanted, f"the other {number - made} pictures")
     return counted(number, "picture")
+
+
+def _batches(model: Pretrained, number: int, seed: int) -> Iterator[Tensor]:
+    """The samples in batches, each with its own seed; shows on a terminal how long the rest will take."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from zoo.metrics.scoring.subjects import AT_ONCE
+
+    console = Console(stderr=True)
+    starts = range(0, number, AT_ONCE)
+    hidden = len(starts) == 1 or not console.is_terminal
+    for start in track(starts, "batches", console=console, transient=True, disable=hidden):
+        yield model.sample(min(AT_ONCE, number - start), seed + start // AT_ONCE)
+
+
+def _sheet(model: Pretrained, number: int, args: argparse.Namespace) -> Tensor:
+    """All samples on one sheet.
+
+    Raises:
+        UserError: It would be too large.
+    """
+    import torch
+
+    from zoo.drawing.sheets import mosaic, scatter
+
+    parts: list[Tensor] = []
+    for samples in _batches(model, number, args.seed):
+        is_points = samples.dim() == 2
+        most = (
+            MOST_POINTS if is_points else MOST_PIXELS // math.prod(max(s, LEAST) for s in samples.shape[2:])
+        )
+        if number > most:
+            what = (
+                "points in one plot"
+                if is_points
+                else "samples on one sheet: give a folder for single pictures"
+            )
+            raise UserError(f"{args.name} can show at most {most} {what}, not {number}.")
+        parts.append(samples)
+    together = torch.cat(parts)
+    return scatter({"samples": together}) if together.dim() == 2 else mosaic(together, least=LEAST)
+
+
+def _taken(folder: Path, number: int, suffix: str) -> list[Path]:
+    """The files that the pictures would overwrite."""
+    names = (path.stem for path in folder.glob(f"*{suffix}"))
+    indices = sorted(int(name) for name in names if name.isdecimal() and name == f"{int(name):05d}")
+    return [folder / f"{i:05d}{suffix}" for i in indices if i < number]
+
+
+def _require_space(folder: Path, wanted: int, what: str) -> None:
+    free = shutil.disk_usage(existing(folder)).free
+    if wanted > free:
+        raise UserError(
+            f"There is no space at {folder} for {what}: they take at least {wanted / 1e9:,.1f} GB and "
+            f"{free / 1e9:,.1f} GB are free; make fewer."
+        )
