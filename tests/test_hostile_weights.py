@@ -6,7 +6,9 @@ import copy
 import io
 import json
 import os
+import pickle
 import resource
+import runpy
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,9 +24,11 @@ from tiny import game, games
 from zoo import checkpoints
 from zoo.catalogue import find_weights
 from zoo.checkpoints import CONFIG, WEIGHTS, export, load
+from zoo.cli import main
 from zoo.data.points import Points
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint, read_tensors
+from zoo.metrics.scoring.report import Row, record
 from zoo.models.gan import GAN
 
 GAMES = games()
@@ -309,3 +313,77 @@ def test_what_is_no_file(exported: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / CONFIG).write_bytes((exported / CONFIG).read_bytes())
     os.mkfifo(tmp_path / "weights" / WEIGHTS)
     assert refused(lambda: load(tmp_path / "weights"))
+
+
+# -------------------------------------------------------------------------------------------- whole commands
+
+
+def said_by(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command says when it ends with status 1: the last line."""
+    capsys.readouterr()
+    assert main([*arguments]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "Error:" not in said[-1] and not any("Traceback" in line for line in said)
+    return said[-1]
+
+
+def test_a_training_does_not_go_on_from_what_it_cannot_restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["fit", "--config", str(GAMES["GAN"]), "--config", "overlays/tiny", "--wandb", "off"]
+    assert main([*command, "--trainer.max_steps", "1"]) == 0
+    (good,) = Path("runs").rglob("last.ckpt")
+    content = torch.load(good, weights_only=True)
+
+    def resumed(name: str, **changes: Any) -> str:
+        torch.save({**content, **changes}, name)
+        return said_by(capsys, *command, "--trainer.max_steps", "2", "--ckpt_path", name)
+
+    assert "another program" in resumed("foreign.ckpt", zoo=None)
+    states = [{**state, "param_groups": [{"params": [0]}]} for state in content["optimizer_states"]]
+    assert "a.ckpt cannot be restored" in resumed("a.ckpt", optimizer_states=states)
+    loops = {**content["loops"], "fit_loop": {"state_dict": 3}}
+    assert "b.ckpt cannot be restored" in resumed("b.ckpt", loops=loops)
+    assert "c.ckpt: state_dict must be" in resumed("c.ckpt", state_dict=[3])
+    weights = {key: value * float("nan") for key, value in content["state_dict"].items()}
+    assert "d.ckpt: the tensor" in resumed("d.ckpt", state_dict=weights)
+
+
+def test_conversions_name_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": torch.zeros(3)}, "other.pth")
+    assert "other.pth: " in said_by(capsys, "convert", "other.pth", "--as", "pix2pix", "-o", "out")
+    scalars = {
+        f"model.model.{name}": torch.zeros(()) for name in ("0.weight", "3.weight", "1.model.2.weight")
+    }
+    torch.save(scalars, "scalars.pth")
+    assert "scalars.pth: " in said_by(capsys, "convert", "scalars.pth", "--as", "pix2pix", "-o", "out")
+    Path("pickle.pth").write_bytes(pickle.dumps({"weight": Path("x")}))
+    assert "pickle.pth is damaged" in said_by(capsys, "convert", "pickle.pth", "--as", "pix2pix", "-o", "out")
+
+
+def test_damaged_results_are_named_before_anything_is_computed(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content, told in (
+        ("[3]", "[0] must be a mapping"),
+        ("{", "is damaged"),
+        ('[{"step": 1}]', "lacks metric"),
+    ):
+        (tmp_path / "eval.json").write_text(content)
+        with pytest.raises(UserError) as error:
+            record(tmp_path, [Row("fd", 1.0)], 3)
+        assert told in str(error.value) and "eval.json" in str(error.value)
+        assert (tmp_path / "eval.json").read_text() == content
+    tables = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "tables.py"))
+    (tmp_path / "checkpoints" / "a").mkdir(parents=True)
+    monkeypatch.setitem(tables["published"].__globals__, "ROOT", tmp_path)
+    model = json.loads((exported / CONFIG).read_text())
+    attack(
+        model,
+        lambda changed: (tmp_path / "checkpoints" / "a" / CONFIG).write_text(json.dumps(changed)),
+        lambda: (tables["index"](), tables["weights"](), tables["table"]()),
+    )

@@ -72,7 +72,7 @@ class Data(NamedTuple):
             raise UserError(f"{self.class_path} is not a data class; `zoo list data` names all.")
         try:
             return cls(**self.arguments | options)
-        except TypeError as error:
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise UserError(
                 f"{self.class_path} cannot be made as {self.name} asks ({error}); give a recipe that sets "
                 "what it needs."

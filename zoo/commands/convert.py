@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
     from zoo.references.matching import convert
 
     (class_path,) = (path for path, paper in papers.items() if paper == args.paper)
-    found = convert(import_class(class_path), read_tensors(args.file, WRAPPERS))
+    state = read_tensors(args.file, WRAPPERS)
+    try:
+        found = convert(import_class(class_path), state)
+    except UserError as error:
+        raise UserError(f"{args.file}: {error}") from error
     module = build(class_path, found.arguments, {found.player: found.weights}, str(args.file))
     machine = environment()
     config = describe(module, found.arguments, {}) | {

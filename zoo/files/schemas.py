@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import reprlib
 import types
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from zoo.errors import UserError
+from zoo.files.reading import opened
 
 MOST_BYTES = 2**23  # of a JSON file; the largest of ours has some 100 kB
 MOST_VALUES, MOST_LEVELS = 10**6, 32  # of free content
@@ -230,14 +230,14 @@ def read_json(path: Path, schema: Schema, known: int | None = None) -> Any:
     Raises:
         UserError: It is missing, no plain file, damaged, too large, or does not fit.
     """
+    with opened(path) as file:
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise UserError(f"{path} has more than {MOST_BYTES // 2**20} MB, too much for what it describes.")
     try:
-        if not os.path.isfile(path):
-            raise UserError(f"{path} is not a file; give the path of one.")
-        if os.path.getsize(path) > MOST_BYTES:
-            raise UserError(f"{path} has more than {MOST_BYTES // 2**20} MB, too much for what it describes.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or unreadable ({type(error).__name__}); get it again.") from error
+        content = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or no JSON ({type(error).__name__}); get it again.") from error
     if known is not None:
         require_format(content, known, path)
     require(content, PLAIN, path)

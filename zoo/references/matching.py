@@ -69,12 +69,16 @@ def convert(paper: type[GuardedModule], state: Mapping[str, Tensor]) -> Match:
     recognise: Callable[[State], Match] = import_module(path).recognise
     try:
         match = recognise(tidy(state))
+        with torch.device("meta"):  # no time is spent on initial weights
+            expected = paper(**match.arguments).get_submodule(match.player).state_dict()
     except KeyError as error:
         raise UserError(
             f"These weights look like those of {paper.__name__} but {error} is missing."
         ) from error
-    with torch.device("meta"):  # no time is spent on initial weights
-        expected = paper(**match.arguments).get_submodule(match.player).state_dict()
+    except (IndexError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise UserError(
+            f"These weights look like those of {paper.__name__}, but their shapes are none of its networks'."
+        ) from error
     weights = dict(match.weights)
     for key, value in expected.items():
         if key not in weights and key.endswith((".num_batches_tracked", *match.unsaved)):

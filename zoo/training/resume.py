@@ -167,7 +167,7 @@ def _continued(folder: Path, checkpoint: Path | None, text: str) -> Start:
     if checkpoint is None:
         return Start(folder)
     content = read_checkpoint(checkpoint)
-    return Start(folder, checkpoint, content["global_step"], _is_finished(content, text))
+    return Start(folder, checkpoint, content.get("global_step", 0), _is_finished(content, text))
 
 
 def _is_finished(content: dict[str, Any], text: str) -> bool:
@@ -177,7 +177,9 @@ def _is_finished(content: dict[str, Any], text: str) -> bool:
     if epochs is None:
         epochs = -1 if steps != -1 else 1000  # Lightning's default
     done = content.get("position", {}).get("epoch", -1)  # a whole number of epochs, since batches follow
-    return bool(steps != -1 and content["global_step"] >= steps) or bool(epochs != -1 and done >= epochs)
+    return bool(steps != -1 and content.get("global_step", 0) >= steps) or bool(
+        epochs != -1 and done >= epochs
+    )
 
 
 def _last_written(folder: Path) -> float:

@@ -8,7 +8,8 @@ import os
 import re
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -24,7 +25,7 @@ from zoo.callbacks.progress import RunProgress
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError
-from zoo.files.checkpoints import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import write_text
 from zoo.guards import GuardedModule, say
 from zoo.training.keys import Verb, of_other_data, recipe_files, recipe_name
@@ -228,7 +229,7 @@ def execute(cli: RecipeCLI) -> int:
         _announce(cli)
     if cli.verb == "fit":
         _check_data(model, data)
-        with alone(cli.folder) if trainer.is_global_zero else nullcontext():
+        with alone(cli.folder) if trainer.is_global_zero else nullcontext(), _restoring(cli):
             _fit(cli)
     elif cli.verb == "predict":
         trainer.predict(model, data, ckpt_path=checkpoint, return_predictions=False)
@@ -238,6 +239,22 @@ def execute(cli: RecipeCLI) -> int:
             say("No --ckpt_path was given: this evaluates untrained weights.")
         getattr(trainer, cli.verb)(model, data, ckpt_path=checkpoint, verbose=False)
     return 0
+
+
+@contextmanager
+def _restoring(cli: RecipeCLI) -> Iterator[None]:
+    """Name the checkpoint if what it holds cannot be restored: Lightning holds it until all of it is."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not cli.trainer._checkpoint_connector._loaded_checkpoint or "loading state_dict" in str(error):
+            raise
+        raise UserError(
+            f"{cli.checkpoint} cannot be restored ({type(error).__name__}): it holds values of wrong types, "
+            "or is of another version; use another one."
+        ) from error
 
 
 def _check_data(model: pl.LightningModule, data: pl.LightningDataModule) -> None:
@@ -282,9 +299,9 @@ def _choose_strategy(config: dict[str, Any]) -> None:
 
 def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
     """Refuse a checkpoint of another class; report hyper-parameters that the recipe overrides."""
-    content = read_checkpoint(checkpoint)
+    content = (read_own_checkpoint if isinstance(model, GuardedModule) else read_checkpoint)(checkpoint)
     mine = public_path(type(model))
-    its = content.get("zoo", {}).get("class", mine)
+    its = (content.get("zoo") or {}).get("class", mine)
     if its != mine:
         raise UserError(f"{checkpoint} was trained as {its}, but the recipe asks for {mine}.")
     before = content.get("hyper_parameters", {})

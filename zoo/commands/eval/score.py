@@ -185,12 +185,13 @@ def own_data(model: Pretrained, root: str | None) -> DataModule:
     """
     import yaml
 
-    block = (yaml.safe_load(model.config.get("recipe") or "") or {}).get("data")
-    if not block:
+    try:
+        block = yaml.safe_load(model.config.get("recipe") or "")["data"]
+        path, arguments = str(block["class_path"]), dict(block.get("init_args") or {})
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{model.origin} does not say what it learned from; name real pictures with --against."
-        )
-    path, arguments = str(block["class_path"]), dict(block.get("init_args") or {})
+        ) from error
     if not path.startswith("zoo.data."):
         raise UserError(f"{model.origin} learned from {path}, which is not of this zoo; use --against.")
     return _names.Data(model.origin, path, arguments | ({} if root is None else {"root": root})).make()

@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, to_floats
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, one_of, require_training
 from zoo.data.clips.files import (
@@ -221,7 +222,7 @@ class ClipFolder(ClipModule):
     def check(cls, root: Path) -> Findings:
         """Check a folder by decoding every frame of every video."""
         layout = find_layout(root)
-        found = Findings("clips", LAYOUTS[layout], "zoo.data.clips.ClipFolder", mixed_channels={1, 3, 4})
+        found = Findings("clips", LAYOUTS[layout], public_path(cls), mixed_channels={1, 3, 4})
         for split in SPLITS:
             try:
                 paths = split_paths(root, layout, split, hold_out=10, fold=1)

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_below, split_pictures
@@ -164,7 +165,7 @@ class DomainFolders(DomainModule):
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Check every picture of both domains."""
-        found = Findings("domains", "source/ and target/", "zoo.data.domains.DomainFolders")
+        found = Findings("domains", "source/ and target/", public_path(cls))
         for side in ("source", "target"):
             folder = root / side
             for split in SPLITS:

@@ -30,6 +30,7 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, header_of, pictures_below
@@ -167,7 +168,7 @@ class FrontalFolder(DataModule):
     @classmethod
     def check(cls, root: Path) -> Findings:
         """Check every picture of the index, and that each person has a frontal one."""
-        found = Findings("frontal faces", f"pictures and {INDEX}", "zoo.data.frontal.FrontalFolder")
+        found = Findings("frontal faces", f"pictures and {INDEX}", public_path(cls))
         try:
             views = read_index(root)
             people = deal_out(views, root)

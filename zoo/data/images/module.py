@@ -21,6 +21,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import Batch, DataModule, Key, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Findings, at_least, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, split_pictures
@@ -428,7 +429,7 @@ class ImageFolder(DataModule):
         """Check every picture of a folder."""
         split_folders = (root / "train").is_dir()
         layout = "train, val and test" if split_folders else "one folder, some held out for test"
-        found = Findings("images", layout, "zoo.data.images.ImageFolder")
+        found = Findings("images", layout, public_path(cls))
         data = cls(str(root), hold_out=0)
         for split in SPLITS if split_folders else SPLITS[:1]:
             examine(found, split, data.files(split)[1], _facts, lambda path: [path])

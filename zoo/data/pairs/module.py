@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Unpack
 import torch
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
     Facts,
@@ -162,7 +163,7 @@ class PairFolder(DataModule):
         layout = find_layout(root)
         if layout is None:
             raise UserError(f"{root} holds no pairs; {EXPECTED}.")
-        found = Findings("pairs", LAYOUTS[layout], "zoo.data.pairs.PairFolder", mixed_channels={1, 3})
+        found = Findings("pairs", LAYOUTS[layout], public_path(cls), mixed_channels={1, 3})
         for split in SPLITS:
             folders = sides(root, layout, split)
             found.samples[split] = 0

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings, at_least, examine, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
@@ -215,7 +216,7 @@ class PoseFolder(KeypointModule):
         held = read_people(root)
         names = " and ".join(path.relative_to(root).as_posix() for path in held.sources)
         found = Findings(cls.contract, f"pairs of pictures with keypoints in {names}")
-        found.class_path = "zoo.data.poses.PoseFolder"
+        found.class_path = public_path(cls)
         found.errors += held.faults
         few = len({person.identity for person in held.people}) < 3  # holding out would leave nobody
         for split in SPLITS:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Findings, examine, picture_facts
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint
@@ -80,7 +81,7 @@ class Sprites(DataModule):
     def check(cls, root: Path) -> Findings:
         """Check every sheet."""
         layout = "sheets of parts of the Liberated Pixel Cup's figures"
-        found, data = Findings("poses", layout, "zoo.data.poses.Sprites"), cls(str(root))
+        found, data = Findings("poses", layout, public_path(cls)), cls(str(root))
         examine(found, "train", data.sheets.files(), _facts, lambda path: [path])
         if not found.errors:
             found.samples = {split: len(data.dataset(split)) for split in SPLITS}

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Unpack
 
 import torch
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
@@ -199,7 +200,7 @@ class SuperResolutionFolder(DataModule):
     def check(cls, root: Path) -> Findings:
         """Check every photograph and every given twin."""
         scale = next((s for s in (4, 2, 3, 8) if has_scale(root, s)), 4)
-        layout, path = f"photographs at scale {scale}", "zoo.data.superres.SuperResolutionFolder"
+        layout, path = f"photographs at scale {scale}", public_path(cls)
         found = Findings("super-resolution", layout, path, mixed_channels={1, 3})
 
         def look(twin: Twin) -> list[Facts]:

@@ -32,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, unusable
@@ -243,7 +244,7 @@ class VoxelFolder(VoxelModule):
     def check(cls, root: Path) -> Findings:
         """Check every file of a folder; meshes are voxelised to 32 cells."""
         layout = find_layout(root)
-        found = Findings("voxels", layout or "no known layout", "zoo.data.voxels.VoxelFolder")
+        found = Findings("voxels", layout or "no known layout", public_path(cls))
         sides: list[int] = []
 
         def look(file: VoxelFile) -> list[Facts]:
