@@ -1,6 +1,6 @@
 """Kill trainings at random moments, resume them, and compare with runs that were never interrupted.
 
-    OMP_NUM_THREADS=1 python scripts/storm.py [--kills 200] [--seed 0]
+    OMP_NUM_THREADS=1 python scripts/storm.py [--kills 200] [--starts 0] [--seed 0]
 
 Each run is a paper at its tiny width (``recipes/overlays/tiny``), trained by the ``zoo`` command with 0 or 2
 workers. It receives SIGKILL, SIGTERM or Ctrl-C (at times twice), alone or with its whole process group, at a
@@ -15,7 +15,9 @@ row. Each time it is resumed with ``--resume auto``, and once per run with ``--c
 - *left files*: temporary files after the last resume;
 - *holes*: the rows of ``metrics.csv`` are not those of the uninterrupted run, each once.
 
-Processes are forked from this one, which has imported torch and Lightning, so a kill costs a second or two.
+These processes are forked from this one, which has imported torch and Lightning, so a kill costs a second or
+two. ``--starts`` interrupts whole processes of several verbs by SIGTERM or Ctrl-C, from a tenth of a second
+after Python's start to their end.
 The last line sums up; the exit status is 1 if a count is not 0.
 """
 
@@ -31,6 +33,7 @@ import random
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -343,6 +346,59 @@ def chain(
     return kills
 
 
+def starts(count: int, seed: int, folder: Path, found: Counter[str]) -> None:
+    """Interrupt whole processes of several verbs; wrong statuses are counted."""
+    chance = random.Random(seed)
+    run = Run("pix2pix", folder / "starts", 2, 3)
+    assert command(run.arguments, run.folder).status == 0
+    recipe, name = [*run.arguments[1:], "--trainer.default_root_dir", "other"], str(run.newest()[1])
+    verbs = {verb: [verb, *recipe, "--ckpt_path", name] for verb in ("validate", "test", "predict")}
+    verbs |= {
+        "fit": ["fit", *recipe],
+        "sample": ["sample", "gan-digits", "-o", "samples.png", "--force"],
+        "eval": ["eval", "gan-digits", "--protocol", "fd-digits", "--samples", "500"],
+        "data show": ["data", "show", "ScenePairs", "-o", "scenes.png", "--force"],
+        "data check": ["data", "check", "."],
+        "list": ["list"],
+    }
+    lasts: dict[str, float] = {}
+    for _ in range(count):
+        verb = chance.choice(list(verbs))
+        if verb not in lasts:
+            began = time.monotonic()
+            process(verbs[verb], run.folder).communicate()
+            lasts[verb] = time.monotonic() - began
+        number, group = chance.choice(KINDS[1:]), chance.random() < 0.5
+        after = chance.uniform(0.1, 0.8 * lasts[verb])
+        for made in run.folder.rglob("predictions"):
+            shutil.rmtree(made)
+        started = process(verbs[verb], run.folder)
+        time.sleep(after)
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(started.pid, number)
+        output, _ = started.communicate(timeout=LIMIT)
+        if started.returncode not in (128 + number, 0) or "Traceback" in output or "Error" in output:
+            found["wrong statuses"] += 1
+            print(
+                f"{verb}, {number!r} after {after:.2f} s: status {started.returncode}\n{output}", flush=True
+            )
+        found["starts"] += 1
+        found["interrupted"] += started.returncode != 0
+
+
+def process(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+    """Start ``python -m zoo`` as the first of a process group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "zoo", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def summary(found: Counter[str]) -> str:
     """The counts in words."""
     return f"{found['runs']} runs; " + ", ".join(f"{found[name]} {name}" for name in COUNTS)
@@ -354,11 +410,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--starts", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
     began, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="storm-"))
     found = storm(given.kills, given.seed, folder)
+    if given.starts:
+        starts(given.starts, given.seed, folder, found)
+        print(f"{found['interrupted']} of {found['starts']} starts were interrupted; the others had ended.")
     minutes = (time.monotonic() - began) / 60
     print(f"{found['kills']} kills with seed {given.seed} in {minutes:.1f} minutes: {summary(found)}")
     if any(found[name] for name in COUNTS):

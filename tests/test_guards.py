@@ -10,18 +10,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from games import Data, FlatCorner, Game, Poisoned, weights
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
-from zoo.guards import AtomicCheckpointIO
+from zoo.guards import AtomicCheckpointIO, GracefulStop
 
 Make = Callable[..., pl.Trainer]
 
@@ -205,6 +207,19 @@ def test_a_signal_saves_and_exits(
     path = tmp_path / "out" / "interrupted.ckpt"
     assert 4 <= read_checkpoint(path)["global_step"] <= 26
     assert torch.equal(fit(str(tmp_path / "again"), workers, ckpt=path), expected)
+
+
+@pytest.mark.parametrize(("rank", "status"), [(0, 143), (1, 0)])
+def test_a_process_that_lightning_started_ends_well(rank: int, status: int, tmp_path: Path) -> None:
+    strategy = SimpleNamespace(cluster_environment=LightningEnvironment())
+    saver = SimpleNamespace(dirpath=tmp_path)
+    t: Any = SimpleNamespace(
+        strategy=strategy, checkpoint_callback=saver, global_step=1, is_global_zero=rank == 0
+    )
+    t.save_checkpoint = lambda path: None
+    with pytest.raises(SystemExit) as left:
+        GracefulStop()._save_and_exit(t)
+    assert left.value.code == status
 
 
 def test_signals_are_given_back(trainer: Make) -> None:
