@@ -255,6 +255,17 @@ def test_build_gives_the_objects_of_a_recipe(recipe: Path) -> None:
     assert built.trainer.max_epochs == 2
 
 
+def test_one_call_trains(recipe: Path) -> None:
+    import zoo as package
+
+    folder = package.fit(str(recipe), model={"lr": 0.5}, trainer={"max_epochs": 1}, seed_everything=3)
+    assert {"config.yaml", "metrics.csv", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+    assert (checkpoint["hyper_parameters"]["lr"], checkpoint["zoo"]["seed"]) == (0.5, 3)
+    with pytest.raises(UserError, match="did you mean lr"):
+        package.fit(str(recipe), model={"lrr": 0.5})
+
+
 def test_environment_record(recipe: Path) -> None:
     assert zoo("fit", "--config", recipe) == 0
     (path,) = Path("runs/toy/points").glob("*/env.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zoo.checkpoints import Pretrained
 
 __version__ = "0.1.0"
@@ -22,3 +24,36 @@ def load(name: str) -> Pretrained:
     from zoo.checkpoints import load as _load  # torch takes seconds to import
 
     return _load(name)
+
+
+def fit(recipe: str, **overrides: Any) -> Path:
+    """Train a recipe, as ``zoo fit --config RECIPE`` does.
+
+    Args:
+        recipe: A name that ``zoo list recipes`` prints, or the path of a YAML file.
+        overrides: Other values by section, ``model={"width": 48}, trainer={"max_steps": 100}``, and options
+            of the command, ``resume="auto"``.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: A key or value is wrong, or the data are missing.
+    """
+    import json
+
+    from zoo.training import build, run_built
+
+    arguments = ["--config", recipe]
+    for key, value in overrides.items():
+        for option, given in _flat(key, value).items():
+            arguments.append(f"--{option}={given if isinstance(given, str) else json.dumps(given)}")
+    built = build(arguments)
+    run_built(built)
+    return built.folder
+
+
+def _flat(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {key: value}
+    return {name: v for k, given in value.items() for name, v in _flat(f"{key}.{k}", given).items()}

@@ -23,7 +23,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
 
-from zoo.guards import GuardedModule, say
+from zoo.guards import GuardedModule, is_logged, say
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]
@@ -181,9 +181,8 @@ class AdversarialModule(GuardedModule):
 
     @property
     def is_logged_step(self) -> bool:
-        """Whether the loggers write this step; the same value from its first update to its last."""
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return every > 0 and (self._step + 1) % every == 0
+        """Whether this step is logged; the same value from its first update to its last."""
+        return is_logged(self.trainer, self._step + 1)
 
     def optimizer_of(self, player: Player) -> LightningOptimizer:
         """The player's optimizer, as Lightning wraps it."""

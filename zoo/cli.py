@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 a mistake in what was given or found, 2 one in how it was typed,
         130 or 143 after a signal.
     """
+    # threads that wait for others must not spin: beside one busy process they took ten times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -66,7 +67,40 @@ class GuardedModule(pl.LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """The guards, in the order in which they must run; Lightning appends checkpoint callbacks."""
-        return [Position(), NewSettings(), BatchSeed(), NonFiniteStop(), Record(), GracefulStop()]
+        return [Position(), NewSettings(), BatchSeed(), NonFiniteStop(), LogEnds(), Record(), GracefulStop()]
+
+
+def is_logged(trainer: pl.Trainer, step: int) -> bool:
+    """Whether a step of the training is logged: each ``log_every_n_steps`` th, the first and the last.
+
+    Args:
+        trainer: The trainer.
+        step: The step's number, from 1; the step that is played, or was played last.
+    """
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    if every == 0:
+        return False
+    last_epoch = trainer.max_epochs is not None and trainer.current_epoch + 1 == trainer.max_epochs
+    return step % every == 0 or step in (1, trainer.max_steps) or (last_epoch and trainer.is_last_batch)
+
+
+def row_of(trainer: pl.Trainer) -> dict[str, Any]:
+    """What the current training step has logged, as Lightning passes it to the loggers."""
+    logged = trainer._logger_connector.metrics["log"]
+    return {"epoch": trainer.current_epoch, **convert_tensors_to_scalars(logged)}
+
+
+class LogEnds(Callback):
+    """Log the first and the last step of a training too, and thus a short one."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the step, unless Lightning does."""
+        step = trainer.global_step
+        if is_logged(trainer, step) and not trainer._logger_connector.should_update_logs:
+            for logger in trainer.loggers:
+                logger.log_metrics(row_of(trainer), step - 1)
 
 
 class Position(Callback):

@@ -132,7 +132,7 @@ def test_checks_run_on_logged_steps_only(trainer: Make, monkeypatch: pytest.Monk
     health = Health()
     monkeypatch.setattr(health, "_judge_players", lambda t, m: steps.append(t.global_step))
     trainer(max_steps=9, log_every_n_steps=4, callbacks=[health]).fit(Game(), Data())
-    assert steps == [4, 8]
+    assert steps == [1, 4, 8, 9]
 
 
 def test_training_does_not_notice(trainer: Make) -> None:

@@ -474,7 +474,7 @@ def test_bad_input_is_one_sentence() -> None:
         Pix2Pix(**TINY | {"receptive_field": 70}).generate(x)
     with pytest.raises(UserError, match="nothing is left to learn"):
         Pix2Pix(**TINY, adversarial=False, lambda_l1=0.0)
-    with pytest.raises(UserError, match="at least 2"):
+    with pytest.raises(UserError, match=r"model\.levels must be 2 to 16"):
         Pix2Pix(**TINY | {"levels": 1})
 
 

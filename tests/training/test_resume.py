@@ -221,7 +221,7 @@ def test_a_resumed_run_has_one_history(
     ]
     assert zoo("fit", *seeded, "--trainer.max_epochs", 4, "--ckpt_path", resumed) == 0  # its budget grows
     steps = [int(row["step"]) for row in rows(resumed)]
-    assert len(runs()) == 2 and steps == sorted(set(steps)) and steps[-1] == 15
+    assert len(runs()) == 2 and steps == sorted(set(steps)) and steps[-1] == 16
     assert [len(row) for row in rows(resumed)] == [len(rows(resumed)[0])] * len(steps)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from zoo.guards import is_logged
+
 
 class RunProgress(TQDMProgressBar):
     """Count the run's steps on one bar; a resumed run starts at its step.
@@ -28,9 +30,18 @@ class RunProgress(TQDMProgressBar):
             bar.initial = bar.n = trainer.global_step
         bar.set_description(f"Epoch {trainer.current_epoch}", refresh=False)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Advance the bar."""
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Advance the bar; on logged steps show each player's loss, the sum of its terms."""
         step = trainer.global_step
+        if self.is_enabled and is_logged(trainer, step) and isinstance(outputs, dict):
+            losses: dict[str, float] = {}
+            for name, term in outputs.items():
+                player = f"{name[0]}_loss" if name[:2] in ("d_", "g_") else name
+                losses[player] = losses.get(player, 0.0) + float(term)
+            shown = {name: f"{loss:.3g}" for name, loss in losses.items()}
+            self.train_progress_bar.set_postfix(shown, refresh=False)
         if self.is_enabled and (step % self.refresh_rate == 0 or step == self.train_progress_bar.total):
             self.train_progress_bar.n = step
             self.train_progress_bar.refresh()

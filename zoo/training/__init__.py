@@ -34,7 +34,11 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
 
 def run(verb: Verb, arguments: list[str]) -> int:
     """Run one of Lightning's verbs on a recipe; the exit status."""
-    cli = build(arguments, verb)
+    return run_built(build(arguments, verb))
+
+
+def run_built(built: RecipeCLI) -> int:
+    """Run what :func:`build` gave; the exit status."""
     from zoo.training import runs
 
-    return runs.execute(cli)
+    return runs.execute(built)

@@ -18,7 +18,18 @@ from zoo.errors import UsageError, UserError, nearest
 
 Verb = Literal["fit", "validate", "test", "predict"]
 TRAINER = "lightning.pytorch.Trainer"
-SECTIONS = ["seed_everything", "trainer", "model", "data", "ckpt_path", "resume", "wandb"]
+SECTIONS = [
+    "seed_everything",
+    "trainer",
+    "model",
+    "data",
+    "ckpt_path",
+    "resume",
+    "wandb",
+    "name",
+    "tags",
+    "notes",
+]
 OPTIONS = ["config", "help", "print_config", *SECTIONS]
 CLASS_KEYS = ["class_path", "init_args", "dict_kwargs"]
 
@@ -35,6 +46,20 @@ def recipe_name(arguments: list[str]) -> str:
 def recipe_files(arguments: list[str]) -> list[Path]:
     """The recipes on a command line, as files."""
     return [Path(value) for option, value in options(arguments) if option == "config"]
+
+
+def run_label(recipe: str, seed: object, arguments: list[str]) -> str:
+    """A run's name by what differs from its recipe: ``gan/digits seed 0 lr=0.5 tiny``."""
+    changes = []
+    for option, value in options(arguments):
+        section, _, key = option.partition(".")
+        if section in ("model", "data", "trainer") and value and key not in ("root", "default_root_dir"):
+            is_class = key in ("", "class_path")
+            changes.append(
+                f"{key.rpartition('.')[2] or section}={value.rpartition('.')[2] if is_class else value}"
+            )
+    changes += [path.stem for path in recipe_files(arguments)[1:]]
+    return " ".join([recipe, f"seed {seed}", *changes])[:128]
 
 
 def of_other_data(arguments: list[str]) -> list[str]:

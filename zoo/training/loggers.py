@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.errors import UserError, reason_of
 from zoo.files.writing import append_text, write_text
+from zoo.guards import is_logged, row_of
 from zoo.training.online import missing_for_online
 
 WandbChoice = Literal["auto", "online", "offline", "off"]
@@ -58,7 +59,7 @@ class FolderLogger(Logger):
 
 
 class MetricsFile(FolderLogger):
-    """``metrics.csv``: a row per logged step, in order; a resumed run continues it.
+    """``metrics.csv``: a row per logged step, counted from 1; a resumed run continues it.
 
     Args:
         folder: Run folder.
@@ -76,7 +77,7 @@ class MetricsFile(FolderLogger):
             with self.path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
                 kept = [
-                    row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) < steps
+                    row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) <= steps
                 ]
                 return list(reader.fieldnames or []), kept
         except FileNotFoundError:
@@ -86,9 +87,10 @@ class MetricsFile(FolderLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Add metrics to the row of a step."""
-        if not self._rows or int(self._rows[-1]["step"]) != step:
-            self._rows.append({"step": step})
+        """Add metrics to the row of a step, which Lightning counts from 0."""
+        number = (step or 0) + 1
+        if not self._rows or int(self._rows[-1]["step"]) != number:
+            self._rows.append({"step": number})
         elif self._written == len(self._rows):
             self._stale = True
         self._rows[-1] |= {
@@ -124,7 +126,7 @@ class MetricsFile(FolderLogger):
 
 
 class KeepRows(Callback):
-    """Write the rows of all steps up to a checkpoint with it, so that a resumed run's history has no hole."""
+    """Write the rows of all steps up to a checkpoint before it, so that a resumed run has no gap."""
 
     def __init__(self, rows: MetricsFile) -> None:
         self.rows = rows
@@ -132,11 +134,10 @@ class KeepRows(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the row of a logged step that is still open, which Lightning logs after the checkpoint."""
-        connector = trainer._logger_connector
-        if trainer.training and connector._first_loop_iter is not None and connector.should_update_logs:
-            row = {"epoch": trainer.current_epoch, **connector.metrics["log"]}
-            self.rows.log_metrics(row, trainer.global_step - 1)
+        """Add the row of a logged step that is still open: Lightning logs it after the checkpoint."""
+        within = trainer.training and trainer._logger_connector._first_loop_iter is not None
+        if within and is_logged(trainer, trainer.global_step):
+            self.rows.log_metrics(row_of(trainer), trainer.global_step - 1)
         self.rows.save()
 
 
@@ -155,16 +156,15 @@ class SafeWandbLogger(WandbLogger):
             _warn("failed", error)
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Log metrics at a step."""
-        self._try(super().log_metrics, metrics, step)
+        """Log metrics at a step, which Lightning counts from 0 and the run from 1."""
+        self._try(super().log_metrics, metrics, None if step is None else step + 1)
 
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Log images."""
-        self._try(super().log_image, key, images, step, **kwargs)
+        """Log images after a number of steps."""
+        self._try(super().log_image, key, images, None if step is None else step - 1, **kwargs)
 
-    def log_hyperparams(self, params: Any) -> None:
-        """Log hyper-parameters."""
-        self._try(super().log_hyperparams, params)
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the run's config has the whole recipe."""
 
     def finalize(self, status: str) -> None:
         """Finish the run, so that the next one in this process starts its own."""
@@ -172,19 +172,34 @@ class SafeWandbLogger(WandbLogger):
         self._try(self.experiment.finish, exit_code=0 if status == "success" else 1)
 
 
-def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) -> SafeWandbLogger | None:
+def wandb_logger(
+    choice: WandbChoice,
+    folder: Path,
+    recipe: str,
+    config: str,
+    facts: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    notes: str | None = None,
+) -> SafeWandbLogger | None:
     """A logger into the run's folder, online or offline as decided before the run; None if W&B is off.
+
+    The folder's name is the run's id, so that a resumed or evaluated run is the same W&B run.
 
     Args:
         choice: ``auto`` is online with a key and a reachable host, else offline; it prints which.
         folder: Run folder.
         recipe: ``paper/data``, the group of runs to compare.
-        config: Resolved recipe as YAML.
+        config: Resolved recipe as YAML; it becomes the W&B config.
+        facts: More entries of the config.
+        name: Displayed name; an earlier one is kept if not given.
+        tags: Tags.
+        notes: Notes.
     """
     if choice == "off" or os.environ.get("WANDB_MODE") == "disabled" or process_rank() != 0:
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
-    content = yaml.safe_load(config)
     try:
         import wandb  # it takes a second to import
 
@@ -202,12 +217,14 @@ def wandb_logger(choice: WandbChoice, folder: Path, recipe: str, config: str) ->
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             group=recipe,
             job_type="fit",
-            id=folder.name,  # a resumed run is the same one
+            id=folder.name,
             resume="allow" if online else None,
-            name=f"{recipe} seed {content.get('seed_everything')}",
+            name=name,
+            tags=list(tags) or None,
+            notes=notes,
             dir=str(folder.resolve()),  # its service may live in another folder
             mode="online" if online else "offline",
-            config={"recipe": recipe, **content},
+            config={"recipe": recipe, **yaml.safe_load(config), **facts},
             settings=wandb.Settings(init_timeout=20),
             reinit="finish_previous",  # else a second run in one process is written into the first
         )

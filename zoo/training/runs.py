@@ -27,8 +27,8 @@ from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import write_text
-from zoo.guards import GuardedModule, say
-from zoo.training.keys import Verb, of_other_data, recipe_files, recipe_name
+from zoo.guards import GuardedModule, environment, say
+from zoo.training.keys import Verb, of_other_data, recipe_files, recipe_name, run_label
 from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
 from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line
 
@@ -107,6 +107,9 @@ class RecipeCLI(LightningCLI):
             default=None,
             help="`auto`: continue from this recipe's newest valid checkpoint, or start if there is none.",
         )
+        parser.add_argument("--name", type=str | None, default=None, help="Name of the W&B run.")
+        parser.add_argument("--tags", type=list[str], default=[], help="Tags of the W&B run, as [a, b].")
+        parser.add_argument("--notes", type=str | None, default=None, help="Notes of the W&B run.")
         parser.add_argument(
             "--wandb",
             type=WandbChoice,
@@ -164,14 +167,15 @@ class RecipeCLI(LightningCLI):
             if auto and given:
                 raise UsageError("Give --resume auto or --ckpt_path, not both.")
             text = self.config_text() if auto or given else ""
-            self.start = plan(root, self.recipe, text, self._description, given, auto)
+            self.start = plan(root, self.recipe, text, self.description, given, auto)
             checkpoint = self.start.checkpoint
             os.environ[PLAN] = json.dumps(
                 [str(self.start.folder), str(checkpoint) if checkpoint else None, self.start.steps]
             )
         self.folder, self.checkpoint = self.start.folder, self.start.checkpoint
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """What is known of the data; empty for foreign data."""
         return self.datamodule.description() if isinstance(self.datamodule, DataModule) else {}
 
     def config_text(self) -> str:
@@ -189,7 +193,7 @@ class RecipeCLI(LightningCLI):
                 "channels_last": model.channels_last,
             }
             fill_options(config["model"], model, options)
-        for key in ("ckpt_path", "resume"):  # where this process started; not a setting of the run
+        for key in ("ckpt_path", "resume", "name", "tags", "notes"):  # of this process, not of the run
             config.pop(key, None)
         text: str = self.parser.dump(config, skip_none=False, format="yaml")
         root = Path(self.config.trainer.default_root_dir or "runs")
@@ -237,6 +241,8 @@ def execute(cli: RecipeCLI) -> int:
     else:
         if checkpoint is None:
             say("No --ckpt_path was given: this evaluates untrained weights.")
+        if (cli.folder / "wandb").is_dir():
+            _add_wandb(cli, name=cli.config.name)
         getattr(trainer, cli.verb)(model, data, ckpt_path=checkpoint, verbose=False)
     return 0
 
@@ -257,6 +263,23 @@ def _restoring(cli: RecipeCLI) -> Iterator[None]:
         ) from error
 
 
+def _add_wandb(cli: RecipeCLI, name: str | None) -> None:
+    """Log to W&B as well, under a name; None keeps the run's."""
+    facts = {"environment": environment(), "data_description": cli.description()}
+    config = cli.config
+    online = wandb_logger(
+        config.wandb,
+        cli.folder,
+        cli.recipe,
+        cli.config_text(),
+        facts,
+        name=name,
+        tags=config.tags,
+        notes=config.notes,
+    )
+    cli.trainer.loggers = [*cli.trainer.loggers, *([online] if online else [])]
+
+
 def _check_data(model: pl.LightningModule, data: pl.LightningDataModule) -> None:
     """Refuse data that do not fit the networks before a run folder and a W&B run are made."""
     if isinstance(data, DataModule) and isinstance(model, GuardedModule):
@@ -271,8 +294,9 @@ def _fit(cli: RecipeCLI) -> None:
     if trainer.is_global_zero:
         write_text(cli.folder / "config.yaml", text)
     if isinstance(trainer.logger, MetricsFile):
-        online = wandb_logger(cli.config.wandb, cli.folder, cli.recipe, text)
-        trainer.loggers = [*trainer.loggers, *([online] if online else [])]
+        _add_wandb(
+            cli, name=cli.config.name or run_label(cli.recipe, cli.config.seed_everything, cli.arguments)
+        )
     seed = cli.config.seed_everything
     if isinstance(model, GuardedModule):
         model.seed = seed

@@ -78,7 +78,7 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
         sample = import_class(found.class_path)(**given).split("train")[0]
         shapes = {key: list(value.shape) for key, value in sample.items() if isinstance(value, Tensor)}
         ends = (("in_channels", "input"), ("out_channels", "target"))
-        fits = {argument: shapes[key][0] for argument, key in ends if key in shapes}
+        fits: dict[str, Any] = {argument: shapes[key][0] for argument, key in ends if key in shapes}
         fits |= {"shape": shapes["image"]} if "image" in shapes else {}
         fits |= {"instance_edges": "instances" in shapes} if "labels" in shapes else {}
         blocks["model"] = {"init_args": {key: value for key, value in fits.items() if key in model}}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.loggers import WandbLogger
 
 from zoo.drawing.tables import aligned
 from zoo.errors import UserError
@@ -69,13 +70,20 @@ def run_folder(trainer: pl.Trainer) -> Path:
 
 
 def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = None) -> None:
-    """Write and print rows and a sentence. Must be called on all ranks; only rank zero writes."""
+    """Write and print rows and a sentence, and put them into the W&B run's summary.
+
+    Must be called on all ranks; only rank zero writes.
+    """
     folder = run_folder(trainer)
     if trainer.is_global_zero:
         module = trainer.lightning_module
         step = module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
         print("\n" + table(rows) + (f"\n{sentence}" if sentence else ""))
         record(folder, rows, step)
+        scores = {"/".join(["test", row.metric, row.subject]): row.value for row in rows}
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary.update(scores)
 
 
 def table(rows: Sequence[Row]) -> str:
