@@ -93,7 +93,7 @@ def test_offline_run_holds_recipe_metrics_and_steps(recipe: Path, capsys: pytest
 
 
 def test_a_resumed_and_an_evaluated_run_are_the_same_one(recipe: Path) -> None:
-    data = {"class_path": "test_loggers.Tested"}
+    data = {"class_path": "test_loggers.WithTestSplit"}
     content = RECIPE | {
         "data": data,
         "trainer": RECIPE["trainer"] | {"callbacks": [{"class_path": "test_loggers.Seven"}]},
@@ -117,7 +117,7 @@ def test_a_resumed_and_an_evaluated_run_are_the_same_one(recipe: Path) -> None:
     assert last["test/seven/generated"] == 7.0
 
 
-class Tested(Toys):
+class WithTestSplit(Toys):
     """Points with a test split."""
 
     def dataset(self, split: Split) -> SampleSet | None:
