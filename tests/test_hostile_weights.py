@@ -298,6 +298,26 @@ def test_small_files_that_ask_for_much(tmp_path: Path) -> None:
         assert refused(lambda: read_tensors(tmp_path / "a.ckpt"))
 
 
+def test_files_of_old_versions_of_torch_are_read_and_bounded(tmp_path: Path) -> None:
+    state = {"a.weight": torch.ones(2, 3), "b": torch.arange(3)}
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(read_tensors(tmp_path / "old.pth")["a.weight"], state["a.weight"])
+    old = (tmp_path / "old.pth").read_bytes()
+    bomb = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + struct.pack("<q", 10**10)[:5] + b"\x85R."
+    start = old.index(b"a.weight")  # within the fourth pickle, the content
+    whole = old[: old.rindex(b"\x80\x02", 0, start)] + bomb
+    for content in (whole, whole + saved(state)):  # the second ends as a zip file does
+        (tmp_path / "old.pth").write_bytes(content)
+        assert refused(lambda: read_tensors(tmp_path / "old.pth"))
+
+
+def test_a_header_of_a_million_tensors(tmp_path: Path) -> None:
+    names = ",".join(f'"{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(200_000))
+    header = f"{{{names}}}".encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert refused(lambda: read_tensors(tmp_path / "a.safetensors"))
+
+
 def test_what_is_no_file(exported: Path, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.ckpt").mkdir()
     os.mkfifo(tmp_path / "pipe.ckpt")

@@ -58,6 +58,7 @@ class Asked(DataModule):
         return {"research_only": self.research_only}
 '''
 
+PLACE = {"folder": "a", "sha256": "0" * 64}
 SAID = "# Said.\ndata: {class_path: zoo.data.pictures.Own, init_args: {research_only: true}}\n"
 
 
@@ -77,8 +78,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             {
                 "format": 1,
                 "entries": [
-                    {"name": "a/free", "title": "Free", "research_only": False},
-                    {"name": "a/faces", "title": "Faces", "research_only": True},
+                    {"name": "a/free", "title": "Free", "research_only": False, **PLACE},
+                    {"name": "a/faces", "title": "Faces", "research_only": True, **PLACE},
                 ],
             }
         ),
@@ -140,6 +141,11 @@ def test_the_table_is_aligned_and_says_what_is_restricted(
 def test_a_broken_index_is_named(package: Path) -> None:
     (package / "checkpoints" / "index.json").write_text("{}")
     with pytest.raises(UserError, match=r"index\.json states no format"):
+        catalogue.checkpoints()
+    (package / "checkpoints" / "index.json").write_text(
+        '{"format": 1, "entries": [{"name": 3, "title": ""}]}'
+    )
+    with pytest.raises(UserError, match=r"index\.json lacks folder, sha256 in entries\[0\]"):
         catalogue.checkpoints()
 
 

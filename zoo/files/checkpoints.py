@@ -23,7 +23,7 @@ from zoo.files.schemas import CHECKPOINT, RECORD, TEXT, require, require_format,
 from zoo.files.writing import existing, replacing
 
 CHECKPOINT_FORMAT = 1
-MOST_PICKLED = 2**23  # bytes of plain values, without the tensors
+MOST_PICKLED = 2**23  # bytes of names, shapes and plain values, without the tensors
 MOST_OPERATIONS = 2**20  # that make them
 GLOBALS = re.compile(
     r"collections (OrderedDict|Counter)|_codecs encode|(__builtin__|builtins) (set|complex)"
@@ -123,7 +123,7 @@ def read_tensors(path: Path, unwrap: Sequence[str] = ()) -> dict[str, Tensor]:
     """
     require_file(path, "file of weights")
     try:
-        content = safetensors.torch.load_file(path) if ".safetensors" in path.suffixes else _load(path, "cpu")
+        content = _load_safetensors(path) if ".safetensors" in path.suffixes else _load(path, "cpu")
     except Exception as error:
         raise UserError(
             f"{path} is damaged or no file of weights ({type(error).__name__}); replace it."
@@ -176,11 +176,19 @@ def _tensors(content: Any, key: str = "") -> Iterator[tuple[str, Tensor]]:
             ahead += [(f"{key}.{name}".lstrip("."), item) for name, item in items]
 
 
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file whose header is not longer than any network's."""
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > MOST_PICKLED:
+            raise ValueError("too many tensors")
+    return safetensors.torch.load_file(path)
+
+
 def _load(path: Path, map_location: Any) -> Any:
     """``torch.load`` of plain values and tensors, none of which is larger than the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        if zipfile.is_zipfile(file):
+        if file.read(4) == b"PK\x03\x04":  # as torch decides it
             with zipfile.ZipFile(file) as archive:
                 inside = archive.infolist()
                 if sum(entry.file_size for entry in inside) > size:  # stored, never compressed

@@ -143,8 +143,8 @@ INDEX: Schema = {  # checkpoints/index.json
         {
             "name": TEXT,
             "title": TEXT,
-            "folder?": TEXT,
-            "sha256?": DIGEST,
+            "folder": TEXT,
+            "sha256": DIGEST,
             "recipe?": Optional(TEXT),
             "licence?": TEXT,
             "research_only?": FLAG,
@@ -251,7 +251,7 @@ def require_arguments(made: Callable[..., Any], given: Mapping[str, Any], origin
     Raises:
         UserError: Names the key, and what it must be.
     """
-    hints = typing.get_type_hints(made, include_extras=True)
+    hints = typing.get_type_hints(made)
     for hint in list(hints.values()):
         if typing.get_origin(hint) is typing.Unpack:
             hints |= typing.get_type_hints(typing.get_args(hint)[0])
