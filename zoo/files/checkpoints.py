@@ -83,9 +83,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         content = _load(path, map_location or "cpu")
     except Exception as error:
-        raise UserError(
-            f"{path} is not a whole, safe checkpoint ({type(error).__name__}); use another one."
-        ) from error
+        raise UserError(f"{path} is not a whole, safe checkpoint; use another one.") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"{path} holds no state_dict: it is not a training checkpoint of this zoo.")
     require(content, CHECKPOINT, path)
@@ -125,9 +123,7 @@ def read_tensors(path: Path, unwrap: Sequence[str] = ()) -> dict[str, Tensor]:
     try:
         content = _load_safetensors(path) if ".safetensors" in path.suffixes else _load(path, "cpu")
     except Exception as error:
-        raise UserError(
-            f"{path} is damaged or no file of weights ({type(error).__name__}); replace it."
-        ) from error
+        raise UserError(f"{path} is damaged or no file of weights; replace it.") from error
     for key in unwrap:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

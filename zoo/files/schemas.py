@@ -237,7 +237,7 @@ def read_json(path: Path, schema: Schema, known: int | None = None) -> Any:
     try:
         content = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or no JSON ({type(error).__name__}); get it again.") from error
+        raise UserError(f"{path} is damaged or no JSON; get it again.") from error
     if known is not None:
         require_format(content, known, path)
     require(content, PLAIN, path)
