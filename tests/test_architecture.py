@@ -19,21 +19,24 @@ FILES = sorted(
 # first matching line wins; a name stands for the module and what lies below it
 MAY_IMPORT: list[tuple[str, set[str]]] = [
     # checkpoints: a second stage starts from the first one's weights
-    ("zoo.models", {"adversarial", "guards", "losses", "features", "errors", "checkpoints", "references"}),
+    (
+        "zoo.models",
+        {"adversarial", "guards", "losses", "features", "errors", "bounds", "checkpoints", "references"},
+    ),
     ("zoo.references", {"references", "adversarial", "guards", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),
-    ("zoo.data", {"data", "features", "files", "drawing", "errors", "seeds", "class_paths"}),
+    ("zoo.data", {"data", "features", "files", "drawing", "errors", "bounds", "seeds", "class_paths"}),
     # checkpoints: a score beside another model's
     (
         "zoo.metrics",
         {"metrics", "features", "data", "files", "drawing", "errors", "seeds"}
-        | {"adversarial", "guards", "checkpoints"},
+        | {"adversarial", "guards", "checkpoints", "bounds"},
     ),
     (
         "zoo.callbacks",
         {"callbacks", "metrics", "data", "features", "files", "drawing", "losses", "errors", "seeds"}
-        | {"adversarial", "guards"},
+        | {"adversarial", "guards", "bounds"},
     ),
     ("zoo.features", {"features", "files", "errors"}),
     ("zoo.files", {"files", "errors"}),
@@ -45,7 +48,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
     ("zoo.catalogue", {"recipes", "files.schemas", "errors"}),
-    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors"}),
+    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds"}),
     (
         "zoo.training",
         {
@@ -59,10 +62,12 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "files",
             "class_paths",
             "errors",
+            "bounds",
         },
     ),
     ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),
-    ("zoo.adversarial", {"guards", "errors"}),
+    ("zoo.adversarial", {"guards", "errors", "bounds"}),
+    ("zoo.bounds", {"recipes", "errors"}),
 ]
 TORCH_AND_FRIENDS = {
     "tqdm",
@@ -209,6 +214,7 @@ def test_commands_import_late(path: Path) -> None:
         for imported in imports(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
             light = imported.split(".")[0] in sys.stdlib_module_names or imported in (
                 "zoo.errors",
+                "zoo.bounds",
                 "zoo.recipes",
                 "zoo.catalogue",  # sources as text
                 "zoo.data.sources",  # facts only

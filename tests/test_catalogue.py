@@ -46,6 +46,7 @@ def test_no_class_path_that_imports_is_refused() -> None:
         ("zoo.data.pairs.PairFoldr", "PairFolder"),
         ("nowhere.X", "no module"),
         ("X", "full"),
+        ("Pix2Pux", "zoo.models.pix2pix.Pix2Pix"),
     ):
         with pytest.raises(UserError, match=words):
             catalogue.require_class(path)
@@ -63,7 +64,11 @@ def test_what_a_source_does_not_say_is_left_open(tmp_path: Path, monkeypatch: py
         "@dataclass\nclass Record:\n    x: int\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert catalogue.parameters("strange.Base") == ["a", "b"]
-    assert catalogue.parameters("strange.Child") == catalogue.parameters("strange.Plain") == ["c", "a", "b"]
+    assert catalogue.parameters("strange.Base") == {"a": "", "b": "int"}
+    assert (
+        catalogue.parameters("strange.Child")
+        == catalogue.parameters("strange.Plain")
+        == {"a": "", "b": "int", "c": ""}
+    )
     for name in ("Any", "Far", "Record", "Nothing"):
         assert catalogue.parameters(f"strange.{name}") is None

@@ -92,8 +92,8 @@ def message(capsys: pytest.CaptureFixture[str]) -> str:
         (["--trainer.max_epoch=3"], "did you mean max_epochs"),
         (["--modl.width", "3"], "did you mean model"),
         (["--resum", "auto"], "did you mean resume"),
-        (["--model.width", "wide"], "model.width must be int, got wide"),
-        (["--data.batch_size", "x"], "data.batch_size must be int, got x"),
+        (["--model.width", "wide"], "model.width must be a whole number, got wide"),
+        (["--data.batch_size", "x"], "data.batch_size must be a whole number, got x"),
         (["--wandb", "sometimes"], "got sometimes"),
         (["--trainer.strategy", "fsdp"], "not supported with two players"),
     ],
@@ -133,7 +133,7 @@ def test_what_is_written_wrong(
 
 
 def test_unknown_recipe_and_verb(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert zoo("fit", "--config", "gan/nowhere") == 1
+    assert zoo("fit", "--config", "gan/nowhere") == 2
     assert "no recipe gan/nowhere" in message(capsys)
     assert zoo("fti") == 2
     assert "did you mean fit" in message(capsys)
@@ -199,7 +199,7 @@ def test_the_recipe_wins_over_the_checkpoint(recipe: Path, capsys: pytest.Captur
 
 
 def test_missing_checkpoint(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert zoo("test", "--config", recipe, "--ckpt_path", "nowhere.ckpt") == 1
+    assert zoo("test", "--config", recipe, "--ckpt_path", "nowhere.ckpt") == 2
     assert "no checkpoint nowhere.ckpt" in message(capsys)
 
 

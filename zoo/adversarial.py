@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
 
+from zoo.bounds import PositiveFloat, PositiveInt
 from zoo.guards import GuardedModule, is_logged, say
 
 Batch = dict[str, Any]
@@ -43,8 +44,8 @@ class GameOptions(TypedDict, total=False):
             faster, above all under ``trainer.precision bf16-mixed``; results differ by rounding only.
     """
 
-    clip_grad_norm: float | None
-    accumulate: int
+    clip_grad_norm: PositiveFloat | None
+    accumulate: PositiveInt
     compile: bool
     channels_last: bool
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import difflib
 import functools
 import importlib.util
 import os
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo import recipes
-from zoo.errors import UserError, nearest
-from zoo.files.schemas import INDEX, read_json
+from zoo.errors import UsageError, UserError, nearest
+from zoo.files.schemas import INDEX, MODEL, read_json
 
 ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a recipe names
 # a class statement at the left margin with its body: name, bases
@@ -139,39 +140,46 @@ def find_class(class_path: str) -> Definition | None:
     return source.find(name) if source else None
 
 
-def parameters(class_path: str) -> list[str] | None:
-    """Names of a class's arguments, with those that it hands on; None if its source does not say them all."""
+def parameters(class_path: str) -> dict[str, str] | None:
+    """A class's arguments with their annotations, those it hands on too; None if the source hides any."""
     try:
         return _parameters(find_class(class_path))
     except LookupError:
         return None
 
 
-def _parameters(of: Definition | None) -> list[str]:
+def _parameters(of: Definition | None) -> dict[str, str]:
     if of is None or (of.init is None and of.is_decorated):
         raise LookupError
-    names: list[str] = []
+    own: dict[str, str] = {}
     if init := of.init:
-        names = [argument.name for argument in arguments(init)]
+        own = {argument.name: argument.annotation for argument in arguments(init)}
         if init.args.kwarg is None:
-            return names
+            return own
         annotation = init.args.kwarg.annotation
         if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Unpack"):
-            return names + _fields(of.source.find(ast.unparse(annotation.slice)))
+            return _fields(of.source.find(ast.unparse(annotation.slice))) | own
         if not of.bases:  # takes any keyword, and the source does not say which are used
             raise LookupError
-    bases = [base for base in of.bases if base not in vars(builtins)]
-    return names + [name for base in bases for name in _parameters(of.source.find(base))]
+    for base in of.bases:
+        if base not in vars(builtins):
+            own = _parameters(of.source.find(base)) | own
+    return own
 
 
-def _fields(of: Definition | None) -> list[str]:
-    """The keys of a TypedDict, those of its bases included."""
+def _fields(of: Definition | None) -> dict[str, str]:
+    """Keys and annotations of a TypedDict, those of its bases included."""
     if of is None:
         raise LookupError
-    lines = [line.target for line in of.node.body if isinstance(line, ast.AnnAssign)]
-    bases = [base for base in of.bases if not base.endswith("TypedDict")]
-    above = [name for base in bases for name in _fields(of.source.find(base))]
-    return [line.id for line in lines if isinstance(line, ast.Name)] + above
+    own = {
+        line.target.id: ast.unparse(line.annotation)
+        for line in of.node.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+    }
+    for base in of.bases:
+        if not base.endswith("TypedDict"):
+            own = _fields(of.source.find(base)) | own
+    return own
 
 
 def require_class(class_path: str) -> None:
@@ -183,7 +191,10 @@ def require_class(class_path: str) -> None:
     module, _, name = class_path.rpartition(".")
     top = module.partition(".")[0]
     if not module:
-        raise UserError(f"{class_path} must be a full import path like zoo.models.gan.GAN.")
+        paths = {path.rpartition(".")[2]: path for path in (*classes("models"), *classes("data"))}
+        near = difflib.get_close_matches(class_path, paths, 1)
+        hint = f"did you mean {paths[near[0]]}?" if near else "it must be full, like zoo.models.gan.GAN."
+        raise UserError(f"{class_path} is no import path of a class; {hint}")
     source = find_source(module)
     if source is None:
         if top == "zoo" or (top not in sys.modules and importlib.util.find_spec(top) is None):
@@ -286,7 +297,8 @@ def data() -> list[Entry]:
 
 def _entry(path: str, found: Definition) -> Entry:
     _, _, module, name = path.split(".")
-    return {"name": name, "title": first_line(found.node) or first_line(found.source.head), "module": module}
+    title = first_line(found.node) or first_line(found.source.head)
+    return {"name": name, "title": title.replace("``", ""), "module": module}
 
 
 def research_only(of: Definition) -> bool | None:
@@ -365,13 +377,11 @@ def recipe_entries() -> list[Entry]:
 
 
 def _recipe_is_restricted(path: Path) -> bool | None:
-    import yaml
-
     try:
-        block = recipes.read(path)["data"]
+        block = (recipes.read(path) or {})["data"]
         stated = block.get("init_args", {}).get("research_only")
         found = find_class(block["class_path"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (UsageError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a recipe that can be read; correct or remove it.") from error
     if stated is not None:
         return bool(stated)
@@ -390,14 +400,25 @@ def checkpoints() -> list[Entry]:
     return list(read_json(path, INDEX, INDEX_FORMAT)["entries"])
 
 
+def takes_of(name: str) -> str | None:
+    """What exported weights are used on, as their model's source says; None where that is not known."""
+    entry = {entry["name"]: entry for entry in checkpoints()}.get(name)
+    folder = recipes.bundled("checkpoints") / entry["folder"] if entry else Path(name).expanduser()
+    if not (folder / "model.json").is_file():
+        return None
+    found = find_class(str(read_json(folder / "model.json", MODEL)["class"]))
+    said: str | None = _constant(found.node, "takes") if found else None
+    return said
+
+
 def find_weights(name: str) -> Entry | None:
     """The entry of the index that has this name; None if there is none, but a file or folder.
 
     Raises:
-        UserError: There are no such weights; suggests the nearest name.
+        UsageError: There are no such weights; suggests the nearest name.
     """
     entries = {entry["name"]: entry for entry in checkpoints()}
     if name not in entries and not os.path.exists(os.path.expanduser(name)):
         hint = nearest(name, entries, "`zoo list checkpoints` names all, or give a path.")
-        raise UserError(f"There are no weights {name}; {hint}")
+        raise UsageError(f"There are no weights {name}; {hint}")
     return entries.get(name)

@@ -268,9 +268,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
         UserError: Class, hyper-parameters or weights do not fit this version of the zoo.
     """
     if class_path not in catalogue.classes("models"):
-        raise UserError(
-            f"{origin} names the class {class_path}, which is no model of this zoo; it is of another version."
-        )
+        raise UserError(f"{origin} names the class {class_path}, which is no model of this zoo.")
     cls: type[GuardedModule] = catalogue.import_class(class_path)
     require_arguments(cls.__init__, hparams, origin)
     layers = max(LAYERS, 4 * sum(map(len, states.values())))

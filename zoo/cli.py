@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import errno
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -50,6 +52,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message:
+            message = f"{self.prog} needs {missing}; `{self.prog} --help` shows how."
         raise UsageError(message)
 
 
@@ -63,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # threads that wait for others must not spin: beside one busy process they took ten times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if "" not in sys.path:
+        sys.path.append("")  # a recipe may name classes of the current folder; installed modules win
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     with interrupts.handled():
@@ -88,7 +95,8 @@ def _run(arguments: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         print(f"zoo: {printable(_sentence(error))}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        typed = isinstance(error, UsageError) or getattr(error, "errno", None) == errno.ENAMETOOLONG
+        return 2 if typed else 1
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -151,8 +159,10 @@ def _sentence(error: Exception) -> str:
     if "Error(s) in loading state_dict" in text:
         detail = text.split("\n")[1].strip() if "\n" in text else text
         return f"The checkpoint does not fit this model: {detail[:300]}"
-    if "out of memory" in text.lower():
-        return "Out of memory; lower data.batch_size, or cut each batch with model.accumulate."
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", text, re.I):
+        return "Out of memory; lower data.batch_size or data.size, or cut each batch with model.accumulate."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Cannot use {str(error.filename)[:200]} ({error.strerror}); check the path."
     first = text.strip().split("\n")[0][:300] or "no message"
     return f"{type(error).__name__}: {first} (run again with --debug for the traceback)"
 

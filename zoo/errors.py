@@ -10,15 +10,18 @@ class UserError(Exception):
     """Something the user gave is wrong.
 
     The message is one sentence that names the file, key or value and says what to do. The ``zoo`` command
-    prints it without a traceback and exits with status 1.
+    prints it without a traceback and exits with status 1: what it found in files or data is wrong.
     """
 
 
 class UsageError(UserError):
-    """A mistyped command or a wrong key of a recipe; ``zoo`` exits with status 2."""
+    """What was typed is wrong, on the command line or in a recipe; ``zoo`` exits with status 2.
+
+    Verbs, options, names, paths, keys and values alike: typed otherwise, the same command works.
+    """
 
 
-def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.4) -> str:
+def nearest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.7) -> str:
     """``did you mean X?`` if a known name resembles ``name``, else ``otherwise``."""
     near = difflib.get_close_matches(name, known, 1, cutoff)
     return f"did you mean {near[0]}?" if near else otherwise

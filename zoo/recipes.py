@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UserError, nearest
+from zoo.errors import UsageError, UserError, nearest
 
 PACKAGE = Path(__file__).parent
+MOST_BYTES = 1_000_000
+DEEPEST = 50
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,90 @@ def all_recipes() -> list[Recipe]:
 def head_comment(path: Path) -> str:
     """The comment lines at the top of a file, without their number signs."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text_of(path).splitlines():
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("#").strip())
     return "\n".join(lines)
 
 
+def text_of(path: Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        UsageError: It is not a plain file of UTF-8 text, or far larger than a recipe.
+        UserError: It cannot be read.
+    """
+    try:
+        if not path.is_file():  # a folder, or a pipe that nobody writes to
+            raise UsageError(f"{path} is not a file; a recipe is a YAML file.")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"Cannot read {path} ({error.strerror or error}); check the path.") from error
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f"{path} has more than {MOST_BYTES // 1000} kB; a recipe is a short YAML file.")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8; a recipe is a YAML file.") from error
+
+
 def read(path: Path) -> Any:
-    """What ``yaml.safe_load`` gives of a file, by libyaml if it is installed: ten times as fast."""
+    """The plain values in a recipe's file: see :func:`text_of` and :func:`parse`."""
+    return parse(text_of(path), str(path))
+
+
+def parse(text: str, where: str) -> Any:
+    """The plain values in YAML that a stranger may have written: neither aliases nor endless nesting.
+
+    Args:
+        text: The YAML.
+        where: What it is called in messages.
+
+    Raises:
+        UsageError: It is not valid YAML, a key stands twice (YAML itself takes the last), it has aliases
+            (which can stand for more than fits into memory), or it is nested too deeply.
+    """
     import yaml  # names are found without it
 
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-    return loader(path.read_text(encoding="utf-8")).get_single_data()
+    strict, depth = _strict(), 0
+    try:
+        for event in yaml.parse(text, strict):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
+                deep = depth > DEEPEST
+                problem = f"nested more than {DEEPEST} deep" if deep else "write the alias out"
+                mark: Any = event.start_mark
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return strict(text).get_single_data()
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that is none
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UsageError(f"{where}{line}: not valid YAML ({problem[:200]}).") from error
+
+
+@functools.cache
+def _strict() -> Any:
+    """A loader of plain values, by libyaml if it is installed (ten times as fast), without duplicate keys."""
+    import yaml
+
+    base: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+    class Strict(base):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value} stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+            made: dict[Any, Any] = super().construct_mapping(node, deep)
+            return made
+
+    return Strict
 
 
 def describing(arguments: dict[str, Any], root: str) -> list[str]:
@@ -73,13 +148,13 @@ def find(name: str) -> Path:
     """The YAML file of a recipe given by path or by name (``pix2pix/scenes``).
 
     Raises:
-        UserError: There is none; suggests the nearest name.
+        UsageError: There is none; suggests the nearest name.
     """
-    if Path(name).is_file():
-        return Path(name)
+    if os.path.exists(name) and (name.endswith((".yaml", ".yml")) or not os.path.isdir(name)):
+        return Path(name)  # reading says what is wrong with it
     root = bundled("recipes")
     short = name.removeprefix("recipes/").removesuffix(".yaml")
     if (path := root / f"{short}.yaml").is_file():
         return path
     hint = nearest(short, [recipe.name for recipe in all_recipes()], "`zoo list recipes` names all.")
-    raise UserError(f"There is no recipe {name}; {hint}")
+    raise UsageError(f"There is no recipe {name}; {hint}")

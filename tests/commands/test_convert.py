@@ -112,7 +112,7 @@ def test_discriminator(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["convert", *arguments, "-o", "out"]) == 1
+    assert main(["convert", *arguments, "-o", "out"]) in (1, 2)
     assert not Path("out").exists()
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -248,9 +248,9 @@ def test_a_set_of_which_a_part_comes_by_hand(
 
 
 def test_a_name_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "get", "fasade"]) == 1
+    assert main(["data", "get", "fasade"]) == 2
     assert "no public set fasade; did you mean facades?" in capsys.readouterr().err
-    assert main(["data", "get", "qqqqq"]) == 1
+    assert main(["data", "get", "qqqqq"]) == 2
     assert "`zoo data list` names all" in capsys.readouterr().err
 
 

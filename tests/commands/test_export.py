@@ -89,7 +89,7 @@ def test_both_players(run: Path) -> None:
 
 
 def test_checkpoint_that_is_not_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "nothing.ckpt", "-o", "out"]) == 1
+    assert main(["export", "nothing.ckpt", "-o", "out"]) == 2
     assert capsys.readouterr().err == "zoo: There is no checkpoint nothing.ckpt.\n"
 
 

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from zoo.adversarial import AdversarialModule, Batch
+from zoo.bounds import PositiveInt, Seed
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
 from zoo.data.contracts import REAL_KEYS
 from zoo.files.writing import write_text
@@ -84,7 +85,7 @@ class Health(Callback):
         modes: Number of modes in the data: ten digits.
     """
 
-    def __init__(self, every_n_steps: int = 500, seed: int = 0, modes: int = 10) -> None:
+    def __init__(self, every_n_steps: PositiveInt = 500, seed: Seed = 0, modes: PositiveInt = 10) -> None:
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
         self.every_n_steps, self.seed, self.modes = every_n_steps, seed, modes

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from zoo.bounds import NonNegativeInt
 from zoo.guards import is_logged
 
 
@@ -18,7 +19,7 @@ class RunProgress(TQDMProgressBar):
         refresh_rate: Steps between two updates of the bar.
     """
 
-    def __init__(self, refresh_rate: int = 20) -> None:
+    def __init__(self, refresh_rate: NonNegativeInt = 20) -> None:
         super().__init__(refresh_rate)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:

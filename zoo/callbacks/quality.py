@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.callbacks.samples import undisturbed
 from zoo.data.base import Split
 from zoo.data.contracts import CONTRACTS
@@ -38,11 +39,11 @@ class ImageQuality(Evaluator):
     def __init__(
         self,
         protocols: list[str],
-        samples: int | None = None,
-        every_n_steps: int | None = None,
-        trend_samples: int = 500,
+        samples: PositiveInt | None = None,
+        every_n_steps: PositiveInt | None = None,
+        trend_samples: PositiveInt = 500,
         weights: str | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__(every_n_steps)
         self.protocols = [protocol(name) for name in protocols]

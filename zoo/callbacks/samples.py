@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from zoo.adversarial import AdversarialModule, Batch
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import DataModule, collate
 from zoo.drawing.sheets import grid, mosaic, scatter
 from zoo.errors import UserError
@@ -38,7 +39,7 @@ class SampleGrid(Callback):
         seed: Seed of the noise.
     """
 
-    def __init__(self, every_n_steps: int = 500, rows: int = 8, seed: int = 0) -> None:
+    def __init__(self, every_n_steps: PositiveInt = 500, rows: PositiveInt = 8, seed: Seed = 0) -> None:
         if every_n_steps < 1 or rows < 1:
             raise ValueError(f"every_n_steps and rows must be at least 1, got {every_n_steps} and {rows}")
         self.every_n_steps = every_n_steps

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
+from zoo.bounds import PositiveInt
 from zoo.data.base import Batch, DataModule
 from zoo.errors import UserError
 from zoo.metrics.evaluator import read_first
@@ -28,7 +29,7 @@ class KeepStyles(Callback):
         pictures: Largest number of training images to encode; all by default.
     """
 
-    def __init__(self, pictures: int | None = None) -> None:
+    def __init__(self, pictures: PositiveInt | None = None) -> None:
         if pictures is not None and pictures < 1:
             raise UserError(f"KeepStyles.pictures is {pictures}; give at least 1, or leave it out for all.")
         self.pictures = pictures

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoo import catalogue, recipes
 from zoo.catalogue import Entry
 from zoo.data.contracts import CONTRACTS
-from zoo.errors import UserError, nearest
+from zoo.errors import UsageError, UserError, nearest
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -37,9 +37,9 @@ def find(name: str) -> Entry:
     except UserError:
         entries = (*catalogue.models(), *catalogue.data(), *catalogue.checkpoints())
         known = [recipe.name for recipe in recipes.all_recipes()] + [entry["name"] for entry in entries]
-        hint = nearest(name, known, "`zoo list` names all.")
-        raise UserError(f"Nothing in the zoo is called {name}; {hint}") from None
-    head, text = recipes.head_comment(path), path.read_text(encoding="utf-8")
+        hint = nearest(name, known, "`zoo list` names all.", 0.6)
+        raise UsageError(f"Nothing in the zoo is called {name}; {hint}") from None
+    head, text = recipes.head_comment(path), recipes.text_of(path)
     return {"kind": "recipe", "name": name, "path": str(path), "head": head, "text": text}
 
 
@@ -91,7 +91,7 @@ def data(name: str, root: str | None = None) -> Data:
         block = (recipes.read(_recipe(name, list(paths))) or {}).get("data") or {}
         path, arguments = block.get("class_path", ""), dict(block.get("init_args") or {})
     if not path or (path.startswith("zoo.") and catalogue.find_class(path) is None):
-        raise UserError(
+        raise UsageError(
             f"{name} names no data class ({path or 'no data.class_path'}); `zoo list data` names all."
         )
     if root is not None:
@@ -107,7 +107,7 @@ def _recipe(name: str, others: list[str]) -> Path:
     except UserError:
         known = [recipe.name for recipe in recipes.all_recipes()] + others
         hint = nearest(name, known, "`zoo list` names all.")
-        raise UserError(f"There is no recipe {name}, nor anything else of this name; {hint}") from None
+        raise UsageError(f"There is no recipe {name}, nor anything else of this name; {hint}") from None
 
 
 def reader(root: Path, contract: str | None = None) -> Any:

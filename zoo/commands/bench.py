@@ -25,6 +25,7 @@ from itertools import chain, cycle, islice, product, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.bounds import whole
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("recipe", metavar="RECIPE", help="a name that `zoo list recipes` prints, or a file")
     parser.add_argument(
-        "--steps", type=_positive, default=50, metavar="N", help="timed steps of each loop (50)"
+        "--steps", type=whole(1), default=50, metavar="N", help="timed steps of each loop (50)"
     )
-    parser.add_argument("--warmup", type=_positive, default=5, metavar="N", help="steps before them (5)")
-    parser.add_argument("--batch", type=_positive, nargs="+", default=[None], metavar="B", help="batch sizes")
+    parser.add_argument("--warmup", type=whole(1), default=5, metavar="N", help="steps before them (5)")
+    parser.add_argument("--batch", type=whole(1), nargs="+", default=[None], metavar="B", help="batch sizes")
     parser.add_argument(
-        "--size", type=_positive, nargs="+", default=[None], metavar="S", help="data.size, pixels"
+        "--size", type=whole(1), nargs="+", default=[None], metavar="S", help="data.size, pixels"
     )
     parser.add_argument("--precision", nargs="+", default=[None], metavar="P", help="32-true or bf16-mixed")
     parser.add_argument(
@@ -117,13 +118,6 @@ def run(args: argparse.Namespace) -> int:
     for sentence in sentences(args.recipe, lines):
         print(sentence)
     return 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def measure(

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from zoo.catalogue import classes, import_class
-from zoo.errors import UserError, nearest
+from zoo.errors import UsageError, UserError, nearest
 from zoo.files.writing import require_writable
-from zoo.use.paths import WEIGHT_FILES, refuse_taken
+from zoo.use.paths import WEIGHT_FILES, given_path, refuse_taken
 
 # keys under which training frameworks save a state dict; averaged weights before the last ones
 WRAPPERS = ("params_ema", "params", "state_dict")
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="paper", required=True, metavar="PAPER", help="paper that they implement (pix2pix)"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("-o", "--out", type=given_path, required=True, help="folder to write")
     parser.add_argument("--licence", help="licence of the weights (default: research use only)")
     parser.add_argument("--force", action="store_true", help="replace weights that exist in the folder")
 
@@ -35,11 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the folder and print what was recognised."""
     if not args.file.is_file():
-        raise UserError(f"There is no file {args.file}; check the path.")
+        raise UsageError(f"There is no file {args.file}; check the path.")
     papers = {path: path.split(".")[2] for path in classes("models")}
     if args.paper not in papers.values():
         hint = nearest(args.paper, papers.values(), f"there are {', '.join(papers.values())}.")
-        raise UserError(f"There is no paper {args.paper}; {hint}")
+        raise UsageError(f"There is no paper {args.paper}; {hint}")
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
     require_writable(args.out / WEIGHT_FILES[0])
     from zoo.checkpoints import build, describe, portable, write

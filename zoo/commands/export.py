@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zoo.errors import UserError
+from zoo.errors import UsageError
 from zoo.files.writing import require_writable
-from zoo.use.paths import WEIGHT_FILES, refuse_taken
+from zoo.use.paths import WEIGHT_FILES, given_path, refuse_taken
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file of a run")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("-o", "--out", type=given_path, required=True, help="the folder to write")
     parser.add_argument(
         "--to", choices=["safetensors"], default="safetensors", help="file format of the weights"
     )
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the folder and print what it holds."""
     if not args.checkpoint.exists():
-        raise UserError(f"There is no checkpoint {args.checkpoint}.")
+        raise UsageError(f"There is no checkpoint {args.checkpoint}.")
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
     require_writable(args.out / WEIGHT_FILES[0])
     from zoo.adversarial import PLAYERS

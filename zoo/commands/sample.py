@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 
 from zoo import use
-from zoo.catalogue import find_weights
-from zoo.errors import UserError
+from zoo.bounds import whole
+from zoo.catalogue import find_weights, takes_of
+from zoo.errors import UsageError, UserError
 from zoo.files.writing import require_writable
-from zoo.use.paths import refuse_taken, require_inputs
+from zoo.use.paths import NEEDS_INPUT, NEEDS_NONE, given_path, refuse_taken, require_inputs, require_output
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="*", type=Path, metavar="INPUT", help="input files, or folders of them"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, help="a file, or a folder")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("-o", "--out", type=given_path, required=True, help="a file, or a folder")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     for kind in use.kinds():
         if configure_kind := vars(kind).get("configure"):
@@ -40,6 +41,13 @@ def run(args: argparse.Namespace) -> int:
     """Write the outputs and say where they are."""
     find_weights(args.name)
     require_inputs(args.inputs)
+    takes = takes_of(args.name)
+    if takes in ("noise", "picture"):
+        require_output(args.out)
+    if takes == "picture" and not args.inputs:
+        raise UsageError(f"{args.name} {NEEDS_INPUT}")
+    if takes == "noise" and (args.inputs or args.compare):
+        raise UsageError(f"{args.name} {NEEDS_NONE}")
     if not args.out.is_dir():
         refuse_taken([args.out], args.force)
     require_writable(args.out)

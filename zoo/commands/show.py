@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     entry = find(args.name)
     if args.layers:
         if entry["kind"] != "model":
-            raise UserError(f"--layers goes with a model, and {args.name} is a {entry['kind']}.")
+            raise UsageError(f"--layers goes with a model, and {args.name} is a {entry['kind']}.")
         print(layers(entry["class_path"]))
         return 0
     if args.json:
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"Checkpoint {entry['name']}\n\n{aligned(rows, indent='  ')}")
     else:
         given = entry["arguments"]
-        told = [(a["name"], a["default"] or "(required)", a["help"]) for a in given]
-        print(f"{kind.capitalize()} {entry['class_path']}\n\n{entry['doc']}\n")
+        told = [(a["name"], a["default"] or "(required)", a["help"].replace("``", "`")) for a in given]
+        print(f"{kind.capitalize()} {entry['class_path']}\n\n{entry['doc'].replace('``', '`')}\n")
         print("Arguments\n" + aligned(told, indent="  ") if told else "No arguments")
         if entry["card"]:
             print(f"\nCard: {entry['card']}")

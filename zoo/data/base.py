@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
+from zoo.bounds import NonNegativeInt, PositiveInt, Seed
 from zoo.class_paths import public_path
 from zoo.data.checks import Findings
 from zoo.data.packs import Pack, PackKey
@@ -225,10 +226,10 @@ class Loader(DataLoader[Batch]):
 class LoaderOptions(TypedDict, total=False):
     """Options of every data module; see :class:`DataModule` for their meaning and defaults."""
 
-    batch_size: int
-    eval_batch_size: int | None
-    num_workers: int
-    seed: int | None
+    batch_size: PositiveInt
+    eval_batch_size: PositiveInt | None
+    num_workers: NonNegativeInt
+    seed: Seed | None
     packed: bool
     cache: bool | None
 
@@ -260,10 +261,10 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        batch_size: int | None = None,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
+        batch_size: PositiveInt | None = None,
+        eval_batch_size: PositiveInt | None = None,
+        num_workers: NonNegativeInt = 0,
+        seed: Seed | None = None,
         packed: bool = False,
         cache: bool | None = None,
     ) -> None:

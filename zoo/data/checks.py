@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.files.pictures import PICTURE_SUFFIXES, is_animated
 from zoo.files.voxels import VOXEL_SUFFIXES
 
@@ -30,23 +30,23 @@ def at_least(least: int, **arguments: int | None) -> None:
     """Refuse arguments of a data module that are too small; None passes.
 
     Raises:
-        UserError: An argument is less than ``least``.
+        UsageError: An argument is less than ``least``.
     """
     for key, value in arguments.items():
         if value is not None and value < least:
-            raise UserError(f"data.{key} is {value}; give at least {least}.")
+            raise UsageError(f"data.{key} is {value}; give at least {least}.")
 
 
 def one_of(choices: Any, **arguments: object) -> None:
     """Refuse arguments of a data module that are no value of a ``Literal``.
 
     Raises:
-        UserError: An argument is another value.
+        UsageError: An argument is another value.
     """
     *others, last = get_args(choices)
     for key, value in arguments.items():
         if value not in (*others, last):
-            raise UserError(f"data.{key} is {value!r}; give {', '.join(map(str, others))} or {last}.")
+            raise UsageError(f"data.{key} is {value!r}; give {', '.join(map(str, others))} or {last}.")
 
 
 class Fault(NamedTuple):

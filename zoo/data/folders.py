@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
 from zoo.data.base import Split
-from zoo.errors import UserError, first_few
+from zoo.errors import UsageError, UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES
 from zoo.files.reading import opened, read_bytes
 
@@ -70,7 +70,7 @@ def require_hold_out(hold_out: int) -> None:
         UserError: ``hold_out`` is neither 0 nor at least 3.
     """
     if hold_out < 3 and hold_out != 0:
-        raise UserError(f"data.hold_out is {hold_out}; give 0 or at least 3, 10 keeps a tenth.")
+        raise UsageError(f"data.hold_out is {hold_out}; give 0 or at least 3, 10 keeps a tenth.")
 
 
 def split_of(place: int, hold_out: int) -> Split:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from zoo.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt, Seed
 from zoo.data.base import Batch, DataModule, Key, Sample, SampleSet, Split
 from zoo.data.worlds import toys
 from zoo.data.worlds.toys import World
@@ -68,13 +69,13 @@ class Points(DataModule):
     def __init__(
         self,
         world: World,
-        length: int = 25_600,
-        eval_length: int = 2_000,
-        sigma: float = 0.02,
-        batch_size: int = 256,
-        eval_batch_size: int | None = 1_000,
-        num_workers: int = 0,
-        seed: int | None = None,
+        length: PositiveInt = 25_600,
+        eval_length: PositiveInt = 2_000,
+        sigma: NonNegativeFloat = 0.02,
+        batch_size: PositiveInt = 256,
+        eval_batch_size: PositiveInt | None = 1_000,
+        num_workers: NonNegativeInt = 0,
+        seed: Seed | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         if sigma <= 0:

@@ -22,10 +22,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from zoo.errors import UserError, reason_of
+from zoo.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from zoo.files.reading import opened, read_bytes, require_modest
 from zoo.files.writing import write_bytes
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".npy")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _NPY = b"\x93NUMPY"

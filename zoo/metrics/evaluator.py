@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from zoo.bounds import PositiveInt
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
 from zoo.errors import UserError
 from zoo.metrics.scoring.report import Row, publish
@@ -52,7 +53,7 @@ class Evaluator(Callback):
         ...         return Evaluation([Row("brightness", mean, protocol={"pictures": count}, error=error)])
     """
 
-    def __init__(self, every_n_steps: int | None = None) -> None:
+    def __init__(self, every_n_steps: PositiveInt | None = None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
             raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
         self.every_n_steps = every_n_steps

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from zoo.bounds import Fraction, PositiveInt, Seed
 from zoo.data.base import Batch
 from zoo.data.points import Points
 from zoo.data.worlds import toys
@@ -66,11 +67,11 @@ class ModeCoverage(Evaluator):
     def __init__(
         self,
         classifier: Kind,
-        samples: int = 1_000,
-        share: float = 0.02,
-        probability: float = 0.9,
-        seed: int = 0,
-        every_n_steps: int | None = None,
+        samples: PositiveInt = 1_000,
+        share: Fraction = 0.02,
+        probability: Fraction = 0.9,
+        seed: Seed = 0,
+        every_n_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__(every_n_steps)
         self.kind: Kind = classifier
@@ -167,7 +168,7 @@ class GaussianModes(Evaluator):
         seed: Seed of the samples and of the noise (uniform over the square [-1, 1]).
     """
 
-    def __init__(self, samples: int = 2_500, seed: int = 0) -> None:
+    def __init__(self, samples: PositiveInt = 2_500, seed: Seed = 0) -> None:
         super().__init__()
         self.samples, self.seed = samples, seed
 

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch, SampleSet
 from zoo.drawing.sheets import grid
 from zoo.files.pictures import write_picture
@@ -47,7 +48,7 @@ class NearestNeighbours(Evaluator):
         seed: Seed of the samples.
     """
 
-    def __init__(self, samples: int = 1_000, rows: int = 10, seed: int = 0) -> None:
+    def __init__(self, samples: PositiveInt = 1_000, rows: PositiveInt = 10, seed: Seed = 0) -> None:
         super().__init__()
         self.samples, self.rows, self.seed = samples, rows, seed
 

@@ -17,6 +17,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch
 from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, read, unit_rows
 from zoo.metrics.scoring.report import Row
@@ -71,7 +72,9 @@ class ParzenWindow(Evaluator):
         seed: Seed of the samples.
     """
 
-    def __init__(self, samples: int = 10_000, validation: int = 1_000, seed: int = 0) -> None:
+    def __init__(
+        self, samples: PositiveInt = 10_000, validation: PositiveInt = 1_000, seed: Seed = 0
+    ) -> None:
         super().__init__()
         self.samples, self.validation, self.seed = samples, validation, seed
 

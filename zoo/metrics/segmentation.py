@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
@@ -70,13 +71,13 @@ class SegmentationScore(Evaluator):
 
     def __init__(
         self,
-        classes: int | None = None,
+        classes: PositiveInt | None = None,
         labels_from: Literal["labels", "input"] = "labels",
         palette: str | None = None,
-        steps: int = 400,
-        batch_size: int = 8,
-        train_pairs: int = 2000,
-        seed: int = 0,
+        steps: PositiveInt = 400,
+        batch_size: PositiveInt = 8,
+        train_pairs: PositiveInt = 2000,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         if palette is not None and palette not in PALETTES:

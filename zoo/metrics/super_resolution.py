@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt
 from zoo.data.base import SampleSet
 from zoo.data.superres.files import enlarge
 from zoo.data.superres.module import SuperResolutionFolder
@@ -61,7 +62,7 @@ class SuperResolutionScore(Evaluator):
         method: Method | None = None,
         distance: Distance | None = None,
         compare_with: str | None = None,
-        every_n_steps: int | None = None,
+        every_n_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__(every_n_steps)
         if not names:

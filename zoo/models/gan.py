@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms, chunk
-from zoo.errors import UserError
+from zoo.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from zoo.errors import UsageError, UserError
 from zoo.losses import bce, nonsaturating, saturating
 
 
@@ -161,34 +162,34 @@ class GAN(AdversarialModule):
 
     def __init__(
         self,
-        shape: tuple[int, ...] = (1, 28, 28),
+        shape: tuple[PositiveInt, ...] = (1, 28, 28),
         data_key: Literal["image", "point"] = "image",
         players: Literal["maxout", "mlp_bn", "mlp"] = "maxout",
-        latent_dim: int = 100,
+        latent_dim: PositiveInt = 100,
         noise: Literal["uniform", "gaussian"] = "uniform",
-        hidden: int = 1200,
-        maxout_units: int = 240,
-        maxout_pieces: int = 5,
-        keep_input: float = 0.8,
-        keep_hidden: float = 0.5,
-        generator_scale: float = 0.05,
-        discriminator_scale: float = 0.005,
+        hidden: PositiveInt = 1200,
+        maxout_units: PositiveInt = 240,
+        maxout_pieces: PositiveInt = 5,
+        keep_input: Share = 0.8,
+        keep_hidden: Share = 0.5,
+        generator_scale: NonNegativeFloat = 0.05,
+        discriminator_scale: NonNegativeFloat = 0.005,
         marginal_bias: bool = True,
         loss: Literal["nonsaturating", "saturating"] = "nonsaturating",
-        d_steps: int = 1,
+        d_steps: PositiveInt = 1,
         updates: Literal["alternating", "simultaneous"] = "alternating",
         first: Literal["discriminator", "generator"] = "discriminator",
-        d_weight: float = 1.0,
+        d_weight: NonNegativeFloat = 1.0,
         optimizer: Literal["sgd", "adam"] = "sgd",
-        lr: float | None = None,
+        lr: PositiveFloat | None = None,
         **options: Unpack[GameOptions],
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
         if d_steps < 1:
-            raise UserError(f"model.d_steps must be at least 1, got {d_steps}; Algorithm 1 was run with 1.")
+            raise UsageError(f"model.d_steps must be at least 1, got {d_steps}; Algorithm 1 was run with 1.")
         if d_steps > 1 and (updates == "simultaneous" or first == "generator"):
-            raise UserError(
+            raise UsageError(
                 f"model.d_steps {d_steps} needs updates: alternating and first: discriminator; set it to 1."
             )
         self.shape, self.data_key = tuple(shape), data_key
@@ -197,7 +198,7 @@ class GAN(AdversarialModule):
         self.updates, self.first, self.optimizer_kind = updates, first, optimizer
         self.lr = lr if lr is not None else {"sgd": 0.1, "adam": 2e-4}[optimizer]
         if self.lr <= 0:
-            raise UserError(f"model.lr must be above 0, got {lr}; the paper's players learn at 0.1.")
+            raise UsageError(f"model.lr must be above 0, got {lr}; the paper's players learn at 0.1.")
         bounded = data_key == "image"
         self.unit_range = bounded and players == "maxout"  # the paper's images lie in [0, 1]
         self.marginal_bias = marginal_bias and self.unit_range

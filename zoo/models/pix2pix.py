@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.errors import UserError
+from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.errors import UsageError, UserError
 from zoo.losses import bce, least_squares
 
 Norm = Literal["batch", "instance"]
@@ -221,35 +222,35 @@ class Pix2Pix(AdversarialModule):
     def __init__(
         self,
         generator: Literal["unet", "encoder_decoder", "resnet"] = "unet",
-        levels: int = 8,
-        blocks: int = 9,
-        width: int = 64,
+        levels: PositiveInt = 8,
+        blocks: NonNegativeInt = 9,
+        width: PositiveInt = 64,
         receptive_field: Field = 70,
-        discriminator_width: int = 64,
-        in_channels: int = 3,
-        out_channels: int = 3,
+        discriminator_width: PositiveInt = 64,
+        in_channels: PositiveInt = 3,
+        out_channels: PositiveInt = 3,
         norm: Norm = "batch",
-        dropout: float = 0.5,
-        dropout_at: tuple[int, ...] = (1, 2, 3),
+        dropout: Fraction = 0.5,
+        dropout_at: tuple[PositiveInt, ...] = (1, 2, 3),
         loss: Literal["vanilla", "lsgan"] = "vanilla",
         adversarial: bool = True,
         conditional: bool = True,
-        lambda_l1: float = 100.0,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        epochs_constant: int = 100,
-        epochs_decay: int = 0,
+        lambda_l1: NonNegativeFloat = 100.0,
+        learning_rate: PositiveFloat = 2e-4,
+        betas: tuple[Fraction, Fraction] = (0.5, 0.999),
+        epochs_constant: NonNegativeInt = 100,
+        epochs_decay: NonNegativeInt = 0,
         inference: Literal["paper", "running"] = "paper",
         **options: Unpack[GameOptions],
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
         if not adversarial and not lambda_l1:
-            raise UserError(
+            raise UsageError(
                 "model.adversarial is false and model.lambda_l1 is 0: nothing is left to learn from."
             )
         if not 2 <= levels <= 16:
-            raise UserError(f"model.levels must be 2 to 16 (8 for 256 pixels), not {levels}.")
+            raise UsageError(f"model.levels must be 2 to 16 (8 for 256 pixels), not {levels}.")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.loss, self.adversarial, self.conditional = loss, adversarial, conditional
         self.lambda_l1, self.learning_rate, self.betas = lambda_l1, learning_rate, betas

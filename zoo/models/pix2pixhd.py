@@ -31,7 +31,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.errors import UserError
+from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.errors import UsageError, UserError
 from zoo.guards import say
 from zoo.losses import least_squares
 
@@ -381,46 +382,46 @@ class Pix2PixHD(AdversarialModule):
         self,
         stage: Stage = "global",
         start_from: str | None = None,
-        enhancers: int = 0,
-        in_channels: int = 35,
-        out_channels: int = 3,
+        enhancers: NonNegativeInt = 0,
+        in_channels: PositiveInt = 35,
+        out_channels: PositiveInt = 3,
         instance_edges: bool = True,
-        features: int = 0,
-        clusters: int = 10,
+        features: NonNegativeInt = 0,
+        clusters: PositiveInt = 10,
         kept_style: Literal["drawn", "commonest"] = "drawn",
-        width: int = 64,
-        downsamplings: int = 4,
-        blocks: int = 9,
-        local_blocks: int = 3,
-        encoder_width: int = 16,
-        encoder_downsamplings: int = 4,
-        discriminators: int = 3,
-        discriminator_width: int = 64,
-        discriminator_layers: int = 3,
-        lambda_feature: float = 10.0,
+        width: PositiveInt = 64,
+        downsamplings: PositiveInt = 4,
+        blocks: NonNegativeInt = 9,
+        local_blocks: NonNegativeInt = 3,
+        encoder_width: PositiveInt = 16,
+        encoder_downsamplings: PositiveInt = 4,
+        discriminators: PositiveInt = 3,
+        discriminator_width: PositiveInt = 64,
+        discriminator_layers: PositiveInt = 3,
+        lambda_feature: NonNegativeFloat = 10.0,
         matching: Literal["sum", "mean"] = "sum",
-        lambda_perceptual: float = 10.0,
+        lambda_perceptual: NonNegativeFloat = 10.0,
         perceptual: Literal["vgg19", "hed", "none"] = "vgg19",
         perceptual_weights: str | None = None,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        epochs_constant: int = 100,
-        epochs_decay: int = 100,
+        learning_rate: PositiveFloat = 2e-4,
+        betas: tuple[Fraction, Fraction] = (0.5, 0.999),
+        epochs_constant: NonNegativeInt = 100,
+        epochs_decay: NonNegativeInt = 100,
         **options: Unpack[GameOptions],
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
         if (stage == "global") != (enhancers == 0):
-            raise UserError(
+            raise UsageError(
                 f"model.stage is {stage} and model.enhancers is {enhancers}; the stage global has 0 of them, "
                 "the others 1 or 2."
             )
         if enhancers > 2 or max(downsamplings, encoder_downsamplings) > 16:
-            raise UserError("model.enhancers must be at most 2, and model's downsamplings at most 16.")
+            raise UsageError("model.enhancers must be at most 2, and model's downsamplings at most 16.")
         if width % 2**enhancers:
-            raise UserError(f"model.width is {width}; the enhancers need a multiple of {2**enhancers}.")
+            raise UsageError(f"model.width is {width}; the enhancers need a multiple of {2**enhancers}.")
         if features and clusters < 1:
-            raise UserError(f"model.clusters is {clusters}; give at least 1, or set model.features to 0.")
+            raise UsageError(f"model.clusters is {clusters}; give at least 1, or set model.features to 0.")
         self.start_from = start_from
         self.in_channels, self.out_channels = in_channels, out_channels
         self.instance_edges, self.features, self.clusters = instance_edges, features, clusters

@@ -30,7 +30,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.errors import UserError
+from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.errors import UsageError, UserError
 from zoo.features.maps import FeatureMaps
 from zoo.guards import say
 from zoo.losses import bce
@@ -228,39 +229,39 @@ class SRGAN(AdversarialModule):
         self,
         variant: Variant = "paper",
         scale: Scale = 4,
-        blocks: int = 16,
-        width: int = 64,
-        discriminator_width: int = 64,
-        size: int = 96,
-        in_channels: int = 3,
+        blocks: NonNegativeInt = 16,
+        width: PositiveInt = 64,
+        discriminator_width: PositiveInt = 64,
+        size: PositiveInt = 96,
+        in_channels: PositiveInt = 3,
         adversarial: bool = True,
         content: str = "vgg54",
         content_weights: str | None = None,
-        content_scale: float = 1 / 12.75,
-        lambda_content: float = 1.0,
-        lambda_pixel: float = 0.0,
-        lambda_adversarial: float = 1e-3,
-        lambda_tv: float = 0.0,
+        content_scale: PositiveFloat = 1 / 12.75,
+        lambda_content: NonNegativeFloat = 1.0,
+        lambda_pixel: NonNegativeFloat = 0.0,
+        lambda_adversarial: NonNegativeFloat = 1e-3,
+        lambda_tv: NonNegativeFloat = 0.0,
         high_range: Literal["signed", "unit"] = "signed",
         start_from: str | None = None,
         freeze_norm: bool = False,
-        learning_rate: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.999),
-        warmup: int = 0,
+        learning_rate: PositiveFloat = 1e-4,
+        betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        warmup: NonNegativeInt = 0,
         decay: Literal["steps", "cosine"] = "steps",
-        decay_at: tuple[int, ...] = (100_000,),
-        decay_factor: float = 0.1,
+        decay_at: tuple[PositiveInt, ...] = (100_000,),
+        decay_factor: PositiveFloat = 0.1,
         **options: Unpack[GameOptions],
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
         if not adversarial and content == "none" and not lambda_pixel:
-            raise UserError(
+            raise UsageError(
                 "model.adversarial is false, model.content none and model.lambda_pixel 0: nothing is left to "
                 "learn from."
             )
         if decay == "cosine" and len(decay_at) != 1:
-            raise UserError(f"model.decay cosine ends at one step; model.decay_at names {len(decay_at)}.")
+            raise UsageError(f"model.decay cosine ends at one step; model.decay_at names {len(decay_at)}.")
         self.variant, self.scale, self.size, self.in_channels = variant, scale, size, in_channels
         self.adversarial, self.content, self.content_weights = adversarial, content, content_weights
         self.content_scale, self.lambda_content, self.lambda_tv = content_scale, lambda_content, lambda_tv

@@ -14,25 +14,34 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, collate
-from zoo.errors import UsageError, UserError
+from zoo.errors import UsageError, UserError, nearest, reason_of
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import write_text
 from zoo.guards import GuardedModule, environment, say
-from zoo.training.keys import Verb, of_other_data, recipe_files, recipe_name, run_label
+from zoo.training.keys import Verb, check_parsed, foreign, of_other_data, recipe_files, recipe_name, run_label
 from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
 from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line
 
 PLAN = "ZOO_PLAN"  # environment variable: folder, checkpoint and steps, for the other processes of this run
+
+
+DESCRIPTION = (
+    "A recipe is code, as a script is: its class_path entries may name any class that is installed or in the "
+    "current folder, and it is called with the arguments beside it. Read recipes of strangers first."
+)
 
 
 class ShortErrorParser(LightningArgumentParser):
@@ -44,22 +53,37 @@ class ShortErrorParser(LightningArgumentParser):
 
 
 def _condense(message: str) -> str:
-    """What jsonargparse says of a value of the wrong type, in one sentence."""
-    keys = re.findall(r'Parser key "([^"]+)"', message)
+    """What jsonargparse says of a value, in one sentence that names its key."""
+    key = ".".join(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     if inner := re.search(r"^\s*- (\S+ must be .+)$", message, re.M):  # from a nested parser
-        return f"{keys[0]}.{inner[1]}"
+        return f"{key}.{inner[1]}"
+    if not key:  # of a nested parser, whose name the outer one adds
+        return " ".join(message.split())[:300]
+    if missing := re.search(r"the following arguments are required: (.+)", message):
+        return f"{key} must state {missing[1]}, which has no default."
+    if option := re.search(r"Option '(\S+)' is not accepted", message):
+        return f"{key} has no argument {option[1]}; `zoo show CLASS` lists those that its class has."
+    found = re.search(r"(?:Got value|Given value): (?:NestedArg\(key='\S+', val=(.+)\)|(.+))", message)
+    given = f", got {(found[1] or found[2])[:80]}." if found else "."
+    if kinds := re.findall(r"does not correspond to a subclass of (\w+)", message):
+        return f"{key} must be a {' or a '.join(dict.fromkeys(kinds))}{given}"
     expected = [
         re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", e)
         for e in re.findall(r"Expected an? (.+?)(?:\. |$)", message, re.M)
+        if not e.startswith("path but")
     ]
-    given = re.search(r"(?:Got value|Given value): (.+)", message)
+    expected = ["an import path" if e.startswith("dot import path") else e for e in expected]
     wanted = " or ".join(dict.fromkeys(e for e in expected if e != "NoneType"))
-    if keys and wanted:
-        return f"{'.'.join(dict.fromkeys(keys))} must be {wanted}" + (
-            f", got {given[1][:80]}." if given else "."
-        )
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return "\n".join(line[:300] for line in lines[:4])
+    if wanted:
+        return f"{key} must be {wanted}{given}"
+    return " ".join(message.split())[:300]
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception of a constructor: jsonargparse wraps it where a type is a union."""
+    while "Union subtypes" in str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 class RecipeCLI(LightningCLI):
@@ -83,7 +107,7 @@ class RecipeCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
             },
             seed_everything_default=0,
-            parser_kwargs={"prog": f"zoo {verb}"},
+            parser_kwargs={"prog": f"zoo {verb}", "description": DESCRIPTION},
             parser_class=ShortErrorParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -117,6 +141,31 @@ class RecipeCLI(LightningCLI):
             help="Weights & Biases: auto is online with a key and a reachable host, else offline.",
         )
 
+    def before_instantiate_classes(self) -> None:
+        """Check the values that the parser has put together, and name code from outside the zoo's stack."""
+        config: dict[str, Any] = self.config.as_dict()
+        check_parsed(config)
+        if classes := foreign(config):
+            say(f"This recipe runs code from outside the zoo: {', '.join(classes)}.")
+
+    def instantiate_classes(self) -> None:
+        """Make the classes; values that they refuse, or that do not fit into memory, end in a sentence."""
+        try:
+            with weights_counted():
+                super().instantiate_classes()
+        except (MemoryError, RuntimeError, ValueError) as error:
+            root = _root(error)
+            if isinstance(root, MemoryError) or re.search("can't allocate|overflow", str(root)):
+                given: dict[str, Any] = self.config.model.as_dict().get("init_args") or {}
+                sizes = {key: value for key, value in given.items() if type(value) is int}
+                key = max(sizes, key=lambda key: sizes[key], default="width")
+                raise UsageError(
+                    f"The model needs more memory than there is; lower model.{key}, now {sizes.get(key)}."
+                ) from error
+            if isinstance(root, ValueError):
+                raise UsageError(f"The recipe's values do not work: {reason_of(root)[:300]}.") from error
+            raise root from error
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> pl.Trainer:
         root = Path(config.get("default_root_dir") or "runs")
         self._plan(root)
@@ -141,7 +190,11 @@ class RecipeCLI(LightningCLI):
                 callback.dirpath = str(self.folder / "checkpoints")
         if config.get("logger") in (None, True):
             config["logger"] = self._logger(given)
-        return super()._instantiate_trainer(config, [])
+        try:
+            return super()._instantiate_trainer(config, [])
+        except MisconfigurationException as error:
+            asked = ", ".join(f"{key} {config.get(key)}" for key in ("accelerator", "devices", "precision"))
+            raise UsageError(f"The trainer cannot be made ({asked}): {reason_of(error)[:300]}.") from error
 
     def _logger(self, callbacks: list[Callback]) -> Logger:
         if self.verb != "fit":
@@ -198,6 +251,25 @@ class RecipeCLI(LightningCLI):
         text: str = self.parser.dump(config, skip_none=False, format="yaml")
         root = Path(self.config.trainer.default_root_dir or "runs")
         return recipe_line(recipe_files(self.arguments), root) + text
+
+
+@contextmanager
+def weights_counted() -> Iterator[None]:
+    """Raise a MemoryError before parameters are filled that do not fit into the machine's memory."""
+    most, total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal total
+        if parameter is not None and not parameter.is_meta:
+            total += parameter.nbytes
+        if total > most:
+            raise MemoryError(f"more than {most / 1e9:.0f} GB of weights")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def fill_options(block: Any, made: object, options: dict[str, Any]) -> None:
@@ -317,6 +389,10 @@ def _choose_strategy(config: dict[str, Any]) -> None:
     if any(word in name.lower() for word in ("fsdp", "deepspeed")):
         raise UsageError(f"trainer.strategy {name} is not supported with two players; use auto.")
     several = str(config.get("devices", "auto")) not in ("auto", "1") or config.get("num_nodes", 1) != 1
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(strategy, str) and name not in known:
+        hint = nearest(name, known, "auto is right for most machines.")
+        raise UsageError(f"trainer.strategy is {name}, which is none of Lightning's; {hint}")
     if name in ("auto", "ddp") and several:
         config["strategy"] = "ddp_find_unused_parameters_true"
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UserError
+from zoo.bounds import whole
+from zoo.errors import UsageError, UserError
 from zoo.files.writing import existing
 from zoo.use import counted
-from zoo.use.paths import is_picture, refuse_taken, suffix_for
+from zoo.use.paths import NEEDS_NONE, is_picture, refuse_taken, require_output, suffix_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,13 +27,13 @@ MOST_PIXELS, MOST_POINTS = 2**27, 1_000_000  # of a sheet, of a plot
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of models of noise."""
-    parser.add_argument("-n", "--number", type=int, help="samples to make from noise (default: 64)")
+    parser.add_argument("-n", "--number", type=whole(1), help="samples to make from noise (default: 64)")
 
 
 def check(model: Pretrained, args: argparse.Namespace) -> None:
     """Refuse ``-n`` for a model that takes an input."""
     if args.number is not None and model.takes != "noise":
-        raise UserError(f"{args.name} translates pictures: it makes one output an input; leave -n out.")
+        raise UsageError(f"{args.name} translates pictures: it makes one output an input; leave -n out.")
 
 
 def run(model: Pretrained, args: argparse.Namespace) -> str:
@@ -40,14 +41,9 @@ def run(model: Pretrained, args: argparse.Namespace) -> str:
     from zoo.files.pictures import write_picture
 
     if args.inputs or args.compare:
-        raise UserError(
-            f"{args.name} makes samples from noise and takes no input; leave INPUT and --compare out."
-        )
+        raise UsageError(f"{args.name} {NEEDS_NONE}")
+    require_output(args.out)
     number = 64 if args.number is None else args.number
-    if number < 1:
-        raise UserError(f"-n must be at least 1, got {number}.")
-    if not 0 <= args.seed < 2**63:
-        raise UserError(f"--seed must be at least 0 and below 2**63, got {args.seed}.")
     if is_picture(args.out):
         refuse_taken([args.out], args.force)
         write_picture(args.out, _sheet(model, number, args))

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 
 VIDEO = ".mp4"  # what videos become
+NEEDS_INPUT = "translates pictures: name a picture or a folder of pictures before -o."
+NEEDS_NONE = "makes samples from noise and takes no input; leave INPUT and --compare out."
 WEIGHT_FILES = ("model.safetensors", "model.json")  # of exported weights
+
+
+def given_path(text: str) -> Path:
+    """A ``type`` for argparse: a path; nothing typed is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; name a file or a folder")
+    return Path(text)
+
+
+def require_output(out: Path) -> None:
+    """Refuse a name that is neither a picture's nor a video's, and looks like no folder's.
+
+    Raises:
+        UsageError: It ends like a file of another kind.
+    """
+    from zoo.files import PICTURE_SUFFIXES
+
+    is_file = re.fullmatch(r"\.[A-Za-z]{2,5}", out.suffix) and not out.is_dir()
+    if is_file and out.suffix.lower() not in (*PICTURE_SUFFIXES, VIDEO):
+        raise UsageError(f"{out} must end with .png or {VIDEO}; a folder of this name must exist already.")
 
 
 def is_picture(path: Path) -> bool:
     """Whether a path names a picture file, there or not."""
-    from zoo.files.pictures import PICTURE_SUFFIXES
+    from zoo.files import PICTURE_SUFFIXES
 
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
 
@@ -34,11 +58,11 @@ def require_inputs(inputs: Sequence[Path]) -> None:
     """Refuse paths that do not exist.
 
     Raises:
-        UserError: There is no such file or folder.
+        UsageError: There is no such file or folder.
     """
     for path in inputs:
         if not path.exists():
-            raise UserError(f"There is no file or folder {path}; check the path.")
+            raise UsageError(f"There is no file or folder {path}; check the path.")
 
 
 def pictures_of(inputs: Sequence[Path], name: str, videos: bool) -> list[Path]:
@@ -55,7 +79,7 @@ def pictures_of(inputs: Sequence[Path], name: str, videos: bool) -> list[Path]:
     from zoo.data.folders import pictures_in
 
     if not inputs:
-        raise UserError(f"{name} translates pictures: name a picture or a folder of pictures before -o.")
+        raise UsageError(f"{name} {NEEDS_INPUT}")
     require_inputs(inputs)
     found: list[Path] = []
     for path in inputs:

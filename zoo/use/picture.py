@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.use import counted, label_maps, super_resolution
-from zoo.use.paths import VIDEO, is_picture, is_video, pictures_of, refuse_same, refuse_taken, suffix_for
+from zoo.use.paths import (
+    VIDEO,
+    is_picture,
+    is_video,
+    pictures_of,
+    refuse_same,
+    refuse_taken,
+    require_output,
+    suffix_for,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +63,7 @@ def _planned(model: Pretrained, args: argparse.Namespace) -> dict[Path, Path]:
     Raises:
         UserError: Inputs and output do not go together, or a file would be overwritten.
     """
+    require_output(args.out)
     sources = pictures_of(args.inputs, args.name, videos=model.scale > 1)
     if args.compare and any(map(is_video, sources)):
         raise UserError("--compare writes pictures, not videos; leave it out.")

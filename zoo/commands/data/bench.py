@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
+from zoo.bounds import whole
 from zoo.commands import _names
 from zoo.errors import UserError
 
@@ -30,11 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "a folder, a recipe, or a class as `zoo list data` names it"
     parser.add_argument("source", metavar="DIR|RECIPE|CLASS", help=what)
     parser.add_argument("--root", help="the folder to use in place of the recipe's data.root")
-    parser.add_argument("--samples", type=int, default=600, help="timed samples per round, at least (600)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts (3)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="numbers of workers")
-    parser.add_argument("--size", type=int, help="data.size, pixels")
-    parser.add_argument("--batch", type=int, default=32, help="samples per batch (32)")
+    parser.add_argument(
+        "--samples", type=whole(1), default=600, help="timed samples per round, at least (600)"
+    )
+    parser.add_argument("--rounds", type=whole(1), default=3, help="rounds; the median counts (3)")
+    parser.add_argument("--workers", type=whole(0), nargs="+", default=[0], help="numbers of workers")
+    parser.add_argument("--size", type=whole(1), help="data.size, pixels")
+    parser.add_argument("--batch", type=whole(1), default=32, help="samples per batch (32)")
     parser.add_argument("--packed", action="store_true", help="time packed loading too; writes the pack")
     parser.add_argument("--torchvision", action="store_true", help="time torchvision's ImageFolder too")
     parser.add_argument("--json", action="store_true", help="print JSON")

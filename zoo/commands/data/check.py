@@ -15,7 +15,7 @@ from zoo import recipes
 from zoo.catalogue import import_class, parameters
 from zoo.commands._names import reader
 from zoo.data.contracts import CONTRACTS
-from zoo.errors import UserError, printable
+from zoo.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from zoo.data.checks import Findings
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Check, and print what was found; exit status 1 if training would fail."""
     root = Path(args.folder)
     if not root.is_dir():
-        raise UserError(f"There is no folder {root}; give a folder of samples.")
+        raise UsageError(f"There is no folder {root}; give a folder of samples.")
     from zoo.data.checks import compare, passed_over
 
     found = reader(root, args.contract).check(root)
@@ -64,7 +64,7 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
         for key, side in sides.items()
         if len(channels.get(side, ())) == 1
     }
-    known = parameters(found.class_path) or []
+    known = parameters(found.class_path) or {}
     stated: dict[str, Any] = {
         "name": root.resolve().name,
         "licence": "unknown: research use only",
@@ -94,7 +94,7 @@ def _fitting(class_path: str) -> tuple[str, list[str]]:
         if (content.get("data") or {}).get("class_path") == class_path:
             later = "start_from" in (model.get("init_args") or {})
             found.append(
-                ("small" not in recipe.name, later, recipe.name, parameters(model["class_path"]) or [])
+                ("small" not in recipe.name, later, recipe.name, list(parameters(model["class_path"]) or {}))
             )
     return min(found)[2:] if found else ("", [])
 

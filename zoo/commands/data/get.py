@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from zoo.data.sources import SOURCES, RemoteFile, Source, arguments, is_fetched, is_present, terms
-from zoo.errors import UserError, nearest
+from zoo.errors import UsageError, UserError, nearest
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _source(name: str) -> Source:
     if name in SOURCES:
         return SOURCES[name]
     hint = nearest(name, SOURCES, "`zoo data list` names all.", 0.6)
-    raise UserError(f"There is no public set {name}; {hint}")
+    raise UsageError(f"There is no public set {name}; {hint}")
 
 
 def _explain(source: Source, folder: Path) -> None:

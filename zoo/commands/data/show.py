@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zoo.bounds import whole
 from zoo.commands import _names
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.files.writing import require_writable
 
 
@@ -18,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a folder, a recipe, or a class as `zoo list data` names it",
     )
     parser.add_argument("-o", "--out", required=True, help="the picture to write: .png, .jpg, or .gif")
-    parser.add_argument("-n", "--number", type=int, default=16, help="samples (default: 16)")
+    parser.add_argument("-n", "--number", type=whole(1), default=16, help="samples (default: 16)")
     parser.add_argument("--root", help="the folder to use in place of the recipe's data.root")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
 
@@ -27,14 +28,12 @@ def run(args: argparse.Namespace) -> int:
     """Draw the samples."""
     out, source = Path(args.out), Path(args.source)
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".gif"):
-        raise UserError(f"Cannot draw into {out}; end its name with .png, .jpg or .gif.")
+        raise UsageError(f"Cannot draw into {out}; end its name with .png, .jpg or .gif.")
     if out.exists() and not args.force:
         raise UserError(f"{out} exists; choose another name or add --force.")
     require_writable(out)
-    if args.number < 1:
-        raise UserError(f"-n is {args.number}; give at least 1.")
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{out} lies inside the data's folder {source}; write the sheet somewhere else.")
+        raise UsageError(f"{out} lies inside the data's folder {source}; write the sheet somewhere else.")
     named = _names.data_or_folder(args.source, args.root)
     from zoo.files.films import write_gif
     from zoo.files.pictures import write_picture

@@ -9,10 +9,11 @@ how far such numbers may be off, `zoo eval --bench` times them beside torch-fide
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from zoo.errors import UserError
+from zoo.bounds import whole
+from zoo.errors import UsageError
 from zoo.files.writing import require_writable
+from zoo.use.paths import given_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("train", "val", "test"), help="split (train for models of noise, else test)"
     )
     parser.add_argument(
-        "--samples", type=int, help="pictures to make (default: as many as real ones, at most 10,000)"
+        "--samples", type=whole(1), help="pictures to make (default: as many as real ones, at most 10,000)"
     )
-    parser.add_argument("--real-samples", type=int, help="real pictures, drawn by seed (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--real-samples", type=whole(1), help="real pictures, drawn by seed (default: all)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--root", help="the folder to use in place of the data's own root")
     parser.add_argument("--weights", help="a file of weights for the feature network")
     parser.add_argument("--device", help="device of the networks (default: cuda if there is one)")
-    parser.add_argument("-o", "--out", type=Path, help="folder whose eval.json records the scores")
+    parser.add_argument("-o", "--out", type=given_path, help="folder whose eval.json records the scores")
     parser.add_argument("--selftest", action="store_true", help="show how far the numbers may be off")
     parser.add_argument("--bench", action="store_true", help="compare their speed with torch-fidelity's")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -47,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         require_writable(args.out / "eval.json")
     if args.selftest and args.bench:
-        raise UserError("--selftest and --bench exclude each other; give one.")
+        raise UsageError("--selftest and --bench exclude each other; give one.")
     if args.selftest or args.bench:
         if args.subjects:
-            raise UserError("--selftest and --bench take no SUBJECT; choose real pictures with --against.")
+            raise UsageError("--selftest and --bench take no SUBJECT; choose real pictures with --against.")
         if args.bench:
             from zoo.commands.eval import speed
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
         return selftest.run(args)
     if not args.subjects:
-        raise UserError("Name what to score: a checkpoint, a recipe or a folder of pictures.")
+        raise UsageError("Name what to score: a checkpoint, a recipe or a folder of pictures.")
     from zoo.commands.eval import score
 
     return score.run(args)

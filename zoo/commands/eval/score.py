@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zoo import recipes
 from zoo.commands import _names
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.files.writing import require_writable
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ def run(args: argparse.Namespace) -> int:
     """Score every subject and print one table."""
     for name in args.subjects:
         if args.subjects.count(name) > 1:
-            raise UserError(f"{name} is named twice; name it once.")
+            raise UsageError(f"{name} is named twice; name it once.")
+    from zoo.metrics.scoring.protocols import protocol
+
+    protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
     asked = [_names.subject(name) for name in args.subjects]
     real_data(args)
-    from zoo.metrics.scoring.protocols import protocol
     from zoo.metrics.scoring.report import Row, record, recorded, side_by_side, table
     from zoo.metrics.scoring.scores import measure
 
-    protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
     subjects = [load_subject(one) for one in asked]
     targets = {
         one.name: args.out or (one.folder if one.model and (one.folder / "config.yaml").is_file() else None)
@@ -183,12 +185,11 @@ def own_data(model: Pretrained, root: str | None) -> DataModule:
     Raises:
         UserError: It does not say, or names a class that is not of this zoo.
     """
-    import yaml
-
+    origin = f"The recipe in {model.origin}"
     try:
-        block = yaml.safe_load(model.config.get("recipe") or "")["data"]
+        block = recipes.parse(model.config.get("recipe") or "", origin)["data"]
         path, arguments = str(block["class_path"]), dict(block.get("init_args") or {})
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (UsageError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{model.origin} does not say what it learned from; name real pictures with --against."
         ) from error

@@ -35,6 +35,7 @@ from typing import Any, ClassVar, Literal, Unpack, cast
 import torch
 from torch import Tensor
 
+from zoo.bounds import NonNegativeInt, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, Split
 from zoo.data.captions.files import CAPTION, EXPECTED, PICTURE, TABLES, Captioned, Found, read_folder
@@ -57,16 +58,16 @@ LEVELS: dict[Background, int] = {"white": 255, "grey": 128, "black": 0}
 class CaptionOptions(LoaderOptions, total=False):
     """Arguments of :class:`CaptionFolder` that the known sets pass on."""
 
-    load_size: int | None
+    load_size: PositiveInt | None
     fit: Fit
     background: Background
     mirror: bool
     split_by: SplitBy
-    hold_out: int
+    hold_out: NonNegativeInt
     wrong: Wrong
-    average: int
+    average: PositiveInt
     text: TextChoice
-    text_words: int
+    text_words: PositiveInt
     text_model: str | None
     text_weights: str | None
 
@@ -131,17 +132,17 @@ class CaptionFolder(CaptionModule):
     def __init__(
         self,
         root: str,
-        size: int = 64,
-        load_size: int | None = None,
+        size: PositiveInt = 64,
+        load_size: PositiveInt | None = None,
         fit: Fit = "pad",
         background: Background = "white",
         mirror: bool = False,
         split_by: SplitBy = "image",
-        hold_out: int = 10,
+        hold_out: NonNegativeInt = 10,
         wrong: Wrong = "image",
-        average: int = 1,
+        average: PositiveInt = 1,
         text: TextChoice = "bag",
-        text_words: int = 512,
+        text_words: PositiveInt = 512,
         text_model: str | None = None,
         text_weights: str | None = None,
         name: str | None = None,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt
 from zoo.data.base import Sample, SampleSet
 from zoo.data.captions.files import Captioned
 from zoo.data.pixels import Fit, Pixels, cut, draw_jitter, middle, squared, to_bytes
@@ -29,9 +30,9 @@ DRAWS = 32  # random tries to find a mismatch, before all samples are searched i
 class MatchOptions(TypedDict, total=False):
     """Arguments of :class:`MatchSet` that its subclasses pass on."""
 
-    size: Required[int]
+    size: Required[PositiveInt]
     wrong: Required[Wrong]
-    average: int
+    average: PositiveInt
     mirror: bool
 
 

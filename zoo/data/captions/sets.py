@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
+from zoo.bounds import PositiveInt
 from zoo.data.base import Split
 from zoo.data.captions import avatar_words
 from zoo.data.captions.files import Box, Captioned, Found, Row, Table, read_table, read_texts, text_captions
@@ -93,7 +94,7 @@ class Emoji(_KnownTable):
     research_only = False
     table = Table("noto64", (("image",), ("label",), ("keywords",)), ("subgroup",), _emoji_captions)
 
-    def __init__(self, root: str, size: int = 64, **options: Unpack[CaptionOptions]) -> None:
+    def __init__(self, root: str, size: PositiveInt = 64, **options: Unpack[CaptionOptions]) -> None:
         super().__init__(root, size, {}, options)
 
 
@@ -111,7 +112,7 @@ class Stamps(_KnownTable):
     research_only = False
     table = Table("images", (("image",), ("caption",)), ("category",))
 
-    def __init__(self, root: str, size: int = 64, **options: Unpack[CaptionOptions]) -> None:
+    def __init__(self, root: str, size: PositiveInt = 64, **options: Unpack[CaptionOptions]) -> None:
         super().__init__(root, size, {}, options)
 
     @classmethod
@@ -141,7 +142,7 @@ class DungeonTiles(_KnownTable):
         lambda row: [str(row["tile_name"]), str(row["description"])],
     )
 
-    def __init__(self, root: str, size: int = 32, **options: Unpack[CaptionOptions]) -> None:
+    def __init__(self, root: str, size: PositiveInt = 32, **options: Unpack[CaptionOptions]) -> None:
         super().__init__(root, size, {}, options)
 
 
@@ -160,7 +161,7 @@ class Avatars(_Known):
     research_only = False
 
     def __init__(
-        self, root: str, size: int = 64, kind: Kind = "avataaars", **options: Unpack[CaptionOptions]
+        self, root: str, size: PositiveInt = 64, kind: Kind = "avataaars", **options: Unpack[CaptionOptions]
     ) -> None:
         one_of(Kind, kind=kind)
         self.kind = kind
@@ -213,7 +214,7 @@ class CUB(_Known):
     research_only = True
 
     def __init__(
-        self, root: str, size: int = 64, crop_to_bird: bool = True, **options: Unpack[CaptionOptions]
+        self, root: str, size: PositiveInt = 64, crop_to_bird: bool = True, **options: Unpack[CaptionOptions]
     ) -> None:
         self.crop_to_bird = crop_to_bird
         super().__init__(root, size, _paper(size), options)
@@ -257,7 +258,7 @@ class OxfordFlowers(_Known):
     licence = "Oxford-102 flowers: no licence stated, pictures from the web: research use only"
     research_only = True
 
-    def __init__(self, root: str, size: int = 64, **options: Unpack[CaptionOptions]) -> None:
+    def __init__(self, root: str, size: PositiveInt = 64, **options: Unpack[CaptionOptions]) -> None:
         super().__init__(root, size, _paper(size), options)
 
     @classmethod
@@ -298,7 +299,7 @@ class COCOCaptions(_Known):
     licence = "captions CC BY 4.0; the pictures keep their Flickr licences: research use only"
     research_only = True
 
-    def __init__(self, root: str, size: int = 64, **options: Unpack[CaptionOptions]) -> None:
+    def __init__(self, root: str, size: PositiveInt = 64, **options: Unpack[CaptionOptions]) -> None:
         super().__init__(root, size, {"load_size": size * 76 // 64, "fit": "crop", "mirror": True}, options)
 
     @classmethod

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, Unpack
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Split
 from zoo.data.captions.module import CaptionModule
 from zoo.data.captions.samples import SceneSet, Wrong
@@ -41,13 +42,13 @@ class SceneCaptions(DrawnModule, CaptionModule):
 
     def __init__(
         self,
-        size: int = 64,
-        train_length: int = 2000,
-        eval_length: int = 200,
-        world: int = 0,
+        size: PositiveInt = 64,
+        train_length: PositiveInt = 2000,
+        eval_length: PositiveInt = 200,
+        world: Seed = 0,
         wrong: Wrong = "image",
         text: TextChoice = "bag",
-        text_words: int = 512,
+        text_words: PositiveInt = 512,
         text_model: str | None = None,
         text_weights: str | None = None,
         **options: Unpack[LoaderOptions],

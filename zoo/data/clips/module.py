@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, to_floats
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, one_of, require_training
@@ -60,7 +61,7 @@ class ClipModule(DataModule):
 
     contract: ClassVar[str] = "clips"
 
-    def __init__(self, past: int, future: int, **options: Unpack[LoaderOptions]) -> None:
+    def __init__(self, past: PositiveInt, future: PositiveInt, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
         at_least(1, past=past, future=future)
         self.past, self.future = past, future
@@ -113,18 +114,18 @@ class ClipFolder(ClipModule):
     def __init__(
         self,
         root: str,
-        past: int = 4,
-        future: int = 1,
-        stride: int = 1,
-        hop: int | None = None,
-        size: int | None = 64,
-        load_size: int | None = None,
+        past: PositiveInt = 4,
+        future: PositiveInt = 1,
+        stride: PositiveInt = 1,
+        hop: PositiveInt | None = None,
+        size: PositiveInt | None = 64,
+        load_size: NonNegativeInt | None = None,
         crop: Crop = "random",
-        moving: float = 0.0,
+        moving: NonNegativeFloat = 0.0,
         mirror: bool = True,
-        channels: int = 3,
-        hold_out: int = 10,
-        fold: int = 1,
+        channels: PositiveInt = 3,
+        hold_out: NonNegativeInt = 10,
+        fold: PositiveInt = 1,
         skip_short: bool = False,
         name: str | None = None,
         licence: str = "unknown: research use only",

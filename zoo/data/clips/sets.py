@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import at_least
 from zoo.data.clips.module import ClipModule, cut_film, resized
@@ -45,13 +46,13 @@ class MovingDigits(DrawnModule, ClipModule):
     def __init__(
         self,
         root: str = "data/mnist",
-        past: int = 10,
-        future: int = 10,
-        size: int = 64,
-        count: int = 2,
-        train_length: int = 10_000,
-        eval_length: int = 1000,
-        world: int = 0,
+        past: PositiveInt = 10,
+        future: PositiveInt = 10,
+        size: PositiveInt = 64,
+        count: PositiveInt = 2,
+        train_length: PositiveInt = 10_000,
+        eval_length: PositiveInt = 1000,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
@@ -106,8 +107,8 @@ class MovingMNIST(ClipModule):
         self,
         root: str = "data/moving_mnist",
         mnist: str | None = None,
-        past: int = 10,
-        future: int = 10,
+        past: PositiveInt = 10,
+        future: PositiveInt = 10,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
@@ -217,7 +218,12 @@ class SpriteClips(ClipModule):
     cache_by_default = False
 
     def __init__(
-        self, root: str, past: int = 4, future: int = 4, size: int = 64, **options: Unpack[LoaderOptions]
+        self,
+        root: str,
+        past: PositiveInt = 4,
+        future: PositiveInt = 4,
+        size: PositiveInt = 64,
+        **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)
         if past + future > FRAMES:

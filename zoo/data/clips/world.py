@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import torch
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import at_least, one_of
 from zoo.data.clips.module import Array, ClipModule, cut_film
@@ -34,12 +35,12 @@ class ClipWorld(DrawnModule, ClipModule):
     def __init__(
         self,
         kind: clips.Kind = "scenes",
-        past: int = 4,
-        future: int = 1,
-        size: int = 64,
-        train_length: int = 10_000,
-        eval_length: int = 500,
-        world: int = 0,
+        past: PositiveInt = 4,
+        future: PositiveInt = 1,
+        size: PositiveInt = 64,
+        train_length: PositiveInt = 10_000,
+        eval_length: PositiveInt = 500,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(past, future, **options)

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Unpack
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, left_out, one_of, require_training
@@ -68,7 +69,7 @@ class UnpairedSet(SampleSet):
 
 
 class DomainFolders(DomainModule):
-    """Pictures of two kinds from two folders; see the layout above.
+    """Pictures of two kinds from two folders, unpaired.
 
     Args:
         root: The folder that holds ``source`` and ``target``; with ``target_root``, that of the sources.
@@ -89,10 +90,10 @@ class DomainFolders(DomainModule):
         self,
         root: str,
         target_root: str | None = None,
-        size: int = 64,
+        size: PositiveInt = 64,
         fit: Fit = "crop",
         target_fit: Fit | None = None,
-        channels: int = 3,
+        channels: PositiveInt = 3,
         mirror: bool = False,
         name: str | None = None,
         licence: str = "unknown: research use only",

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.bounds import Degrees, PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.domains.module import DomainModule, UnpairedSet
 from zoo.data.drawn import DrawnModule, DrawnSet
@@ -47,11 +48,11 @@ class FacesToEmoji(DrawnModule, DomainModule):
 
     def __init__(
         self,
-        size: int = 64,
-        most_yaw: float = 20.0,
-        train_length: int = 10_000,
-        eval_length: int = 500,
-        world: int = 0,
+        size: PositiveInt = 64,
+        most_yaw: Degrees = 20.0,
+        train_length: PositiveInt = 10_000,
+        eval_length: PositiveInt = 500,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
@@ -119,7 +120,7 @@ class DigitsToMNISTM(DomainModule):
         mnist: str = "data/mnist",
         photos: str = "data/bsds500",
         to_mnist: bool = False,
-        world: int = 0,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)

@@ -30,6 +30,7 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
+from zoo.bounds import Degrees, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, one_of, require_training
@@ -61,7 +62,7 @@ class Pair(NamedTuple):
 
 
 class FrontalFolder(DataModule):
-    """Turned and frontal pictures of people from a folder with an ``index.csv``; see the layout above.
+    """Turned and frontal pictures of people from a folder with an ``index.csv``.
 
     Batches also hold ``yaw`` (degrees) and, if landmarks are given, ``landmarks`` (L, 2) and ``centres`` (4,
     2), both x and y in pixels of ``input``: the centres of TP-GAN's patches, left eye, right eye, nose and
@@ -88,11 +89,11 @@ class FrontalFolder(DataModule):
     def __init__(
         self,
         root: str,
-        size: int = 128,
-        frontal_yaw: float = 5.0,
-        least_yaw: float = 0.0,
-        most_yaw: float = 90.0,
-        channels: int = 3,
+        size: PositiveInt = 128,
+        frontal_yaw: Degrees = 5.0,
+        least_yaw: Degrees = 0.0,
+        most_yaw: Degrees = 90.0,
+        channels: PositiveInt = 3,
         fit: Fit = "crop",
         name: str | None = None,
         licence: str | None = None,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
+from zoo.bounds import Degrees, PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import at_least
 from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
@@ -43,13 +44,13 @@ class FrontalWorld(DrawnModule):
 
     def __init__(
         self,
-        size: int = 64,
-        least_yaw: float = 10.0,
-        most_yaw: float = 90.0,
-        views: int = 24,
-        train_length: int = 9600,
-        eval_length: int = 480,
-        world: int = 0,
+        size: PositiveInt = 64,
+        least_yaw: Degrees = 10.0,
+        most_yaw: Degrees = 90.0,
+        views: PositiveInt = 24,
+        train_length: PositiveInt = 9600,
+        eval_length: PositiveInt = 480,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)

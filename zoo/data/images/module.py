@@ -21,6 +21,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from zoo.bounds import NonNegativeInt, PositiveInt, Seed
 from zoo.class_paths import public_path
 from zoo.data.base import Batch, DataModule, Key, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Findings, at_least, examine, left_out, picture_facts, require_training
@@ -96,10 +97,10 @@ class Digits(DataModule):
 
     def __init__(
         self,
-        batch_size: int = 100,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
+        batch_size: PositiveInt = 100,
+        eval_batch_size: PositiveInt | None = None,
+        num_workers: NonNegativeInt = 0,
+        seed: Seed | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
 
@@ -149,10 +150,10 @@ class MNIST(DataModule):
     def __init__(
         self,
         root: str = "data/mnist",
-        batch_size: int = 100,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int | None = None,
+        batch_size: PositiveInt = 100,
+        eval_batch_size: PositiveInt | None = None,
+        num_workers: NonNegativeInt = 0,
+        seed: Seed | None = None,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
         self.root = find_root(root)
@@ -328,12 +329,12 @@ class ImageFolder(DataModule):
     def __init__(
         self,
         root: str,
-        size: int | None = None,
-        load_size: int | None = None,
+        size: PositiveInt | None = None,
+        load_size: PositiveInt | None = None,
         random_crop: bool = False,
         mirror: bool = False,
-        channels: int | None = None,
-        hold_out: int = 10,
+        channels: PositiveInt | None = None,
+        hold_out: NonNegativeInt = 10,
         licence: str = "not stated",
         research_only: bool = False,
         reduced_decoding: bool = False,

@@ -22,6 +22,7 @@ import scipy.io
 import torch
 from torch import Tensor
 
+from zoo.bounds import NonNegativeInt
 from zoo.data.base import DataModule, LoaderOptions, Split
 from zoo.data.checks import at_least
 from zoo.data.folders import find_root
@@ -37,7 +38,7 @@ class LabelledModule(DataModule):
 
     contract: ClassVar[str] = "images"
 
-    def __init__(self, root: str, hold_out: int, **options: Unpack[LoaderOptions]) -> None:
+    def __init__(self, root: str, hold_out: NonNegativeInt, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
         at_least(0, hold_out=hold_out)
         self.root, self.hold_out = find_root(root), hold_out
@@ -111,7 +112,7 @@ class CIFAR10(LabelledModule):
     SIDE: ClassVar[int] = 32
 
     def __init__(
-        self, root: str = "data/cifar10", hold_out: int = 0, **options: Unpack[LoaderOptions]
+        self, root: str = "data/cifar10", hold_out: NonNegativeInt = 0, **options: Unpack[LoaderOptions]
     ) -> None:
         super().__init__(root, hold_out, **options)
 
@@ -165,7 +166,7 @@ class SVHN(LabelledModule):
         self,
         root: str = "data/svhn",
         extra: bool = False,
-        hold_out: int = 5000,
+        hold_out: NonNegativeInt = 5000,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(root, hold_out, **options)

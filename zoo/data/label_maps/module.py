@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
+from zoo.bounds import NonNegativeInt, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
@@ -84,11 +85,11 @@ class LabelMapFolder(DataModule):
     def __init__(
         self,
         root: str,
-        size: int | tuple[int, int] = 256,
-        load_size: int | tuple[int, int] | None = None,
+        size: PositiveInt | tuple[PositiveInt, PositiveInt] = 256,
+        load_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None,
         mirror: bool = True,
-        classes: int | None = None,
-        void: int | None = None,
+        classes: PositiveInt | None = None,
+        void: NonNegativeInt | None = None,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Unpack
 import torch
 from torch import Tensor
 
+from zoo.bounds import PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
@@ -65,11 +66,11 @@ class PairFolder(DataModule):
         self,
         root: str,
         direction: Direction = "AtoB",
-        size: int = 256,
-        load_size: int | None = None,
+        size: PositiveInt = 256,
+        load_size: PositiveInt | None = None,
         mirror: bool = True,
-        input_channels: int | None = None,
-        target_channels: int | None = None,
+        input_channels: PositiveInt | None = None,
+        target_channels: PositiveInt | None = None,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Unpack
 import torch
 import torch.nn.functional as F
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import at_least, one_of
 from zoo.data.drawn import DrawnModule, DrawnSet
@@ -40,11 +41,11 @@ class ScenePairs(DrawnModule):
 
     def __init__(
         self,
-        size: int = 64,
+        size: PositiveInt = 64,
         source: Source = "labels",
-        train_length: int = 2000,
-        eval_length: int = 200,
-        world: int = 0,
+        train_length: PositiveInt = 2000,
+        eval_length: PositiveInt = 200,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.bounds import NonNegativeInt, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings, at_least, examine, require_training
@@ -86,7 +87,12 @@ class KeypointModule(DataModule):
     contract: ClassVar[str] = "poses"
 
     def __init__(
-        self, height: int, width: int, radius: int, mirror: bool, **options: Unpack[LoaderOptions]
+        self,
+        height: PositiveInt,
+        width: PositiveInt,
+        radius: PositiveInt,
+        mirror: bool,
+        **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
         at_least(16, height=height, width=width)
@@ -127,13 +133,13 @@ class PoseFolder(KeypointModule):
     def __init__(
         self,
         root: str,
-        height: int = 128,
-        width: int = 64,
-        radius: int = 4,
+        height: PositiveInt = 128,
+        width: PositiveInt = 64,
+        radius: PositiveInt = 4,
         mirror: bool = True,
-        hold_out: int = 10,
-        train_pairs: int | None = None,
-        eval_pairs: int = 12_800,
+        hold_out: NonNegativeInt = 10,
+        train_pairs: PositiveInt | None = None,
+        eval_pairs: PositiveInt = 12_800,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool | None = None,

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import torch
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.drawn import DrawnModule, DrawnSet, fingerprint_of
 from zoo.data.poses.module import KeypointModule, KeypointSet
@@ -32,13 +33,13 @@ class PoseWorld(DrawnModule, KeypointModule):
 
     def __init__(
         self,
-        height: int = 128,
-        width: int = 64,
-        radius: int = 4,
+        height: PositiveInt = 128,
+        width: PositiveInt = 64,
+        radius: PositiveInt = 4,
         mirror: bool = True,
-        train_length: int = 10_000,
-        eval_length: int = 500,
-        world: int = 0,
+        train_length: PositiveInt = 10_000,
+        eval_length: PositiveInt = 500,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(height, width, radius, mirror, **options)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Unpack
 
 import torch
 
+from zoo.bounds import PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
@@ -119,8 +120,8 @@ class SuperResolutionFolder(DataModule):
     def __init__(
         self,
         root: str,
-        scale: int = 4,
-        crop: int = 96,
+        scale: PositiveInt = 4,
+        crop: PositiveInt = 96,
         mirror: bool = True,
         turn: bool = True,
         benchmarks: str | None = None,

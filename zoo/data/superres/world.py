@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Unpack
 
 import torch
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.drawn import DrawnModule, DrawnSet
 from zoo.data.pixels import to_bytes
@@ -36,11 +37,11 @@ class SceneTwins(DrawnModule):
 
     def __init__(
         self,
-        size: int = 96,
-        scale: int = 4,
-        train_length: int = 2000,
-        eval_length: int = 200,
-        world: int = 0,
+        size: PositiveInt = 96,
+        scale: PositiveInt = 4,
+        train_length: PositiveInt = 2000,
+        eval_length: PositiveInt = 200,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)

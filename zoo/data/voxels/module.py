@@ -32,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zoo.bounds import NonNegativeInt, PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, left_out, one_of, require_training
@@ -151,13 +152,13 @@ class VoxelFolder(VoxelModule):
     def __init__(
         self,
         root: str,
-        size: int = 64,
+        size: PositiveInt = 64,
         classes: list[str] | None = None,
         pattern: str = "*",
         up: Axis = "z",
-        margin: int | None = None,
+        margin: NonNegativeInt | None = None,
         rotations: Turns = 1,
-        hold_out: int = 10,
+        hold_out: NonNegativeInt = 10,
         name: str | None = None,
         licence: str = "unknown: research use only",
         research_only: bool = True,

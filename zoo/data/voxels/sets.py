@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from zoo.bounds import PositiveInt
 from zoo.class_paths import public_path
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import Fault, Findings, at_least
@@ -38,7 +39,9 @@ class ModelNetChairs(VoxelModule):
     SIDE = 30
     PACKED = "chair_30_packed.npz"
 
-    def __init__(self, root: str = "chairs_voxels", size: int = 32, **options: Unpack[LoaderOptions]) -> None:
+    def __init__(
+        self, root: str = "chairs_voxels", size: PositiveInt = 32, **options: Unpack[LoaderOptions]
+    ) -> None:
         super().__init__(**options)
         at_least(8, size=size)
         self.root, self.size = find_root(root), size

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import at_least
 from zoo.data.drawn import DrawnModule, DrawnSet
@@ -29,11 +30,11 @@ class FurnitureWorld(DrawnModule, VoxelModule):
 
     def __init__(
         self,
-        size: int = 32,
+        size: PositiveInt = 32,
         turned: bool = False,
-        train_length: int = 10_000,
-        eval_length: int = 500,
-        world: int = 0,
+        train_length: PositiveInt = 10_000,
+        eval_length: PositiveInt = 500,
+        world: Seed = 0,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)

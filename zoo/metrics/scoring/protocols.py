@@ -9,10 +9,12 @@ carry their hash.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from zoo.errors import UserError
-from zoo.features.network import FeatureNetwork
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.features.network import FeatureNetwork
 
 Metric = Literal["fd", "kid", "is", "prdc"]
 Resize = Literal["tf1", "clean"]
@@ -72,14 +74,14 @@ def protocol(name: str) -> Protocol:
     """The protocol of a name.
 
     Raises:
-        UserError: The name is neither a preset nor METRIC-NETWORK.
+        UsageError: The name is neither a preset nor METRIC-NETWORK.
     """
     if name in PRESETS:
         return PRESETS[name]
     metric, _, network = name.partition("-")
     if metric == "fid" or not network or metric not in get_args(Metric):
         meant = f" (with a network other than Inception it is fd-{network})" if metric == "fid" else ""
-        raise UserError(
+        raise UsageError(
             f"There is no protocol {name}{meant}; give {', '.join(PRESETS)}, or METRIC-NETWORK with one of "
             f"{', '.join(get_args(Metric))}, such as fd-mnist or kid-effnet-lite0."
         )
