@@ -57,12 +57,13 @@ def refusal(annotation: str, value: Any) -> str | None:
     return ", or ".join(dict.fromkeys(map(_text, types)))
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """A ``type`` for argparse: a whole number of at least ``least``."""
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """A ``type`` for argparse: a whole number from ``least`` to ``most``."""
+    bounds = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def parse(text: str) -> int:
-        if not text.strip().lstrip("+-").isdecimal() or not least <= int(text) <= RANGES["Seed"].most:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text[:80]}")
+        if not text.strip().lstrip("+-").isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, got {text[:80]}")
         return int(text)
 
     return parse

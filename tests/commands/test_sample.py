@@ -495,10 +495,10 @@ def test_a_kind_of_input_is_one_file(
     monkeypatch.setattr("zoo.use.__path__", [*zoo.use.__path__, str(tmp_path / "kinds")])
     with monkeypatch.context() as patch:
         patch.setattr(GAN, "takes", "haiku")
-        assert main(["sample", noise.origin, "-o", "poem.txt", "--lines", "2"]) == 0
-    assert "Wrote 2 lines to poem.txt." in capsys.readouterr().out
-    assert Path("poem.txt").read_text().count("\n") == 2
+        assert main(["sample", noise.origin, "-o", "poem", "--lines", "2"]) == 0
+    assert "Wrote 2 lines to poem." in capsys.readouterr().out
+    assert Path("poem").read_text().count("\n") == 2
     with pytest.raises(SystemExit, match="only for a haiku"):
         main(["sample", noise.origin, "-o", "a.png", "--lines", "2"])
     monkeypatch.setattr(GAN, "takes", "sonnet")
-    assert "takes sonnet, which this command cannot read" in refused(capsys, noise.origin, "-o", "poem.md")
+    assert "takes sonnet, which this command cannot read" in refused(capsys, noise.origin, "-o", "verse")
