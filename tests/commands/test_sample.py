@@ -94,7 +94,7 @@ def test_far_too_many_samples_are_refused_before_they_are_made(
     said = refused(capsys, noise.origin, "-o", "out", "-n", "1" + "0" * 30)
     assert "no space at out for 1" in said and not Path("out").exists()
     assert "samples on one sheet" in refused(capsys, noise.origin, "-o", "out.png", "-n", "1000000000")
-    assert "--seed must be" in refused(capsys, noise.origin, "-o", "out.png", "--seed", "1" + "0" * 30)
+    assert "--seed: must be" in refused(capsys, noise.origin, "-o", "out.png", "--seed", "1" + "0" * 30)
     free = iter([10**9, 100])  # before, and after the first batch
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=next(free)))
     assert "the other 34 pictures" in refused(capsys, noise.origin, "-o", "out", "-n", "290")

@@ -30,9 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="*", type=Path, metavar="INPUT", help="input files, or folders of them"
     )
     parser.add_argument("-o", "--out", type=given_path, required=True, help="a file, or a folder")
-    parser.add_argument(
-        "--seed", type=whole(0, 2**32 - 1), default=0, help="seed of everything random (default: 0)"
-    )
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed (default: 0)")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     for kind in use.kinds():
         if configure_kind := vars(kind).get("configure"):

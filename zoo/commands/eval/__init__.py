@@ -33,9 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--samples", type=whole(1), help="pictures to make (default: as many as real ones, at most 10,000)"
     )
     parser.add_argument("--real-samples", type=whole(1), help="real pictures, drawn by seed (default: all)")
-    parser.add_argument(
-        "--seed", type=whole(0, 2**32 - 1), default=0, help="seed of everything random (default: 0)"
-    )
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed (default: 0)")
     parser.add_argument("--root", help="the folder to use in place of the data's own root")
     parser.add_argument("--weights", help="a file of weights for the feature network")
     parser.add_argument("--device", help="device of the networks (default: cuda if there is one)")
