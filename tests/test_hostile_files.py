@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import importlib.util
 import io
+import json
 import os
 import struct
+import sys
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -20,11 +24,14 @@ import tifffile
 from PIL import Image
 
 from zoo.cli import main
+from zoo.data.captions import COCOCaptions
+from zoo.data.poses.files import read_people
 from zoo.errors import UserError
 from zoo.files import films, pictures, reading
 from zoo.files.archives import extract
 from zoo.files.films import look, read_frames
 from zoo.files.idx import read_idx
+from zoo.files.matlab import read_mat
 from zoo.files.pictures import read_array, read_labels
 from zoo.files.voxels import read_grid, read_mesh, read_voxels
 from zoo.files.writing import sha256
@@ -145,7 +152,7 @@ def test_grids_that_unpack_to_too_much_are_refused(
     assert read_grid(tmp_path / name).all()
     monkeypatch.setattr(reading, "RATIO", 0)
     monkeypatch.setattr(reading, "LARGEST", 30_000)
-    with pytest.raises(UserError, match=rf"{name} .*more than the limit"):
+    with pytest.raises(UserError, match=rf"{name} .*more than"):
         read_grid(tmp_path / name)
 
 
@@ -201,7 +208,7 @@ def test_an_idx_file_is_not_unpacked_beyond_what_it_says(
     (tmp_path / "huge.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 2**31)))
     (tmp_path / "good.gz").write_bytes(gzip.compress(head + bytes(1000)))
     assert len(read_idx(tmp_path / "good.gz", 1)[0]) == 1000
-    for name, reason in (("long.gz", "holds more than"), ("huge.gz", "would take 2147 MB")):
+    for name, reason in (("long.gz", "unpacks to more than"), ("huge.gz", "would take 2147 MB")):
         with pytest.raises(UserError, match=f"{name} .*{reason}"):
             read_idx(tmp_path / name, 1)
 
@@ -264,7 +271,7 @@ def test_a_check_names_what_is_passed_over_and_prints_no_control_characters(
 def test_an_error_s_control_characters_are_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["data", "check", str(tmp_path / "\x1b]0;owned\x07")]) == 1
+    assert main(["data", "check", str(tmp_path / "\x1b]0;owned\x07")]) == 2
     assert "\\x1b]0;owned\\x07" in capsys.readouterr().err
 
 
@@ -274,3 +281,97 @@ def test_an_empty_folder_of_captions_has_nothing_readable(
     (tmp_path / "captions.csv").write_text("image,caption\n")
     assert main(["data", "check", str(tmp_path)]) == 1
     assert "readable   nothing\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        (b"file,description\nx.png,a bird\n", "has no column image or file_name, only file, description"),
+        ("image,caption\nx.png,a bird\n".encode("utf-16"), "is not UTF-8"),
+        (b"image,caption\n" + b"a" * 300 + b".png,a bird\n", "which is not there"),
+    ],
+)
+def test_captions_of_another_header_or_encoding_are_still_captions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: bytes, reason: str
+) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
+    (tmp_path / "captions.csv").write_bytes(table)
+    assert main(["data", "check", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path}: captions (" in said and reason in said
+
+
+COCO: dict[str, Any] = {
+    "images": [{"id": 1, "file_name": "x.png"}],
+    "annotations": [{"image_id": 1, "keypoints": [3, 4, 2] * 17, "caption": "a bird"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"annotations": [{"image_id": [1], "keypoints": []}]},
+            "annotations[0].image_id must be a whole number",
+        ),
+        ({"images": [{"id": 1, "file_name": 7}]}, "images[0].file_name must be text, not 7"),
+        ({"images": [{"id": 1, "file_name": "\ud800"}]}, "images[0].file_name must be text"),
+        (
+            {"annotations": [{"image_id": 1, "keypoints": [10**400] * 51}]},
+            "keypoints must be a list of numbers",
+        ),
+        (
+            {"annotations": [{"image_id": 1, "keypoints": [1e300] * 51}]},
+            "a number for x.png that is not finite",
+        ),
+        ({"categories": [{"keypoints": [1]}]}, "categories[0].keypoints[0] must be text, not 1"),
+        ({"images": "[" * 9000 + "]" * 9000}, "is no JSON"),
+    ],
+)
+def test_keypoints_of_wrong_types_are_named(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.png")
+    text = json.dumps(COCO | change).replace('"[', "[").replace(']"', "]")
+    (tmp_path / "keypoints.json").write_text(text)
+    (fault, *_) = read_people(tmp_path).faults
+    assert fault.text.startswith(f"{tmp_path / 'keypoints.json'}") and reason in fault.text
+
+
+def test_captions_of_wrong_types_are_named(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    change = {"annotations": [{"image_id": [1], "caption": "a"}]}
+    (tmp_path / "annotations" / "captions_train2014.json").write_text(json.dumps(COCO | change))
+    assert "annotations[0].image_id must be" in COCOCaptions.read(tmp_path).faults[0].text
+
+
+def test_a_matlab_file_is_read_as_scipy_does_and_a_damaged_one_refused(tmp_path: Path) -> None:
+    arrays = {
+        "a": np.arange(24.0).reshape(2, 3, 4),
+        "b": np.ones((2, 2), np.int16),
+        "c": np.ones((1, 1), bool),
+    }
+    for compress in (True, False):
+        (tmp_path / "x.mat").write_bytes(
+            mat(compress, **arrays, words="abc", more={"x": 1}, z=np.ones(2) * 1j)
+        )
+        found = read_mat(tmp_path / "x.mat")
+        assert {name for name, values in found.items() if values is None} == {"words", "more", "z"}
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(found[name], values)
+    whole = (tmp_path / "x.mat").read_bytes()
+    for at in range(128, 400, 3):
+        (tmp_path / "x.mat").write_bytes(whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :])
+        with contextlib.suppress(UserError):
+            read_mat(tmp_path / "x.mat")
+
+
+def test_a_part_of_the_fuzzer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    spec = importlib.util.spec_from_file_location("fuzz", Path(__file__).parents[1] / "scripts" / "fuzz.py")
+    assert spec and spec.loader
+    fuzz = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "fuzz", fuzz)
+    spec.loader.exec_module(fuzz)
+    assert fuzz.fuzz(200, 0, "", tmp_path / "faults") == 0, capsys.readouterr().out
+    assert "200 inputs of seed 0" in capsys.readouterr().out

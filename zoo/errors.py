@@ -32,8 +32,9 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-def printable(text: str) -> str:
-    """Text with all but printable characters escaped: names of files can hold control codes of terminals."""
+def printable(text: str, most: int = 2000) -> str:
+    """Text with all but printable characters escaped, and shortened: what it quotes may come from anyone."""
+    text = text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -372,9 +372,12 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "not UTF-8": (write("image,caption\na.png,café\n".encode("latin-1")), "captions.csv line 2 is not UTF-8"),
     "not JSON": (
         write('{"image": "a.png", "caption": "x"}\n{"image": \n', "captions.jsonl"),
-        "line 2 is not JSON",
+        "line 2 is no JSON",
     ),
-    "no object": (write('["a.png", "x"]\n', "captions.jsonl"), "captions.jsonl line 1 is not an object"),
+    "no object": (
+        write('["a.png", "x"]\n', "captions.jsonl"),
+        "captions.jsonl line 1: its content must be a mapping",
+    ),
     "number": (write('{"image": "a.png", "caption": 5}\n', "captions.jsonl"), "line 1 has an empty caption"),
     "no text": (write("x", "b.txt"), "a.png has no caption: .*a.txt is missing"),
     "empty text": (write(" \n", "a.txt"), "a.txt holds an empty caption"),
@@ -635,8 +638,11 @@ COCO_FAULTS: dict[str, tuple[Callable[[Path, dict], Any], str]] = {
         change("val", annotations=[]),
         r"captions_val2014\.json has no caption for COCO_val2014_0+42",
     ),
-    "no list": (change("train", images=None), r"captions_train2014\.json is no file of COCO's captions"),
-    "no keys": (change("train", annotations=[{}]), r"captions_train2014\.json is no file of COCO's captions"),
+    "no list": (change("train", images=None), r"captions_train2014\.json: images must be a list, not null"),
+    "no keys": (
+        change("train", annotations=[{}]),
+        r"captions_train2014\.json lacks image_id, caption in annotations\[0\]",
+    ),
     "unknown": (
         change("val", annotations=[{"image_id": k, "caption": "x"} for k in (42, 73, 7)]),
         r"has captions for image 7, which it does not list",
@@ -647,7 +653,7 @@ COCO_FAULTS: dict[str, tuple[Callable[[Path, dict], Any], str]] = {
     ),
     "cut": (
         lambda root, made: (root / "annotations/captions_train2014.json").write_text('{"images": ['),
-        r"captions_train2014\.json is no file of COCO's captions",
+        r"captions_train2014\.json is no JSON",
     ),
 }
 

@@ -430,8 +430,8 @@ def test_faults_of_colons(tmp_path: Path, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"images": 3}, "lacks images, annotations or keypoints"),
-        ({"annotations": [{"image_id": 7}]}, "lacks images, annotations or keypoints"),
+        ({"images": 3}, "images must be a list, not 3"),
+        ({"annotations": [{"image_id": 7}]}, "lacks keypoints in annotations[0]"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 50}]}, "50 numbers for anna_1.png where 17"),
         ({"annotations": [{"image_id": 7, "keypoints": [float("nan")] * 51}]}, "that is not finite; write 0"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 51}] * 2}, "has 2 people on anna_1.png"),
@@ -449,7 +449,7 @@ def test_faults_of_a_json(tmp_path: Path, changes: dict[str, Any], said: str) ->
 def test_a_bad_json_is_named(tmp_path: Path) -> None:
     path = coco(tmp_path) / "annotations" / "person_keypoints.json"
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(UserError, match=r"person_keypoints\.json is no JSON \(line 1"):
+    with pytest.raises(UserError, match=r"person_keypoints\.json is no JSON \(.*line 1"):
         module(tmp_path).split("train")
 
 

@@ -241,7 +241,7 @@ def test_a_benchmark_s_missing_files_are_named(folder: Path, benchmarks: Path) -
     with pytest.raises(UserError, match=r"asks for .*img_009_SRF_4_LR\.png"):
         test_split()
     name_map.write_text("{")
-    with pytest.raises(UserError, match=r"lr_to_bsds500_val\.json cannot be read as a JSON map"):
+    with pytest.raises(UserError, match=r"lr_to_bsds500_val\.json is no JSON"):
         test_split()
 
 

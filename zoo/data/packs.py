@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.files.reading import read_bytes
+from zoo.files.schemas import FIELD, PACK, parse, require
 from zoo.files.writing import cache_folder, staging, write_text
 
 FORMAT = 2  # version of the files and of what data sets store in them; a new number makes all packs stale
@@ -112,10 +114,15 @@ class Pack:
                 "`zoo data pack RECIPE`, or set packed: false."
             )
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            index = parse(read_bytes(path), PACK, path)
             sound = index["key"] == key.digest and index["count"] == key.count
             sound &= all((key.folder / name).stat().st_size == size for name, size in index["bytes"].items())
-        except (OSError, ValueError, KeyError, TypeError):
+            for name, field in index["fields"].items():
+                require(field, FIELD, path, name)
+                sound &= name in index["bytes"] and (
+                    field["shape"] is not None or f"{name}.places" in index["bytes"]
+                )
+        except (OSError, ValueError, UserError):
             sound = False
         if not sound:
             raise UserError(

@@ -255,6 +255,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream; replace it.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{path} holds video that cannot be decoded here; convert it to H.264.")
             size = stream.codec_context.width * stream.codec_context.height  # 0 if they are too many
             if not 0 < size <= MOST_PIXELS:
                 raise UserError(f"{path} has frames of no size or of over {MOST_PIXELS} pixels; resize them.")

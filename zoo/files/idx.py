@@ -34,7 +34,7 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
             head = zlib.decompressobj(zlib.MAX_WBITS + 16).decompress(data, start)
             shape = struct.unpack(f">{dimensions}I", head[4:])
             require_modest(path, math.prod(shape), size)
-            data = unpacked(path, data, start + math.prod(shape), zlib.MAX_WBITS + 16)
+            data = bytes(unpacked(path, data, start + math.prod(shape), zlib.MAX_WBITS + 16))
         shape = struct.unpack(f">{dimensions}I", data[4:start])
         if data[:4] != bytes([0, 0, 8, dimensions]):  # 8: unsigned bytes
             raise ValueError("its head is not that of an idx file")

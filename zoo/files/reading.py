@@ -42,7 +42,9 @@ def require_modest(path: str | Path, decoded: int, size: int) -> None:
         )
 
 
-def unpacked(path: str | Path, data: bytes, most: int, form: int = zlib.MAX_WBITS) -> bytes:
+def unpacked(
+    path: str | Path, data: bytes | bytearray | memoryview, most: int, form: int = zlib.MAX_WBITS
+) -> bytearray:
     """Decompress one zlib stream (or gzip, by ``form``), which may hold ``most`` bytes.
 
     Raises:
@@ -50,10 +52,12 @@ def unpacked(path: str | Path, data: bytes, most: int, form: int = zlib.MAX_WBIT
         zlib.error: It is damaged.
         EOFError: It is cut off.
     """
-    stream = zlib.decompressobj(form)
-    found = stream.decompress(data, most + 1)
-    if len(found) > most:
-        raise UserError(f"{path} holds more than the {most} bytes that it should; it is damaged, replace it.")
+    stream, found = zlib.decompressobj(form), bytearray()
+    while not stream.eof and data:
+        found += stream.decompress(data, 2**20)
+        data = stream.unconsumed_tail
+        if len(found) > most:
+            raise UserError(f"{path} unpacks to more than {most} bytes; it is damaged or too large.")
     if not stream.eof:
         raise EOFError("it is cut off")
     return found

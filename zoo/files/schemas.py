@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from zoo.errors import UserError
+from zoo.errors import UserError, reason_of
 from zoo.files.reading import opened
 
 MOST_BYTES = 2**23  # of a JSON file; the largest of ours has some 100 kB
 MOST_VALUES, MOST_LEVELS = 10**6, 32  # of free content
+_DTYPES = ("bool", "uint8", "uint16", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 LARGEST = 10**15  # whole numbers beyond it are counts of nothing
 
 
@@ -43,8 +44,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)  # halves of characters
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1.8e308
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
 def _is_score(value: Any) -> bool:
@@ -172,6 +177,37 @@ CHECKPOINT: Schema = {  # beside its tensors and its record
 }
 
 
+ID = Kind("a whole number or text", lambda value: type(value) is int or _is_text(value))
+NUMBERS = Kind("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_score, value)))
+LIMB = Kind(
+    "two numbers of points",
+    lambda value: isinstance(value, list) and len(value) == 2 and all(type(k) is int for k in value),
+)
+NAMES = Kind(
+    "a mapping of names to names",
+    lambda value: isinstance(value, dict) and all(map(_is_text, (*value, *value.values()))),
+)
+IMAGES: Schema = [{"id": ID, "file_name": TEXT}]
+COCO_CAPTIONS: Schema = {"images": IMAGES, "annotations": [{"image_id": ID, "caption": TEXT}]}
+COCO_KEYPOINTS: Schema = {
+    "images": IMAGES,
+    "annotations": [{"image_id": ID, "keypoints": NUMBERS, "identity?": Optional(ID)}],
+    "categories?": [{"keypoints?": [TEXT], "skeleton?": [LIMB]}],
+}
+PACK: Schema = {  # index.json of a pack
+    "key": TEXT,
+    "count": whole(1),
+    "fields": Kind("a mapping", lambda value: isinstance(value, dict)),
+    "bytes": Kind(
+        "sizes by name", lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))
+    ),
+}
+FIELD: Schema = {  # of a pack
+    "kinds": [Kind("a type of values", lambda value: value in ("text", *_DTYPES))],
+    "shape": Optional([whole()]),
+}
+
+
 def require(value: Any, schema: Schema, origin: str | Path, key: str = "") -> None:
     """Refuse a value that does not fit a schema.
 
@@ -242,6 +278,20 @@ def read_json(path: Path, schema: Schema, known: int | None = None) -> Any:
         require_format(content, known, path)
     require(content, PLAIN, path)
     require(content, schema, path)
+    return content
+
+
+def parse(text: str | bytes, schema: Schema, origin: str | Path) -> Any:
+    """The content of JSON text that fits ``schema``.
+
+    Raises:
+        UserError: It is no JSON, or does not fit.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{origin} is no JSON ({reason_of(error)}); correct it.") from error
+    require(content, schema, origin)
     return content
 
 

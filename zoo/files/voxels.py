@@ -10,18 +10,17 @@ import io
 import math
 import re
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from zoo.errors import UserError, reason_of
+from zoo.files.matlab import read_mat
 from zoo.files.reading import read_bytes, require_modest
 
 Array = NDArray[Any]
@@ -98,7 +97,7 @@ def read_grid(path: Path) -> Array:
         elif suffix == ".npz":
             values = _choose(path, read_npz(path, data))
         elif suffix == ".mat":
-            values = _choose(path, _from_mat(path, data))
+            values = _choose(path, read_mat(path))
         else:
             raise UserError(f"{path} is no voxel file: its name should end with {', '.join(VOXEL_SUFFIXES)}.")
     while values.ndim > 3 and values.shape[0] == 1:  # (1, D, H, W)
@@ -128,27 +127,7 @@ def read_npz(path: Path, data: bytes) -> dict[str, Array]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def require_modest_mat(path: Path, file: IO[bytes], size: int) -> None:
-    """Refuse a MATLAB file of ``size`` bytes whose compressed parts would decompress to too many.
-
-    Raises:
-        UserError: It would decompress to too many bytes.
-        zlib.error: It is damaged.
-    """
-    head = file.read(128)
-    order: Literal["little", "big"] = "big" if head[126:128] == b"MI" else "little"
-    found = 0
-    while len(part := file.read(8)) == 8:
-        kind, length = int.from_bytes(part[:4], order), int.from_bytes(part[4:], order)
-        data = file.read(length)
-        stream = zlib.decompressobj()
-        while kind == 15 and data:  # 15: compressed
-            found += len(stream.decompress(data, 2**20))
-            data = stream.unconsumed_tail
-            require_modest(path, found, size)
-
-
-def _choose(path: Path, arrays: dict[str, Any]) -> Array:
+def _choose(path: Path, arrays: Mapping[str, Any]) -> Array:
     for key in _KEYS:
         if key in arrays:
             return np.asarray(arrays[key])
@@ -160,14 +139,6 @@ def _choose(path: Path, arrays: dict[str, Any]) -> Array:
             "'voxels'."
         )
     return np.asarray(next(iter(grids.values())))
-
-
-def _from_mat(path: Path, data: bytes) -> dict[str, Any]:
-    if data[:10] == b"MATLAB 7.3":
-        raise UserError(f"{path} is a MATLAB 7.3 file; save it again with save(..., '-v7').")
-    require_modest_mat(path, io.BytesIO(data), len(data))
-    found = scipy.io.loadmat(io.BytesIO(data))
-    return {key: value for key, value in found.items() if not key.startswith("__")}
 
 
 def _from_binvox(path: Path, data: bytes) -> Array:

@@ -5,7 +5,6 @@ Nothing here decodes a picture. Faults are collected, not raised, so that a chec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +15,8 @@ from typing import Any
 from zoo.data.base import Split
 from zoo.data.checks import Fault
 from zoo.data.folders import SPLITS, csv_rows, decoded, is_picture, pictures_in
+from zoo.errors import UserError
+from zoo.files.schemas import KEYS, parse
 
 PICTURE = ("image", "file_name")  # accepted names of a column, the usual one first
 CAPTION = ("caption", "text", "captions")
@@ -185,14 +186,9 @@ def json_rows(table: Path, fault: Callable[[str], None]) -> Iterator[tuple[int, 
         if not content.strip():
             continue
         try:
-            row = json.loads(content)
-        except ValueError as error:
-            fault(f"{table} line {line} is not JSON ({error}); correct it.")
-            continue
-        if not isinstance(row, dict):
-            fault(f'{table} line {line} is not an object; write {{"image": "x.png", "caption": "…"}}.')
-            continue
-        yield line, row
+            yield line, parse(content, KEYS, f"{table} line {line}")
+        except UserError as error:
+            fault(str(error))
 
 
 def _cell(row: Row, names: tuple[str, ...]) -> Any:

@@ -271,8 +271,8 @@ class CaptionFolder(CaptionModule):
         """Whether there is a table of captions, or a text file beside a picture, judged by a few names."""
         for folder in [root, *(root / split for split in SPLITS)]:
             for table in (folder / name for name in TABLES):
-                if table.suffix == ".jsonl" and table.is_file():
-                    return True
+                if table.is_file() and (table.suffix == ".jsonl" or table.stem == "captions"):
+                    return True  # whatever its columns are called: the check says so
                 if all(set(names) & set(header_of(table)) for names in (PICTURE, CAPTION)):
                     return True
             some = islice((p for p in folder.rglob("*.txt") if not p.name.startswith(".")), 20)

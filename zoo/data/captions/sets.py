@@ -18,7 +18,6 @@ per picture that Reed collected, as::
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from zoo.data.captions.module import CaptionFolder, CaptionOptions
 from zoo.data.checks import one_of
 from zoo.data.folders import decoded, header_of
 from zoo.errors import UserError
+from zoo.files.schemas import COCO_CAPTIONS, parse
 
 Kind = Literal["avataaars", "facesjs"]
 
@@ -338,14 +338,14 @@ def _read_coco(table: Path, root: Path, found: Found) -> None:
     if written is None:
         return
     try:
-        content = json.loads(written)
-        names = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
-        captions: defaultdict[int, list[str]] = defaultdict(list)
-        for row in content["annotations"]:
-            captions[int(row["image_id"])].append(" ".join(str(row["caption"]).split()))
-    except (ValueError, KeyError, TypeError) as error:
-        fault(f"{table} is no file of COCO's captions ({type(error).__name__}: {error}); fetch it again.")
+        content = parse(written, COCO_CAPTIONS, table)
+    except UserError as error:
+        fault(str(error))
         return
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    captions: defaultdict[int, list[str]] = defaultdict(list)
+    for row in content["annotations"]:
+        captions[row["image_id"]].append(" ".join(row["caption"].split()))
     folder = root / part
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for number, name in names.items():
@@ -409,6 +409,8 @@ def _boxes(folder: Path, found: Found) -> dict[str, Box]:
     for number, values in boxes.items():
         try:
             x, y, width, height = (float(value) for value in values.split())
+            if not all(abs(value) < 1e9 for value in (x, y, width, height)):
+                raise ValueError
         except ValueError:
             file = folder / "bounding_boxes.txt"
             found.fault(file, f"{file} has “{values}” for picture {number}; it must be four numbers.")

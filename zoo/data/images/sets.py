@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
-import scipy.io
 import torch
 from torch import Tensor
 
@@ -28,8 +27,8 @@ from zoo.data.checks import at_least
 from zoo.data.folders import find_root
 from zoo.data.images.module import MemorySet
 from zoo.errors import UserError
-from zoo.files.reading import opened, read_bytes
-from zoo.files.voxels import require_modest_mat
+from zoo.files.matlab import read_mat
+from zoo.files.reading import read_bytes
 from zoo.files.writing import sha256
 
 
@@ -184,15 +183,7 @@ class SVHN(LabelledModule):
                 f"There is no file {path}; put SVHN's {path.name} there (zoo data get svhn), or name its "
                 "folder with data.root."
             )
-        try:
-            with opened(path) as file:
-                require_modest_mat(path, file, path.stat().st_size)
-            found = scipy.io.loadmat(path, variable_names=("X", "y"))
-        except UserError:
-            raise
-        except Exception as error:  # whatever damaged bytes raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path} cannot be read as a MATLAB file ({reason}); fetch it again.") from error
+        found = read_mat(path)
         x, y = (np.asarray(found.get(name, ())) for name in ("X", "y"))
         count = x.shape[-1] if x.ndim else 0
         if (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +20,7 @@ from zoo.data.poses.skeletons import COCO, OPENPOSE, Array, Skeleton, to_openpos
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
 from zoo.files.reading import opened
+from zoo.files.schemas import COCO_KEYPOINTS, NUMBERS, parse
 
 EXPECTED = (
     "expected pictures in images/ and keypoints.csv (image, identity, nose_x, nose_y, …), or a CSV with the "
@@ -34,6 +33,7 @@ FOLDERS: dict[str, Split] = {  # folders of pictures that are splits
     MARKET[1]: "test",
 }
 JUNK = ("-1", "0000")  # distractors and false boxes of Market-1501
+FAR = 1e9  # pixels; no keypoint lies there
 COLON_HEAD = "name:keypoints_y:keypoints_x"
 
 
@@ -283,7 +283,7 @@ def _read(path: Path, found: People) -> _Table | None:
         return None
     fault = partial(found.fault, path)
     if path.suffix.lower() == ".json":
-        return _read_coco(text, fault)
+        return _read_coco(text, found, path)
     if text.split("\n", 1)[0].replace(" ", "").strip() == COLON_HEAD:
         return _read_colons(text, fault)
     return _read_columns(path, found)
@@ -331,7 +331,7 @@ def _point(x: str, y: str, seen: str) -> tuple[float, float, float]:
     if not x and not y:
         return 0.0, 0.0, 0.0
     values = [float(x), float(y), float(seen or 0)]
-    if not all(map(math.isfinite, values)):
+    if not all(abs(value) < FAR for value in values):
         raise ValueError(f"({x}, {y}) is not finite")
     unknown = values[2] <= 0 or values[0] == values[1] == -1
     return (0.0, 0.0, 0.0) if unknown else (values[0], values[1], 1.0)
@@ -349,15 +349,15 @@ def _read_colons(text: str, fault: Callable[[str], None]) -> _Table:
             continue
         parts = content.split(":")
         try:
-            name, ys, xs = parts[0].strip(), *(json.loads(part) for part in parts[1:])
-            points = np.array([xs, ys], np.float32).T
-        except (ValueError, TypeError):
+            name, ys, xs = parts[0].strip(), *(parse(part, NUMBERS, "it") for part in parts[1:])
+            points = np.array([xs, ys], np.float64).T
+        except (ValueError, UserError):
             fault(f"has no name: [y, …]: [x, …] in line {line}; correct it")
             continue
         if points.ndim != 2 or len(points) not in (len(COCO), len(OPENPOSE.names)):
             fault(f"has {len(points)} points in line {line}; give 18 (or COCO's 17)")
             continue
-        if not np.isfinite(points).all():
+        if not (np.abs(points) < FAR).all():
             fault(f"has a number in line {line} that is not finite; write -1 where unknown")
             continue
         known = (points >= 0).all(1, keepdims=True)
@@ -366,24 +366,21 @@ def _read_colons(text: str, fault: Callable[[str], None]) -> _Table:
     return _Table(rows, OPENPOSE)
 
 
-def _read_coco(text: str, fault: Callable[[str], None]) -> _Table | None:
+def _read_coco(text: str, found: People, path: Path) -> _Table | None:
     """A JSON like COCO's person_keypoints: images, annotations, categories."""
+    fault = partial(found.fault, path)
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        fault(f"is no JSON (line {error.lineno}: {error.msg}); correct it")
+        data = parse(text, COCO_KEYPOINTS, path)
+    except UserError as error:
+        found.faults.append(Fault(str(path), str(error)))
         return None
-    try:
-        names = {image["id"]: str(image["file_name"]) for image in data["images"]}
-        given = [entry for entry in data["annotations"] if not entry.get("iscrowd")]
-        pictures = [entry["image_id"] for entry in given]
-        numbers = [entry["keypoints"] for entry in given]
-        kinds = [kind for kind in data.get("categories", []) if kind.get("keypoints")]
-        points = tuple(map(str, kinds[0]["keypoints"])) if kinds else COCO
-        joined = tuple((a - 1, b - 1) for a, b in kinds[0].get("skeleton", [])) if kinds else ()
-    except (KeyError, TypeError, ValueError, AttributeError):
-        fault("lacks images, annotations or keypoints of COCO's person_keypoints; write them as COCO does")
-        return None
+    names = {image["id"]: image["file_name"] for image in data["images"]}
+    given = [entry for entry in data["annotations"] if not entry.get("iscrowd")]
+    pictures = [entry["image_id"] for entry in given]
+    numbers = [entry["keypoints"] for entry in given]
+    kinds = [kind for kind in data.get("categories", []) if kind.get("keypoints")]
+    points = tuple(kinds[0]["keypoints"]) if kinds else COCO
+    joined = tuple((a - 1, b - 1) for a, b in kinds[0].get("skeleton", [])) if kinds else ()
     skeleton = OPENPOSE if _form(points) else Skeleton(points, joined)
     if not skeleton.limbs or not all(0 <= k < len(skeleton.names) for limb in skeleton.limbs for k in limb):
         fault(f"names {len(points)} points and no skeleton that joins them; write one into its category")
@@ -399,16 +396,15 @@ def _read_coco(text: str, fault: Callable[[str], None]) -> _Table | None:
         if name is None:
             fault(f"has an annotation of image {image}, which it does not list; take it out")
             continue
-        try:
-            keypoints = np.array(values, np.float32).reshape(len(points), 3)
-        except (ValueError, TypeError):
-            count = len(values) if isinstance(values, list) else "no list of"
-            reason = f"has {count} numbers for {name} where {len(points)} points need {3 * len(points)}"
+        if len(values) != 3 * len(points):
+            reason = f"has {len(values)} numbers for {name} where {len(points)} points need {3 * len(points)}"
             fault(f"{reason}; correct it")
             continue
-        if not np.isfinite(keypoints).all():
+        wide = np.array(values, np.float64).reshape(len(points), 3)
+        if not (np.abs(wide) < FAR).all():
             fault(f"has a number for {name} that is not finite; write 0, 0, 0 where unknown")
             continue
+        keypoints: Array = wide.astype(np.float32)
         keypoints[:, 2] = keypoints[:, 2] > 0
         form = _form(points)
         if form:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+from os.path import isfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from zoo.data.folders import SPLITS, pictures_in
 from zoo.data.pixels import planes, rgb
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
+from zoo.files.reading import read_bytes
+from zoo.files.schemas import NAMES, parse
 
 SCALES = (2, 3, 4, 8)
 EXPECTED = "put photographs into it, or into train/, val/ and test/ below it"
@@ -178,19 +180,16 @@ def _named(name_map: Path, lows: Path, photographs: Path | None) -> list[Twin]:
     """
     there = NAME_MAPS[name_map.name]
     places = [name_map.parent.parent.parent / there, *([photographs / there.name] if photographs else [])]
-    try:
-        names = dict(json.loads(name_map.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{name_map} cannot be read as a JSON map of names ({error}); replace it.") from error
+    names = parse(read_bytes(name_map), NAMES, name_map)
     twins = []
     for name, photograph in sorted(names.items()):
-        high = next((place / photograph for place in places if (place / photograph).is_file()), None)
+        high = next((place / photograph for place in places if isfile(place / photograph)), None)
         low = lows / name.replace("_HR.", "_LR.")
         if high is None:
             raise UserError(
                 f"{name_map} asks for {photograph} of {there}; put that set at {places[0].parent}."
             )
-        if not low.is_file():
+        if not isfile(low):
             raise UserError(
                 f"{name_map} asks for {low}, which does not exist; replace the benchmark's folder."
             )

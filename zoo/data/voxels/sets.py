@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Any, Unpack, get_args
 from zipfile import BadZipFile
@@ -105,9 +106,11 @@ class ModelNetChairs(VoxelModule):
         try:
             arrays = read_npz(path, read_bytes(path))
             names, bits = arrays["names"].tolist(), arrays["bits"]
+            if arrays["names"].dtype.kind != "U" or not isinstance(names, list):
+                raise ValueError("its names are no list of texts")
             if bits.shape != (len(names), -(-(self.SIDE**3) // 8)) or bits.dtype != np.uint8 or not names:
                 raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise UserError(f"{path} cannot be read ({error}); replace it.") from error
         return names, bits
 
