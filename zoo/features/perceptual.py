@@ -45,7 +45,7 @@ _TM, _HEADS = "torchmetrics", "functional/image/lpips_models/"
 _ST, _WHOLE = "stlpips_pytorch", "weights/vST0.0/"
 _INSTALL = {
     _TM: "pip install --force-reinstall torchmetrics",
-    _ST: "pip install 'gan-application-zoo[features]'",
+    _ST: "pip install '.[features]' in a clone",
 }
 _SHA256 = {
     "lpips-alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
