@@ -269,7 +269,12 @@ def _loaded(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [None, ["--help"], ["list"], ["list", "recipes"], ["list", "models"], ["data", "list"]]
+    "words",
+    [
+        None,
+        *(["--help"], ["list"], ["list", "recipes"], ["list", "models"], ["data", "list"]),
+        *(["fit", "--config", "gan/digits", "--help"], ["completion", "words", "--", "fit", "--config", ""]),
+    ],
 )
 def test_light_commands_load_nothing_heavy(words: list[str] | None) -> None:
     code = "import zoo"

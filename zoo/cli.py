@@ -111,18 +111,24 @@ def _dispatch(arguments: list[str]) -> int:
         from zoo.training import run
 
         return run(verb, arguments[1:])  # type: ignore[arg-type]
-    commands = _commands()
-    if verb not in commands:
-        hint = nearest(verb, [*TRAINER_VERBS, *commands], "`zoo --help` lists all.", 0.6)
+    known = commands()
+    if verb not in known:
+        hint = nearest(verb, [*TRAINER_VERBS, *known], "`zoo --help` lists all.", 0.6)
         raise UsageError(f"there is no command {verb}; {hint}")
     command = importlib.import_module(f"zoo.commands.{verb}")
-    parser = Parser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
-    command.configure(parser)
-    status: int = command.run(parser.parse_args(arguments[1:]))
+    status: int = command.run(parser_of(verb).parse_args(arguments[1:]))
     return status
 
 
-def _commands() -> dict[str, Path]:
+def parser_of(verb: str) -> Parser:
+    """The parser of a verb of ``zoo/commands``."""
+    command = importlib.import_module(f"zoo.commands.{verb}")
+    parser = Parser(f"zoo {verb}", description=command.__doc__, allow_abbrev=False)
+    command.configure(parser)
+    return parser
+
+
+def commands() -> dict[str, Path]:
     """The source of each verb of ``zoo/commands``."""
     folder = Path(__file__).parent / "commands"
     paths = sorted([*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/__init__.py")])
@@ -131,7 +137,7 @@ def _commands() -> dict[str, Path]:
 
 
 def _help() -> str:
-    docs = {verb: ast.get_docstring(ast.parse(path.read_text("utf-8"))) for verb, path in _commands().items()}
+    docs = {verb: ast.get_docstring(ast.parse(path.read_text("utf-8"))) for verb, path in commands().items()}
     width = max(map(len, [*TRAINER_VERBS, *docs]))
     lines = [
         "usage: zoo VERB [options]   (zoo VERB --help says more; --debug shows tracebacks)",

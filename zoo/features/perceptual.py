@@ -43,10 +43,7 @@ class _Plan(NamedTuple):
 _TORCHVISION = "https://download.pytorch.org/models/"
 _TM, _HEADS = "torchmetrics", "functional/image/lpips_models/"
 _ST, _WHOLE = "stlpips_pytorch", "weights/vST0.0/"
-_INSTALL = {
-    _TM: "pip install --force-reinstall torchmetrics",
-    _ST: "pip install '.[features]' in a clone",
-}
+_INSTALL = {_TM: "pip install --force-reinstall torchmetrics", _ST: "pip install '.[features]' in a clone"}
 _SHA256 = {
     "lpips-alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     "lpips-vgg": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",

@@ -34,7 +34,13 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
 
 def run(verb: Verb, arguments: list[str]) -> int:
     """Run one of Lightning's verbs on a recipe; the exit status."""
-    return run_built(build(arguments, verb))
+    if {"--help", "-h"} & set(arguments) and "all" not in arguments:
+        from zoo.training import usage
+
+        rest = [argument for argument in arguments if argument not in ("--help", "-h")]
+        print(usage.text(verb, keys.resolve_names(rest) if rest else []))
+        return 0
+    return run_built(build([argument for argument in arguments if argument != "all"], verb))
 
 
 def run_built(built: RecipeCLI) -> int:
