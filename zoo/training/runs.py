@@ -34,14 +34,9 @@ from zoo.guards import GuardedModule, environment, say
 from zoo.training.keys import Verb, check_parsed, foreign, of_other_data, recipe_files, recipe_name, run_label
 from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
 from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line
+from zoo.training.usage import CODE
 
 PLAN = "ZOO_PLAN"  # environment variable: folder, checkpoint and steps, for the other processes of this run
-
-
-DESCRIPTION = (
-    "A recipe is code, as a script is: its class_path entries may name any class that is installed or in the "
-    "current folder, and it is called with the arguments beside it. Read recipes of strangers first."
-)
 
 
 class ShortErrorParser(LightningArgumentParser):
@@ -107,7 +102,7 @@ class RecipeCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
             },
             seed_everything_default=0,
-            parser_kwargs={"prog": f"zoo {verb}", "description": DESCRIPTION},
+            parser_kwargs={"prog": f"zoo {verb}", "description": CODE},
             parser_class=ShortErrorParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
