@@ -187,3 +187,19 @@ def test_needs_neither_torch_nor_lightning(arguments: list[str]) -> None:
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_checkpoints_show_input_size_and_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "checkpoints"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "gan-digits" in line)
+    assert "noise" in line and "0.2 MB" in line and "modes-found 10" in line
+
+
+def test_lines_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    assert main(["list"]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert max(map(len, shown)) == 70 and max(map(len, whole)) > 70 and len(shown) == len(whole)

@@ -23,9 +23,14 @@ WRAPPERS = ("params_ema", "params", "state_dict")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    known = {path.split(".")[2] for path in classes("models")}
     parser.add_argument("file", type=Path, help="another implementation's weights (.safetensors, .pth, .pt)")
     parser.add_argument(
-        "--as", dest="paper", required=True, metavar="PAPER", help="paper that they implement (pix2pix)"
+        "--as",
+        dest="paper",
+        required=True,
+        metavar="PAPER",
+        help=f"paper that they implement: {', '.join(sorted(known))}",
     )
     parser.add_argument("-o", "--out", type=given_path, required=True, help="folder to write")
     parser.add_argument("--licence", help="licence of the weights (default: research use only)")

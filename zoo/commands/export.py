@@ -21,10 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file of a run")
     parser.add_argument("-o", "--out", type=given_path, required=True, help="the folder to write")
     parser.add_argument(
-        "--to", choices=["safetensors"], default="safetensors", help="file format of the weights"
+        "--to",
+        choices=["safetensors"],
+        default="safetensors",
+        help="file format of the weights (default: %(default)s)",
     )
     parser.add_argument(
-        "--dtype", choices=["float32", "float16"], default="float32", help="dtype of the stored weights"
+        "--dtype",
+        choices=["float32", "float16"],
+        default="float32",
+        help="dtype of the stored weights (default: %(default)s)",
     )
     parser.add_argument(
         "--players", choices=["generator", "both"], help="a GAN's players to keep (default: generator)"

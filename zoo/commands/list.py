@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
+from typing import Any
 
 KINDS = ("models", "recipes", "data", "checkpoints")
 TERMS = {True: "research only", False: "", None: "terms unknown"}  # None: the source does not say
@@ -27,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         "data": catalogue.data,
         "checkpoints": catalogue.checkpoints,
     }
+    # on a terminal a line is a row; what reads a pipe gets all
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     found = {kind: collect[kind]() for kind in ([args.kind] if args.kind else KINDS)}
     if args.commercial:
         found = {
@@ -37,7 +42,25 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0
     for number, (kind, entries) in enumerate(found.items()):
-        rows = [(e["name"], TERMS[e.get("research_only", False)], e["title"]) for e in entries]
+        facts = [_facts(entry) if kind == "checkpoints" else () for entry in entries]
+        terms = (TERMS[entry.get("research_only", False)] for entry in entries)
+        rows = [
+            (e["name"], *fact, term, e["title"]) for e, fact, term in zip(entries, facts, terms, strict=True)
+        ]
         print(("\n" if number else "") + f"{kind.capitalize()} ({len(entries)})")
-        print(aligned(rows, indent="  ") if rows else "  none")
+        for line in (aligned(rows, indent="  ") if rows else "  none").splitlines():
+            print(line if width is None or len(line) <= width else line[: width - 1] + "…")
     return 0
+
+
+def _facts(entry: dict[str, Any]) -> tuple[str, str, str]:
+    """What a checkpoint takes, its size, and its first score."""
+    from zoo import recipes
+    from zoo.files.schemas import MODEL, read_json
+
+    config = read_json(recipes.bundled("checkpoints") / entry["folder"] / "model.json", MODEL)
+    channels = config["hyper_parameters"].get("in_channels")
+    scores = [row for row in config["results"] if row["subject"] == "generated"]
+    score = f"{scores[0]['metric']} {scores[0]['value']:.3g}" if scores else ""
+    takes = f"{config['takes']}, {channels} channels" if channels else config["takes"]
+    return takes, f"{config['weights']['bytes'] / 1e6:.1f} MB", score
