@@ -128,6 +128,8 @@ def test_defaults_are_in_range() -> None:
         ("--wandb maybe", "--wandb must be one of auto, online, offline, off, got maybe"),
         ("--resume nothere", "--resume must be one of auto, or null, got nothere"),
         ("--model GAM", "did you mean zoo.models.gan.GAN?"),
+        ("--trainer.callbacks+=zoo.callbacks.samples.SampleGird", "did you mean SampleGrid?"),
+        ("--trainer.callbacks+=os.abort", "os.abort is no model, data module or callback"),
         ("--model os.system", "os.system is no model, data module or callback"),
         ("--model.hidden", "--model.hidden needs a value"),
         ("--model.hidden --wandb off", "--model.hidden needs a value"),
@@ -210,6 +212,15 @@ def test_aliases_are_refused_wherever_a_recipe_is_read(
     for verb in (["data", "pack"], ["data", "bench"], ["bench"], ["fit", "--config"]):
         assert cli.main([*verb, "laughs.yaml"]) == 2
         assert "laughs.yaml line 1: not valid YAML (write the alias out)" in capsys.readouterr().err
+
+
+def test_values_are_checked_wherever_a_recipe_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text("data: {class_path: zoo.data.pairs.ScenePairs, init_args: {train_length: 0}}")
+    assert cli.main(["data", "show", str(path), "-o", str(tmp_path / "a.png")]) == 2
+    assert "data.train_length must be a whole number of at least 1, got 0" in capsys.readouterr().err
 
 
 def test_names_that_are_too_long_end_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,10 +60,14 @@ class Data(NamedTuple):
         """Make the data module; ``options`` win over its arguments.
 
         Raises:
+            UsageError: A value is out of its argument's range.
             UserError: There is no such class, or it needs other arguments.
         """
         from zoo.data.base import DataModule
+        from zoo.training.keys import check_parsed
 
+        wanted = self.arguments | options
+        check_parsed({"data": {"class_path": self.class_path, "init_args": wanted}}, self.name)
         try:
             cls = catalogue.import_class(self.class_path)
         except UserError as error:
@@ -71,7 +75,7 @@ class Data(NamedTuple):
         if not issubclass(cls, DataModule):
             raise UserError(f"{self.class_path} is not a data class; `zoo list data` names all.")
         try:
-            return cls(**self.arguments | options)
+            return cls(**wanted)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise UserError(
                 f"{self.class_path} cannot be made as {self.name} asks ({error}); give a recipe that sets "

@@ -214,6 +214,8 @@ def _check_option(
                 where, f"{section}.", {".".join(rest): parsed}, _arguments(where, section, classes[section])
             )
     elif section == "trainer" and rest:
+        if rest == ["callbacks"] and appends and isinstance(parsed, str) and "." in parsed:
+            _arguments(where, "trainer.callbacks", parsed)
         if rest[0] == "callbacks" and (appends or len(rest) > 1):  # judged by check_parsed
             return
         _check_values(where, "trainer.", {".".join(rest): parsed}, _trainer())
@@ -315,8 +317,12 @@ def blocks(config: Any, name: str = "") -> Iterator[tuple[str, str, dict[str, An
             yield from blocks(value, f"{name}[{i}]")
 
 
-def check_parsed(config: dict[str, Any]) -> None:
+def check_parsed(config: dict[str, Any], where: str = "the recipe") -> None:
     """Check the values of all classes of a recipe as the full parser has put it together.
+
+    Args:
+        config: Plain values, sections as in a recipe.
+        where: What they are called in messages.
 
     Raises:
         UsageError: A value is out of its argument's range.
@@ -324,7 +330,7 @@ def check_parsed(config: dict[str, Any]) -> None:
     for name, path, arguments in blocks(config):
         known = parameters(path)
         here = {key: value for key, value in arguments.items() if known and key in known}
-        _check_values("the recipe", f"{name}.", here, known)
+        _check_values(where, f"{name}.", here, known)
 
 
 def foreign(config: dict[str, Any]) -> list[str]:

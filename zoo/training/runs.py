@@ -60,6 +60,8 @@ def _condense(message: str) -> str:
         return f"{key} has no argument {option[1]}; `zoo show CLASS` lists those that its class has."
     found = re.search(r"(?:Got value|Given value): (?:NestedArg\(key='\S+', val=(.+)\)|(.+))", message)
     given = f", got {(found[1] or found[2])[:80]}." if found else "."
+    if problem := re.search(r"Problem with given class_path ('\S+'):\s*(.+)", message):
+        return f"{key}: {problem[1]} cannot be made ({problem[2].rstrip('.')[:200]})."
     if kinds := re.findall(r"does not correspond to a subclass of (\w+)", message):
         return f"{key} must be a {' or a '.join(dict.fromkeys(kinds))}{given}"
     expected = [
