@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,58 @@ def test_what_is_written_wrong(
     assert zoo("fit", "--config", recipe, "--config", bad) == 2
     said = message(capsys)
     assert told in said and "bad.yaml" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["--trainer.accelerator", "gpu"], "accelerator gpu, devices auto"),
+        (["--trainer.strategy", "dpd"], "trainer.strategy is dpd, which is none of Lightning's; did"),
+        (["--trainer.profiler", "foo"], "can only be one of"),
+        (["--model.width", 2**31 - 1], "needs more memory than there is; lower model.width, now 2147483647"),
+        (["--model", "zoo.data.images.Digits"], "model must be a LightningModule, got zoo.data.images"),
+        (["--data", "zoo.data.pairs.PairFolder"], "data must state root, which has no default"),
+        (
+            ["--trainer.callbacks+=zoo.callbacks.samples.SampleGrid", "--trainer.callbacks.rows", 0],
+            "rows must be",
+        ),
+    ],
+)
+def test_what_only_the_full_parser_sees(
+    recipe: Path,
+    capsys: pytest.CaptureFixture[str],
+    typed: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert zoo("fit", "--config", recipe, *typed) == 2
+    said = message(capsys)
+    assert told in said and "Union" not in said and len(said) < 500
+    assert not Path("runs").exists()
+
+
+def test_a_class_of_the_current_folder_is_used_and_named(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])  # as the installed script begins
+    Path("my_toys.py").write_text("from test_cli import Toys\nclass MyToys(Toys): ...\n")
+    assert zoo("validate", "--config", recipe, "--data", "my_toys.MyToys") == 0
+    said = capsys.readouterr().err
+    assert "runs code from outside the zoo: games.Game, my_toys.MyToys (./my_toys.py).\n" in said
+
+
+def test_help_says_that_a_recipe_is_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        zoo("fit", "--help")
+    assert "A recipe is code, as a script is" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_of_a_runs_own_config_has_its_recipes_name(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1) == 0
+    (run,) = Path("runs/toy/points").iterdir()
+    assert build(["--config", str(run / "config.yaml")]).recipe == "toy/points"
 
 
 def test_unknown_recipe_and_verb(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -388,7 +388,7 @@ def _choose_strategy(config: dict[str, Any]) -> None:
     several = str(config.get("devices", "auto")) not in ("auto", "1") or config.get("num_nodes", 1) != 1
     known = ["auto", *StrategyRegistry.available_strategies()]
     if isinstance(strategy, str) and name not in known:
-        hint = nearest(name, known, "auto is right for most machines.")
+        hint = nearest(name, known, "auto is right for most machines.", 0.6)
         raise UsageError(f"trainer.strategy is {name}, which is none of Lightning's; {hint}")
     if name in ("auto", "ddp") and several:
         config["strategy"] = "ddp_find_unused_parameters_true"
