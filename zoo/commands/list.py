@@ -54,11 +54,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _facts(entry: dict[str, Any]) -> tuple[str, str, str]:
-    """What a checkpoint takes, its size, and its first score."""
+    """What a checkpoint takes, its size, and its first score; blank if its folder is incomplete."""
     from zoo import recipes
     from zoo.files.schemas import MODEL, read_json
 
-    config = read_json(recipes.bundled("checkpoints") / entry["folder"] / "model.json", MODEL)
+    path = recipes.bundled("checkpoints") / entry["folder"] / "model.json"
+    if not path.is_file():
+        return "", "", ""
+    config = read_json(path, MODEL)
     channels = config["hyper_parameters"].get("in_channels")
     scores = [row for row in config["results"] if row["subject"] == "generated"]
     score = f"{scores[0]['metric']} {scores[0]['value']:.3g}" if scores else ""
