@@ -18,6 +18,7 @@ from zoo import cli
 from zoo.data.base import SampleSet, Split
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
+from zoo.recipes import bundled
 from zoo.training import build
 from zoo.training.resume import newest_checkpoint
 
@@ -317,6 +318,25 @@ def test_one_call_trains(recipe: Path) -> None:
     assert (checkpoint["hyper_parameters"]["lr"], checkpoint["zoo"]["seed"]) == (0.5, 3)
     with pytest.raises(UserError, match="did you mean lr"):
         package.fit(str(recipe), model={"lrr": 0.5})
+
+
+def test_exported_weights_are_evaluated_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ("--trainer.callbacks", "[{class_path: zoo.metrics.neighbours.NearestNeighbours}]")
+    assert zoo("test", "gan-digits", *few) == 0
+    assert "From gan-digits" in capsys.readouterr().err
+    (path,) = Path("runs/gan/digits").glob("*/eval.json")
+    (score,) = (row for row in json.loads(path.read_text()) if row["subject"] == "generated")
+    shipped = json.loads((bundled("checkpoints") / "gan-digits" / "model.json").read_text())
+    (before,) = (
+        r for r in shipped["results"] if r["metric"] == score["metric"] and r["subject"] == "generated"
+    )
+    assert score["step"] == shipped["step"]
+    assert score["value"] == pytest.approx(before["value"], rel=0.02)
+    assert zoo("test", "--config", "pix2pix/scenes", "--ckpt_path", "gan-digits") == 1
+    assert "was trained as zoo.models.gan.GAN" in message(capsys)
 
 
 def test_environment_record(recipe: Path) -> None:

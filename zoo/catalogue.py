@@ -400,6 +400,12 @@ def checkpoints() -> list[Entry]:
     return list(read_json(path, INDEX, INDEX_FORMAT)["entries"])
 
 
+def is_exported(name: str) -> bool:
+    """Whether a name means exported weights: of the index, or a folder that ``zoo export`` wrote."""
+    named = any(entry["name"] == name for entry in checkpoints())
+    return named or (Path(name).expanduser() / "model.json").is_file()
+
+
 def takes_of(name: str) -> str | None:
     """What exported weights are used on, as their model's source says; None where that is not known."""
     entry = {entry["name"]: entry for entry in checkpoints()}.get(name)

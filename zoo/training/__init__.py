@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo import catalogue
 from zoo.training import keys
 from zoo.training.keys import Verb
 
@@ -33,7 +34,11 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
 
 
 def run(verb: Verb, arguments: list[str]) -> int:
-    """Run one of Lightning's verbs on a recipe; the exit status."""
+    """Run one of Lightning's verbs on a recipe, or on named weights with theirs; the exit status."""
+    if verb != "fit" and arguments and not arguments[0].startswith("-"):
+        entries = {entry["name"]: entry for entry in catalogue.checkpoints()}
+        if entry := entries.get(arguments[0]):
+            arguments = ["--config", entry["recipe"], "--ckpt_path", *arguments]
     if {"--help", "-h"} & set(arguments) and "all" not in arguments:
         from zoo.training import usage
 

@@ -225,7 +225,8 @@ def _check_option(
         _check_content(where, {"trainer": parsed}, classes, flags)
     else:
         _check_values(where, "--", {section: parsed}, dict.fromkeys(OPTIONS, "") | OPTION_TYPES)
-        if key == "ckpt_path" and value not in ("last", "null", "") and not Path(value).exists():
+        known = value in ("last", "null", "") or Path(value).exists() or catalogue.is_exported(value)
+        if key == "ckpt_path" and not known:
             raise UsageError(f"There is no checkpoint {value}; check the path.")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from zoo import recipes
+from zoo import catalogue, recipes
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.guards import say
@@ -205,7 +205,7 @@ def own_config(arguments: list[str], recipe: str) -> list[str]:
     if given is None:
         is_run = first.name == "config.yaml" and any(first.parent.glob("checkpoints/*.ckpt"))
         return [*arguments, "--ckpt_path", str(first.parent)] if is_run else arguments
-    if given in ("", "null") or Path(given).is_file():
+    if given in ("", "null") or Path(given).is_file() or catalogue.is_exported(given):
         return arguments
     roots = [value for option, value in options if option == "trainer.default_root_dir"]
     stated = (recipes.read(first) or {}).get("trainer") or {}

@@ -25,6 +25,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
+from zoo.catalogue import is_exported
+from zoo.checkpoints import load
 from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError, nearest, reason_of
@@ -85,6 +87,8 @@ def _root(error: BaseException) -> BaseException:
 
 class RecipeCLI(LightningCLI):
     """Parses a recipe with its overrides and instantiates it; never runs it."""
+
+    weights: str | None = None  # exported weights that are evaluated instead of a checkpoint
 
     def __init__(self, arguments: list[str], verb: Verb) -> None:
         self.verb, self.recipe = verb, recipe_name(arguments)
@@ -206,7 +210,10 @@ class RecipeCLI(LightningCLI):
         if self.verb != "fit":
             if auto and any(argument.startswith("--resume") for argument in self.arguments):
                 raise UsageError("--resume auto goes with zoo fit.")
-            checkpoint = None if given is None else find_checkpoint(root / self.recipe, given)
+            exported = given is not None and is_exported(given)
+            if exported:
+                self._take(given)
+            checkpoint = None if given is None or exported else find_checkpoint(root / self.recipe, given)
             run = checkpoint.parent.parent if checkpoint else root
             is_run = (run / "config.yaml").is_file()
             self.start = Start(run if is_run else root / self.recipe / new_id(), checkpoint)
@@ -223,6 +230,14 @@ class RecipeCLI(LightningCLI):
                 [str(self.start.folder), str(checkpoint) if checkpoint else None, self.start.steps]
             )
         self.folder, self.checkpoint = self.start.folder, self.start.checkpoint
+
+    def _take(self, weights: str) -> None:
+        """Evaluate exported weights with the data and evaluators of the recipe."""
+        found = load(weights)
+        require_class(weights, public_path(type(found.module)), self.model)
+        self.model = found.module
+        self.model.loaded_step = found.config["step"] or 0
+        self.weights = weights
 
     def description(self) -> dict[str, Any]:
         """What is known of the data; empty for foreign data."""
@@ -308,7 +323,7 @@ def execute(cli: RecipeCLI) -> int:
         trainer.predict(model, data, ckpt_path=checkpoint, return_predictions=False)
         say(f"The pictures are in {cli.folder / 'predictions'}.")
     else:
-        if checkpoint is None:
+        if checkpoint is None and cli.weights is None:
             say("No --ckpt_path was given: this evaluates untrained weights.")
         if (cli.folder / "wandb").is_dir():
             _add_wandb(cli, name=cli.config.name)
@@ -397,14 +412,18 @@ def _choose_strategy(config: dict[str, Any]) -> None:
 def require_same_class(checkpoint: Path, model: pl.LightningModule) -> None:
     """Refuse a checkpoint of another class; report hyper-parameters that the recipe overrides."""
     content = (read_own_checkpoint if isinstance(model, GuardedModule) else read_checkpoint)(checkpoint)
-    mine = public_path(type(model))
-    its = (content.get("zoo") or {}).get("class", mine)
-    if its != mine:
-        raise UserError(f"{checkpoint} was trained as {its}, but the recipe asks for {mine}.")
+    require_class(checkpoint, (content.get("zoo") or {}).get("class"), model)
     before = content.get("hyper_parameters", {})
     for key, value in model.hparams.items():
         if key in before and before[key] != value:
             say(f"The recipe wins: model.{key} is {value}, the checkpoint had {before[key]}.")
+
+
+def require_class(origin: Path | str, its: str | None, model: pl.LightningModule) -> None:
+    """Refuse weights of another class than the recipe's."""
+    mine = public_path(type(model))
+    if its not in (None, mine):
+        raise UserError(f"{origin} was trained as {its}, but the recipe asks for {mine}.")
 
 
 def _announce(cli: RecipeCLI) -> None:
@@ -413,8 +432,8 @@ def _announce(cli: RecipeCLI) -> None:
     for name, network in (players or {"in all": cli.model}).items():
         count = sum(p.numel() for p in network.parameters())
         say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
-    if cli.checkpoint:
-        say(f"From {cli.checkpoint}")
+    if cli.checkpoint or cli.weights:
+        say(f"From {cli.checkpoint or cli.weights}")
     say(f"Run folder {cli.folder}")
 
 
