@@ -67,7 +67,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ),
     ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),
     ("zoo.adversarial", {"guards", "errors", "bounds"}),
-    ("zoo.bounds", {"recipes", "errors"}),
+    ("zoo.bounds", {"recipes", "files.schemas", "errors"}),
 ]
 TORCH_AND_FRIENDS = {
     "tqdm",

@@ -2,6 +2,7 @@
 
 To Python and type checkers these are ``int`` and ``float``. ``zoo fit`` compares a recipe's values with the
 annotations in the source text (:func:`refusal`), before torch is imported and before anything is computed.
+What stands in a file of weights is compared with the annotations themselves (:func:`require_arguments`).
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import argparse
 import ast
 import math
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
+from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from zoo import recipes
-from zoo.errors import UsageError
+from zoo.errors import UsageError, UserError
+from zoo.files.schemas import is_number, is_plain, is_text, shown
 
 MOST = 2**31 - 1  # no size, count or number of steps is larger
 
@@ -55,6 +59,66 @@ def refusal(annotation: str, value: Any) -> str | None:
     if _any_fits(types, value) or (isinstance(value, str) and _any_fits(types, _scalar(value))):
         return None
     return ", or ".join(dict.fromkeys(map(_text, types)))
+
+
+def require_arguments(made: Callable[..., Any], given: Mapping[str, Any], origin: str) -> None:
+    """Refuse keywords that a constructor does not take, and plain values that its annotations exclude.
+
+    Args:
+        made: The constructor.
+        given: Its keywords; lists may stand for tuples.
+        origin: File that they were read from, for messages.
+
+    Raises:
+        UserError: Names the first such key, and what it must be.
+    """
+    hints = typing.get_type_hints(made, include_extras=True)
+    for hint in list(hints.values()):
+        if get_origin(hint) is typing.Unpack:
+            hints |= typing.get_type_hints(get_args(hint)[0], include_extras=True)
+    for key, value in given.items():
+        if key not in hints:
+            raise UserError(f"{origin}: hyper_parameters.{key} is unknown to this version of the zoo.")
+        if not _is_of(value, hints[key]):
+            wanted = _in_words(hints[key])
+            raise UserError(f"{origin}: hyper_parameters.{key} must be {wanted}, not {shown(value)}.")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    kind, arguments = get_origin(hint) or hint, get_args(hint)
+    if kind is Annotated:
+        limits = (each for each in arguments[1:] if isinstance(each, Range))
+        return _is_of(value, arguments[0]) and all(each.least <= value <= each.most for each in limits)
+    if kind is typing.Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if kind in (typing.Union, UnionType):
+        return any(_is_of(value, each) for each in arguments)
+    if kind in (tuple, list):
+        if not isinstance(value, list | tuple) or len(value) > 1000:
+            return False
+        if kind is tuple and arguments and arguments[-1] is not ...:
+            return len(value) == len(arguments) and all(map(_is_of, value, arguments))
+        return not arguments or all(_is_of(item, arguments[0]) for item in value)
+    if kind is int:
+        return type(value) is int and abs(value) <= MOST
+    if kind is NoneType:
+        return value is None
+    tests = {float: is_number, str: is_text, bool: lambda given: isinstance(given, bool)}
+    return tests.get(kind, is_plain)(value)
+
+
+def _in_words(hint: Any) -> str:
+    kind, arguments = get_origin(hint) or hint, get_args(hint)
+    if kind is Annotated:
+        return next((each.text for each in arguments[1:] if isinstance(each, Range)), _in_words(arguments[0]))
+    if kind is typing.Literal:
+        return " or ".join(map(str, arguments))
+    if kind in (typing.Union, UnionType):
+        return " or ".join(map(_in_words, arguments))
+    if kind in (tuple, list):
+        return "a list" if not arguments or arguments[-1] is ... else f"a list of {len(arguments)} values"
+    words = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
+    return "null" if kind is NoneType else words.get(kind, "a plain value")
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:

@@ -28,10 +28,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo import catalogue, recipes
 from zoo.adversarial import PLAYERS, AdversarialModule
+from zoo.bounds import require_arguments
 from zoo.class_paths import public_path
 from zoo.errors import UserError, reason_of
 from zoo.files.checkpoints import read_own_checkpoint, read_tensors
-from zoo.files.schemas import MODEL, ROWS, read_json, require_arguments
+from zoo.files.schemas import MODEL, ROWS, read_json
 from zoo.files.writing import sha256, write_bytes, write_text
 from zoo.guards import GuardedModule
 

@@ -182,8 +182,8 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _load(path: Path, map_location: Any) -> Any:
     """``torch.load`` of plain values and tensors, none of which is larger than the file."""
-    size = path.stat().st_size
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         if file.read(4) == b"PK\x03\x04":  # as torch decides it
             with zipfile.ZipFile(file) as archive:
                 inside = archive.infolist()
@@ -198,9 +198,10 @@ def _load(path: Path, map_location: Any) -> Any:
             file.seek(0)
             for _ in range(5):
                 _require_known_globals(file)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location=map_location, weights_only=True)
     storages: dict[int, int] = {}
     for _, value in _tensors(content):
         if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided or value.is_quantized:

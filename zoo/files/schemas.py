@@ -11,12 +11,10 @@ import json
 import math
 import re
 import reprlib
-import types
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any
 
 from zoo.errors import UserError, reason_of
 from zoo.files.reading import opened
@@ -40,7 +38,8 @@ class Kind:
     accepts: Callable[[Any], bool]
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Whether a value is text of whole characters."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)  # halves of characters
 
 
@@ -48,15 +47,16 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= LARGEST
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
 def _is_score(value: Any) -> bool:
-    return _is_number(value) or (isinstance(value, float) and not math.isfinite(value))
+    return is_number(value) or (isinstance(value, float) and not math.isfinite(value))
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether a value is text, numbers, true, false, null, and lists and dicts of them, and not too many."""
     level, seen = [value], 0
     for _ in range(MOST_LEVELS):
@@ -66,7 +66,7 @@ def _is_plain(value: Any) -> bool:
                 below += [*item.keys(), *item.values()]
             elif isinstance(item, list | tuple):
                 below += item
-            elif not (item is None or isinstance(item, int | float) or _is_text(item)):
+            elif not (item is None or isinstance(item, int | float) or is_text(item)):
                 return False
             if len(below) > MOST_VALUES:
                 return False
@@ -95,17 +95,18 @@ class Optional:
 
 Schema = Kind | Optional | Mapping[str, Any] | list[Any]  # of schemas
 
-TEXT = Kind("text", _is_text)
+TEXT = Kind("text", is_text)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = Kind("a finite number", _is_number)
+NUMBER = Kind("a finite number", is_number)
 SCORE = Kind("a number", _is_score)  # a score of identical images may be infinite
-PLAIN = Kind(f"whole characters and plain values, at most {MOST_LEVELS} levels deep", _is_plain)
+PLAIN = Kind(f"whole characters and plain values, at most {MOST_LEVELS} levels deep", is_plain)
 KEYS = Kind(
     "a mapping of names to plain values",
-    lambda value: isinstance(value, dict) and all(map(_is_text, value)) and _is_plain(value),
+    lambda value: isinstance(value, dict) and all(map(is_text, value)) and is_plain(value),
 )
+RECIPE = Kind("text of at most 1 MB", lambda value: is_text(value) and len(value) <= 10**6)
 DIGEST = Kind(
-    "64 hexadecimal digits", lambda value: _is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
+    "64 hexadecimal digits", lambda value: is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
 )
 
 ROWS: Schema = [  # eval.json
@@ -135,7 +136,7 @@ MODEL: dict[str, Any] = {  # model.json
     "licence?": {"code?": TEXT, "weights?": TEXT, "data?": Optional(TEXT)},
     "step?": Optional(whole()),
     "seed?": Optional(whole()),
-    "recipe?": Optional(TEXT),
+    "recipe?": Optional(RECIPE),
     "command?": Optional(TEXT),
     "commit?": Optional(TEXT),
     "environment?": KEYS,
@@ -150,7 +151,7 @@ INDEX: Schema = {  # checkpoints/index.json
             "title": TEXT,
             "folder": TEXT,
             "sha256": DIGEST,
-            "recipe?": Optional(TEXT),
+            "recipe?": Optional(RECIPE),
             "licence?": TEXT,
             "research_only?": FLAG,
         }
@@ -160,7 +161,7 @@ RECORD: Schema = {  # the entry `zoo` of a training checkpoint
     "class": TEXT,
     "data?": DATA,
     "environment?": KEYS,
-    "recipe?": Optional(TEXT),
+    "recipe?": Optional(RECIPE),
     "command?": Optional(TEXT),
     "seed?": Optional(whole()),
 }
@@ -177,7 +178,7 @@ CHECKPOINT: Schema = {  # beside its tensors and its record
 }
 
 
-ID = Kind("a whole number or text", lambda value: type(value) is int or _is_text(value))
+ID = Kind("a whole number or text", lambda value: type(value) is int or is_text(value))
 NUMBERS = Kind("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_score, value)))
 LIMB = Kind(
     "two numbers of points",
@@ -185,7 +186,7 @@ LIMB = Kind(
 )
 NAMES = Kind(
     "a mapping of names to names",
-    lambda value: isinstance(value, dict) and all(map(_is_text, (*value, *value.values()))),
+    lambda value: isinstance(value, dict) and all(map(is_text, (*value, *value.values()))),
 )
 IMAGES: Schema = [{"id": ID, "file_name": TEXT}]
 COCO_CAPTIONS: Schema = {"images": IMAGES, "annotations": [{"image_id": ID, "caption": TEXT}]}
@@ -293,66 +294,6 @@ def parse(text: str | bytes, schema: Schema, origin: str | Path) -> Any:
         raise UserError(f"{origin} is no JSON ({reason_of(error)}); correct it.") from error
     require(content, schema, origin)
     return content
-
-
-def require_arguments(made: Callable[..., Any], given: Mapping[str, Any], origin: str | Path) -> None:
-    """Refuse keywords that a constructor does not take, and values that its annotations exclude.
-
-    Raises:
-        UserError: Names the key, and what it must be.
-    """
-    hints = typing.get_type_hints(made)
-    for hint in list(hints.values()):
-        if typing.get_origin(hint) is typing.Unpack:
-            hints |= typing.get_type_hints(typing.get_args(hint)[0])
-    for key, value in given.items():
-        if key not in hints:
-            raise UserError(f"{origin}: hyper_parameters.{key} is unknown to this version of the zoo.")
-        if not _is_of(value, hints[key]):
-            raise UserError(
-                f"{origin}: hyper_parameters.{key} must be {_in_words(hints[key])}, not {shown(value)}."
-            )
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of an annotated type; lists may stand for tuples."""
-    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if kind is Literal:
-        return any(type(value) is type(choice) and value == choice for choice in arguments)
-    if kind in (Union, types.UnionType):
-        return any(_is_of(value, each) for each in arguments)
-    if kind in (tuple, list):
-        if not isinstance(value, list | tuple) or len(value) > 1000:
-            return False
-        if kind is tuple and arguments and arguments[-1] is not ...:
-            return len(value) == len(arguments) and all(map(_is_of, value, arguments))
-        return not arguments or all(_is_of(item, arguments[0]) for item in value)
-    if kind is int:
-        return type(value) is int and abs(value) <= LARGEST
-    if kind is type(None):
-        return value is None
-    tests = {float: _is_number, str: _is_text, bool: FLAG.accepts}
-    return tests.get(kind, _is_plain)(value)
-
-
-def _in_words(hint: Any) -> str:
-    kind, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
-    if kind is Literal:
-        return " or ".join(map(str, arguments))
-    if kind in (Union, types.UnionType):
-        return " or ".join(map(_in_words, arguments))
-    words = {
-        int: "a whole number",
-        float: "a finite number",
-        str: "text",
-        bool: "true or false",
-        type(None): "null",
-        tuple: "a list",
-        list: "a list",
-    }
-    if kind is tuple and arguments and arguments[-1] is not ...:
-        return f"a list of {len(arguments)} values"
-    return words.get(kind, "a plain value")
 
 
 def shown(value: Any) -> str:
