@@ -274,7 +274,7 @@ def storm(kills: int, seed: int, folder: Path) -> Counter[str]:
             references[paper] = content(path), history(whole.folder), ended.seconds
         run = Run(paper, folder / f"{number:03}-{paper}", workers, chance.randint(2, 5))
         found["runs"] += 1
-        done += chain(run, references[paper], kills - done, chance, found)
+        done += chain(run, references[paper], chance, found)
         if not found["kept"]:
             shutil.rmtree(run.folder)
         print(f"{done:4} kills: {summary(found)}", flush=True)
@@ -285,7 +285,6 @@ def storm(kills: int, seed: int, folder: Path) -> Counter[str]:
 def chain(
     run: Run,
     reference: tuple[dict[str, Any], list[dict[str, str]], float],
-    most: int,
     chance: random.Random,
     found: Counter[str],
 ) -> int:
@@ -293,7 +292,7 @@ def chain(
     wanted, rows, seconds = reference
     faults: list[str] = []
     groups: list[int] = []
-    planned = min(most, chance.randint(3, 5))
+    planned = chance.randint(3, 5)
     explicit = chance.randrange(1, planned + 1)  # the resume that names its checkpoint
     kills = 0
     for turn in range(planned + 3):  # a process may end before it is killed

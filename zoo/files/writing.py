@@ -110,7 +110,10 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"Cannot write {path} ({error.strerror or error}); choose another place.") from error
+        advice = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise UserError(
+            f"Cannot write {path} ({error.strerror or error}); {advice}choose another place."
+        ) from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
