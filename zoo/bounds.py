@@ -103,7 +103,11 @@ def _is_of(value: Any, hint: Any) -> bool:
         return type(value) is int and abs(value) <= MOST
     if kind is NoneType:
         return value is None
-    tests = {float: is_number, str: is_text, bool: lambda given: isinstance(given, bool)}
+    tests: dict[Any, Callable[[Any], bool]] = {
+        float: is_number,
+        str: is_text,
+        bool: lambda given: isinstance(given, bool),
+    }
     return tests.get(kind, is_plain)(value)
 
 
