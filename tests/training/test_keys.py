@@ -195,6 +195,21 @@ def test_a_recipe_of_anyone_is_read_with_bounds(content: bytes, words: str, tmp_
     assert words in found and "theirs.yaml" in found and "\n" not in found and len(found) < 600
 
 
+def test_sections_in_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    Path("parts/model.yaml").write_text("class_path: zoo.models.gan.GAN\ninit_args: {hidden: 8}")
+    Path("parts/trainer.yaml").write_text("max_steps: 3")
+    Path("parts/whole.yaml").write_text("model: model.yaml\ntrainer: trainer.yaml")
+    Path("bad.yaml").write_text("max_steps: &x [*x]")
+    arguments = ["--data", "zoo.data.images.Digits", "--config", "parts/whole.yaml"]
+    check(resolve_names([*arguments, "--trainer", "parts/trainer.yaml", "--model", "parts/model.yaml"]))
+    for key in ("model", "trainer", "trainer.callbacks"):
+        assert "bad.yaml line 1: not valid YAML" in said(*arguments, f"--{key}", "bad.yaml")
+    Path("parts/model.yaml").write_text("class_path: zoo.models.gan.GAN\ninit_args: {hidden: 0}")
+    assert "hidden must be" in said(*arguments)
+
+
 def test_a_recipe_that_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")

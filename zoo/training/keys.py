@@ -204,10 +204,7 @@ def _check_option(
     section, *rest = parts
     parsed = _parsed(key, value)
     if section in ("model", "data") and rest in ([], ["class_path"]):
-        if isinstance(parsed, str) and Path(value).is_file():
-            _check_content(value, {section: read_recipe(Path(value))}, classes, flags)
-        else:
-            _check_content(where, {section: parsed}, classes, flags)
+        _check_content(where, {section: parsed}, classes, flags)
     elif section in ("model", "data"):
         if rest[0] not in (*CLASS_KEYS, "help") and classes.get(section):
             _check_values(
@@ -216,6 +213,7 @@ def _check_option(
     elif section == "trainer" and rest:
         if rest == ["callbacks"] and appends and isinstance(parsed, str) and "." in parsed:
             _arguments(where, "trainer.callbacks", parsed)
+        _file_content(where, value)  # only what can be read is left to the full parser
         if rest[0] == "callbacks" and (appends or len(rest) > 1):  # judged by check_parsed
             return
         _check_values(where, "trainer.", {".".join(rest): parsed}, _trainer())
@@ -242,6 +240,15 @@ def _parsed(key: str, value: str) -> Any:
         return value  # a folder may be called [x]
 
 
+def _file_content(where: str, value: Any) -> dict[str, Any] | None:
+    """The content of a file that stands for a section; it is found beside the recipe, else from here."""
+    if not isinstance(value, str) or not value.endswith((".yaml", ".yml")):
+        return None
+    return read_recipe(
+        next((path for path in (Path(where).parent / value, Path(value)) if path.exists()), Path(value))
+    )
+
+
 def _trainer() -> dict[str, str]:
     return (parameters(TRAINER) or {}) | TRAINER_TYPES
 
@@ -252,6 +259,7 @@ def _check_content(
     """Check a recipe, or a part of one, and note the classes and flags that it sets."""
     _check_values(where, "", content, OPTION_TYPES)
     trainer = content.get("trainer") or {}
+    trainer = _file_content(where, trainer) or trainer
     _check_values(where, "trainer.", trainer, _trainer())
     flags.update({flag: (where, trainer[flag]) for flag in OURS if flag in trainer})
     callbacks = trainer.get("callbacks") or []
@@ -261,7 +269,8 @@ def _check_content(
     for name, block in blocks.items():
         if block is None or block == "null":
             continue
-        block = {"class_path": block} if isinstance(block, str) else block
+        if isinstance(block, str):
+            block = _file_content(where, block) or {"class_path": block}
         _check_values(where, f"{name}.", block, dict.fromkeys(CLASS_KEYS, ""))
         classes[name] = block.get("class_path") or classes.get(name, "")
         if classes[name]:
