@@ -125,6 +125,8 @@ def test_layouts() -> None:
     assert one.shape[1] == one.shape[2] == 8 * (48 + 2) + 2
     some = layout({"input": torch.zeros(20, 3, 100, 100), "output": torch.zeros(20, 3, 100, 100)}, 4)
     assert 400 < some.shape[1] < 500 and 200 < some.shape[2] < 260
+    drawn = layout({"real": torch.zeros(64, 1, 8, 8), "fake": torch.zeros(64, 1, 8, 8)}, 8, paired=False)
+    assert 400 < drawn.shape[1] < 450 and drawn.shape[2] > 800
 
 
 def test_a_module_without_previews_is_refused(trainer: Make) -> None:

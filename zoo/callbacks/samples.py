@@ -35,7 +35,7 @@ class SampleGrid(Callback):
 
     Args:
         every_n_steps: Steps between two grids.
-        rows: Rows of a grid; a mosaic has as many columns.
+        rows: Rows of a grid, one sample each; images from noise form mosaics of ``rows`` by ``rows``.
         seed: Seed of the noise.
     """
 
@@ -95,21 +95,31 @@ class SampleGrid(Callback):
         if not trainer.is_global_zero:
             return
         path = self._folder / f"step={step:06d}.png"
-        write_picture(path, layout({title: kind.float().cpu() for title, kind in columns.items()}, self.rows))
+        shown = {title: kind.float().cpu() for title, kind in columns.items()}
+        write_picture(path, layout(shown, self.rows, paired=pl_module.takes != "noise"))
         write_bytes(self._folder / "latest.png", path.read_bytes())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("samples", [str(path)], step=step)
 
 
-def layout(columns: dict[str, Tensor], rows: int) -> Tensor:
-    """Arrange a preview as (3, H, W): points as a scatter plot, one column as a mosaic, several as a grid."""
+def layout(columns: dict[str, Tensor], rows: int, paired: bool = True) -> Tensor:
+    """Arrange a preview as (3, H, W): a scatter plot of points, a mosaic per column, or a grid of pairs.
+
+    Args:
+        columns: Samples by title.
+        rows: Rows of a grid; a mosaic has as many columns.
+        paired: Whether the columns show the same samples; if not, each is a mosaic of its own.
+    """
     first = next(iter(columns.values()))
     if first.ndim == 2:
         return scatter(columns)
     if len(columns) == 1:
         return mosaic(first[: rows**2], rows, least=SMALLEST)
-    return grid({title: kind[:rows] for title, kind in columns.items()})
+    if paired:
+        return grid({title: kind[:rows] for title, kind in columns.items()})
+    sheets = {title: mosaic(kind[: rows**2], rows, least=SMALLEST) for title, kind in columns.items()}
+    return grid({title: sheet[None] for title, sheet in sheets.items()})
 
 
 def fixed_batch(trainer: pl.Trainer, counts: dict[str, int], otherwise: int) -> Batch | None:

@@ -214,12 +214,22 @@ def own_config(arguments: list[str], recipe: str) -> list[str]:
     own = checkpoint.parent.parent / "config.yaml"
     if not own.is_file() or own.samefile(first):
         return arguments
-    say(f"With {own}, not the recipe as it is now; to use the recipe, give a .ckpt file.")
+    if not _holds(recipes.read(own), recipes.read(first)):
+        say(f"With {own}, which differs from the recipe; to use the recipe, give a .ckpt file.")
     place = next(
         i for i, argument in enumerate(arguments) if argument.partition("=")[0] in ("--config", "-c")
     )
     rest = arguments[place + (1 if "=" in arguments[place] else 2) :]
     return [*arguments[:place], "--config", str(own), *rest, "--ckpt_path", str(checkpoint)]
+
+
+def _holds(whole: Any, part: Any) -> bool:
+    """Whether every value of ``part`` is that of ``whole``."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and _holds(whole[key], value) for key, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(_holds, whole, part))
+    return bool(whole == part)
 
 
 def find_checkpoint(home: Path, given: str) -> Path:

@@ -98,7 +98,8 @@ def table(rows: Sequence[Row]) -> str:
         require_one_protocol(row.metric, first, row.protocol)
     head = ("metric", "on", "ours", "paper", "what differs")
     cells = [(r.metric, r.subject, number(r), r.paper or "", r.differs or "") for r in rows]
-    return aligned([head, *cells], underlined=True)
+    filled = [i for i in range(len(head)) if any(row[i] for row in cells)]
+    return aligned([tuple(row[i] for i in filled) for row in (head, *cells)], underlined=True)
 
 
 def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
