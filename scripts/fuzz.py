@@ -2,6 +2,7 @@
 
     python scripts/fuzz.py --inputs 20000 --seed 0          # all readers
     python scripts/fuzz.py --inputs 500 --only picture      # one of them
+    python scripts/fuzz.py --largest                        # small files that decode to all that is allowed
     python scripts/fuzz.py --repeat faults/picture-17       # an input that failed
 
 Each reader has a few small files that it accepts. An input is one of them with bytes cut off, flipped, moved
@@ -68,7 +69,7 @@ from zoo.files.idx import read_idx
 from zoo.files.pictures import read_jpeg_reduced, read_labels, read_picture
 from zoo.files.schemas import ROWS, read_json
 from zoo.files.voxels import read_voxels
-from zoo.training.keys import read_recipe
+from zoo.training.keys import check as check_arguments
 
 SECONDS, GIGABYTE, AT_ONCE = 5.0, 2**30, 200
 HERE = Path(__file__).parents[1]
@@ -87,6 +88,7 @@ class Reader:
         structure: Parses a seed to plain values and writes them again, for values of wrong types.
         inner: Unpacks and packs a seed, so that what is compressed is damaged too.
         weight: How often it is drawn.
+        exact: Whether its files are read as they are.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Reader:
     structure: tuple[Callable[[bytes], Any], Callable[[Any], bytes]] | None = None
     inner: tuple[Encoder, Encoder] | None = None
     weight: int = 2
+    exact: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -418,6 +421,33 @@ def pack() -> tuple[packs.PackKey, dict[str, bytes]]:
         return key, {path.name: path.read_bytes() for path in key.folder.iterdir()}
 
 
+def largest() -> list[Reader]:
+    """Files of a few hundred kB that decode to all that a small file may: flat pictures and full grids."""
+    found: dict[str, bytes] = {}
+    for name, shape in [("RGB", (5700, 5800, 3)), ("RGBA", (4900, 5000, 4)), ("L", (9900, 10000))]:
+        image = Image.fromarray(np.zeros(shape, np.uint8))
+        found[f"{name}.png"] = written(image.save, "PNG")
+        found[f"{name}.webp"] = written(image.save, "WEBP", lossless=True, method=0)
+        if name != "RGBA":
+            found[f"{name}.jpg"] = written(image.save, "JPEG", progressive=True)
+    planes, kinds = np.zeros((1800, 1800, 30), np.uint8), {"photometric": "minisblack", "compression": "zlib"}
+    found["channels.tif"] = written(tifffile.imwrite, planes, planarconfig="contig", **kinds)
+    labels = Image.fromarray(np.zeros((4900, 5000), np.uint8))
+    maps = {"L.png": written(labels.save, "PNG"), "P.png": written(labels.convert("P").save, "PNG")}
+    cells = np.ones((460, 460, 460), np.uint8)
+    grids_ = {"x.npz": written(np.savez_compressed, voxels=cells)}
+    grids_["x.mat"] = written(scipy.io.savemat, {"instance": cells}, do_compression=True)
+    runs, rest = divmod(cells.size, 255)
+    grids_["x.binvox"] = b"#binvox 1\ndim 460 460 460\ndata\n" + b"\1\xff" * runs + bytes([1, rest])
+    return [
+        Reader("largest pictures", found, read_picture, exact=True),
+        Reader("largest squares", found, lambda path: read_square(path, 16, 3, "pad"), exact=True),
+        Reader("largest facts", found, lambda path: look_opaque(path, "image"), exact=True),
+        Reader("largest labels", maps, read_labels, exact=True),
+        Reader("largest grids", grids_, lambda path: read_voxels(path, 64), exact=True),
+    ]
+
+
 # ------------------------------------------------------------------------------------------------ readers
 
 
@@ -426,6 +456,17 @@ def attempt(*reads: Callable[[], object]) -> None:
     for read in reads:
         with contextlib.suppress(UserError):
             read()
+
+
+def read_all(path: Path) -> None:
+    """Read a picture in all ways."""
+    attempt(
+        lambda: read_picture(path),
+        lambda: read_jpeg_reduced(path, 8),
+        lambda: read_square(path, 16, 3, "pad"),
+        lambda: look_opaque(path, "image"),
+        lambda: read_pair((path,)),
+    )
 
 
 def play(path: Path) -> None:
@@ -530,18 +571,7 @@ def readers() -> list[Reader]:
         )
 
     return [
-        Reader(
-            "picture",
-            images,
-            lambda p: attempt(
-                lambda: read_picture(p),
-                lambda: read_jpeg_reduced(p, 8),
-                lambda: read_square(p, 16, 3, "pad"),
-                lambda: look_opaque(p, "image"),
-                lambda: read_pair((p,)),
-            ),
-            weight=20,
-        ),
+        Reader("picture", images, read_all, weight=20),
         Reader(
             "chunks",
             png,
@@ -693,7 +723,12 @@ def readers() -> list[Reader]:
         ),
         Reader("eval.json", {"eval.json": as_json(rows_of)}, lambda p: read_json(p, ROWS), {}, JSON),
         Reader(
-            "recipe", kinds, read_recipe, {}, (yaml.safe_load, lambda v: yaml.safe_dump(v).encode()), weight=4
+            "recipe",
+            kinds,
+            lambda p: check_arguments(["--config", str(p)]),
+            {},
+            (yaml.safe_load, lambda v: yaml.safe_dump(v).encode()),
+            weight=4,
         ),
     ]
 
@@ -725,6 +760,8 @@ def made(reader: Reader, draw: random.Random) -> tuple[str, bytes]:
     """The name and the bytes of an input."""
     name = draw.choice(list(reader.seeds))
     data = reader.seeds[name]
+    if reader.exact:
+        return name, data
     if reader.structure and draw.random() < 0.7:
         parse, write = reader.structure
         content = parse(data)
@@ -840,15 +877,16 @@ def _busy(pid: int) -> float:
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def fuzz(count: int, seed: int, only: str, keep: Path) -> int:
+def fuzz(count: int, seed: int, all_: list[Reader], keep: Path) -> int:
     """Run all inputs and print what failed; returns the number of failures."""
     torch.set_num_threads(1)
-    all_ = [reader for reader in readers() if only in reader.name]
     counts, faults, slowest, most = Counter[str](), 0, 0.0, 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "data")
-        for reader in all_:  # imports, and a look at whether the seeds are accepted at all
+        for reader in (
+            each for each in all_ if not each.exact
+        ):  # imports, and a look at whether the seeds are accepted at all
             for name, data in reader.seeds.items():
                 shutil.rmtree(folder, ignore_errors=True)
                 for other, content in {**reader.beside, name: data}.items():
@@ -885,7 +923,7 @@ def fuzz(count: int, seed: int, only: str, keep: Path) -> int:
 def repeat(kept: Path) -> int:
     """Read an input that failed once more, in this process, with its traceback."""
     begun = json.loads((kept / ".reader").read_text())
-    reader = next(reader for reader in readers() if reader.name == begun["reader"])
+    reader = next(reader for reader in readers() + largest() if reader.name == begun["reader"])
     start, before = time.process_time(), memory("VmRSS")
     try:
         reader.read(kept / begun["name"])
@@ -901,12 +939,14 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="readers whose names hold this")
+    parser.add_argument("--largest", action="store_true", help="files that decode to all that is allowed")
     parser.add_argument("--keep", type=Path, default=Path("faults"), help="folder for inputs that fail")
     parser.add_argument("--repeat", type=Path, help="read an input that was kept")
     args = parser.parse_args()
     if args.repeat:
         return repeat(args.repeat)
-    return 1 if fuzz(args.inputs, args.seed, args.only, args.keep) else 0
+    all_ = largest() if args.largest else [reader for reader in readers() if args.only in reader.name]
+    return 1 if fuzz(args.inputs, args.seed, all_, args.keep) else 0
 
 
 if __name__ == "__main__":

@@ -373,5 +373,5 @@ def test_a_part_of_the_fuzzer(
     fuzz = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "fuzz", fuzz)
     spec.loader.exec_module(fuzz)
-    assert fuzz.fuzz(200, 0, "", tmp_path / "faults") == 0, capsys.readouterr().out
+    assert fuzz.fuzz(200, 0, fuzz.readers(), tmp_path / "faults") == 0, capsys.readouterr().out
     assert "200 inputs of seed 0" in capsys.readouterr().out

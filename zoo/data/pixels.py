@@ -165,7 +165,8 @@ def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None)
     elif (top, left) != (0, 0):
         value = torch.iinfo(picture.dtype).max if background is None else background
         sides = (left, wide - width - left, top, high - height - top)
-        picture = F.pad(picture.int(), sides, value=value).to(picture.dtype)
+        values = picture if picture.dtype == torch.uint8 else picture.int()  # torch pads no uint16
+        picture = F.pad(values, sides, value=value).to(picture.dtype)
     scale = torch.tensor([size / wide, size / high])
     where = torch.stack([scale, scale * torch.tensor([float(left), float(top)])])
     if (high, wide) != (size, size):

@@ -25,7 +25,7 @@ MAX_RATIO = 50  # multiple of its own size that an archive may extract to, if th
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError),
-    *(EOFError, NotImplementedError, ValueError),
+    *(EOFError, NotImplementedError, ValueError, OverflowError),
 )
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from zoo.errors import UserError
 
-# Bytes that any file may decode to: 44 megapixels of RGB. With copies and conversions a reader needs up to 8
+# Bytes that any file may decode to: 33 megapixels of RGB. With copies and conversions a reader needs up to 10
 # times as much, so a hostile file of a few MB costs less than 1 GB.
-LARGEST = 2**27
+LARGEST = 10**8
 # A larger file may decode to so many times its own size: 100 megapixels of RGB from 15 MB. Photographs are
 # compressed 3 to 15 times, what is made to fill the memory 1000 times.
 RATIO = 20
