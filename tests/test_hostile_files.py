@@ -25,6 +25,7 @@ from PIL import Image
 
 from zoo.cli import main
 from zoo.data.captions import COCOCaptions
+from zoo.data.pixels import read_square
 from zoo.data.poses.files import read_people
 from zoo.errors import UserError
 from zoo.files import films, pictures, reading
@@ -105,6 +106,13 @@ def test_pictures_that_would_take_minutes_or_gigabytes_are_refused(tmp_path: Pat
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=rf"{name} .*{reason}"):
         read_array(tmp_path / name)
+
+
+def test_a_picture_that_is_too_long_to_pad_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (30_000, 1)).save(tmp_path / "x.png")
+    with pytest.raises(UserError, match=r"x\.png is 30000 x 1 pixels, too long"):
+        read_square(tmp_path / "x.png", 16, 3, "pad")
+    assert read_square(tmp_path / "x.png", 16, 3, "crop")[0].shape == (3, 16, 16)
 
 
 def test_class_numbers_count_for_what_they_take_in_memory(

@@ -19,6 +19,7 @@ from torch import Tensor
 from zoo.data.checks import Facts, at_least, picture_facts
 from zoo.errors import UserError
 from zoo.files.pictures import read_array, to_levels
+from zoo.files.reading import LARGEST
 
 Fit = Literal["crop", "pad", "stretch"]
 Pixels = np.ndarray[Any, Any]
@@ -141,7 +142,9 @@ def shorter_side(
     return picture if to == (height, width) else resize(picture, *to)
 
 
-def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None) -> tuple[Tensor, Tensor]:
+def squared(
+    picture: Tensor, size: int, fit: Fit, background: int | None = None, origin: object = "A picture"
+) -> tuple[Tensor, Tensor]:
     """Make a picture square, with antialiased bilinear interpolation.
 
     Args:
@@ -149,9 +152,13 @@ def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None)
         size: Pixels of each side.
         fit: ``crop`` cuts out the middle, ``pad`` adds to the sides, ``stretch`` distorts.
         background: Value of the added pixels; white when not given.
+        origin: The picture's file, for messages.
 
     Returns:
         (C, size, size), and (2, 2), scale and shift: a point (x, y) moves to ``scale * (x, y) + shift``.
+
+    Raises:
+        UserError: The picture is so long that its padding would fill the memory.
     """
     height, width = picture.shape[1:]
     high, wide = {
@@ -159,6 +166,8 @@ def squared(picture: Tensor, size: int, fit: Fit, background: int | None = None)
         "pad": (max(height, width),) * 2,
         "stretch": (height, width),
     }[fit]
+    if fit == "pad" and picture.element_size() * len(picture) * high * wide > 4 * LARGEST:
+        raise UserError(f"{origin} is {width} x {height} pixels, too long to pad to a square; crop it.")
     top, left = (high - height) // 2, (wide - width) // 2  # rows and columns added; negative: cut off
     if fit == "crop":
         picture = cut(picture, -top, -left, high, wide)
@@ -180,7 +189,7 @@ def read_square(path: Path, size: int, channels: int, fit: Fit) -> tuple[Tensor,
     Raises:
         UserError: The file is unreadable or has more than four channels.
     """
-    return squared(with_channels(opaque(read_array(path), path), channels, path), size, fit)
+    return squared(with_channels(opaque(read_array(path), path), channels, path), size, fit, origin=path)
 
 
 def read_pair(files: tuple[Path, ...]) -> tuple[Pixels, Pixels]:

@@ -153,7 +153,7 @@ class CaptionSet(MatchSet):
         record = self.records[index]
         end = self._ends[index]
         pixels = torch.from_numpy(read_record(record, self.background)).permute(2, 0, 1)
-        image, _ = squared(pixels, self.load_size, self.fit, self.background)
+        image, _ = squared(pixels, self.load_size, self.fit, self.background, record.picture)
         return {
             "index": torch.tensor(index),
             "image": image,
