@@ -143,7 +143,10 @@ def processors() -> list[Finding]:
     threads = os.environ.get("OMP_NUM_THREADS", "")
     advice = ""
     if threads.isdigit() and int(threads) < usable:
-        advice = f"OMP_NUM_THREADS={threads} uses {threads} of {usable} processors; unset it to use them all."
+        advice = (
+            f"OMP_NUM_THREADS={threads} uses {threads} of {usable} processors, right for several trainings "
+            "at once; for one, unset it."
+        )
     elif threads.isdigit() and int(threads) > usable:
         advice = f"OMP_NUM_THREADS={threads} exceeds the {usable} processors; unset it."
     findings = [
