@@ -55,6 +55,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "training",
             "recipes",
             "catalogue",
+            "checkpoints",
             "adversarial",
             "guards",
             "callbacks",
