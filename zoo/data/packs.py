@@ -119,6 +119,7 @@ class Pack:
             sound &= all((key.folder / name).stat().st_size == size for name, size in index["bytes"].items())
             for name, field in index["fields"].items():
                 require(field, FIELD, path, name)
+                sound &= len(field["kinds"]) > 0
                 sound &= name in index["bytes"] and (
                     field["shape"] is not None or f"{name}.places" in index["bytes"]
                 )
@@ -137,7 +138,12 @@ class Pack:
         """The loaded sample ``index``, bit for bit."""
         if not 0 <= index < self.count:
             raise IndexError(index)
-        return {name: self._value(name, field, index) for name, field in self.fields.items()}
+        try:
+            return {name: self._value(name, field, index) for name, field in self.fields.items()}
+        except (IndexError, ValueError, TypeError, OSError) as error:
+            raise UserError(
+                f"The pack {self.folder} is damaged; delete that folder and run `zoo data pack` again."
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Each worker maps the files itself."""

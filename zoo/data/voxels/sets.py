@@ -110,7 +110,7 @@ class ModelNetChairs(VoxelModule):
                 raise ValueError("its names are no list of texts")
             if bits.shape != (len(names), -(-(self.SIDE**3) // 8)) or bits.dtype != np.uint8 or not names:
                 raise ValueError(f"it has {len(names)} names and {bits.dtype} of shape {bits.shape}")
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError, zlib.error) as error:
             raise UserError(f"{path} cannot be read ({error}); replace it.") from error
         return names, bits
 
