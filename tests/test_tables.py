@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 
-from zoo.catalogue import classes
+from zoo import recipes
+from zoo.catalogue import classes, import_class
 from zoo.data.sources import SOURCES, contracts
 
 ROOT = Path(__file__).parents[1]
@@ -42,3 +44,38 @@ def test_cards_and_recipes_have_no_gaps() -> None:
     files = [*(ROOT / "docs" / "cards").glob("*.md"), *(ROOT / "recipes").glob("*/*.yaml")]
     found = {file.name: gap.findall(file.read_text(encoding="utf-8")) for file in files}
     assert not {name: gaps for name, gaps in found.items() if gaps}
+
+
+# arguments that say what the data are, which part of a paper is trained, or how memory is laid out
+PLUMBING = {"shape", "data_key", "in_channels", "size", "scale", "features"}
+PLUMBING |= {"start_from", "stage", "enhancers", "channels_last"}
+
+
+@pytest.mark.parametrize("recipe", recipes.all_recipes(), ids=lambda recipe: str(recipe.name))
+def test_a_recipe_marks_what_differs_from_the_paper(recipe: recipes.Recipe) -> None:
+    text = recipe.path.read_text(encoding="utf-8")
+    model = recipes.parse(text, str(recipe.path))["model"]
+    defaults = inspect.signature(import_class(model["class_path"]).__init__).parameters
+    for key, value in model.get("init_args", {}).items():
+        default = defaults[key].default if key in defaults else None
+        given = tuple(value) if isinstance(value, list) else value
+        if key not in PLUMBING and given != default:
+            assert re.search(rf"^    {key}: .*  # (differs: |as )", text, re.M), f"{key} is not marked"
+    if "# differs: " in text:
+        assert "Differs from the paper: " in recipes.head_comment(recipe.path).replace("\n", " ")
+
+
+def test_cards_and_heads_agree_on_times() -> None:
+    def times(text: str) -> set[str]:
+        return set(re.findall(r"[\d.]+ (?:s|minutes)\b", text))
+
+    compared = 0
+    for card in (ROOT / "docs" / "cards").glob("*.md"):
+        rows = card.read_text(encoding="utf-8").partition("## Run it")[2].partition("\n## ")[0]
+        for name, _, time in re.findall(r"^\| ([\w, ]+) \| ([^|]+) \| ([^|]+) \|", rows, re.M):
+            for each in [] if "not run" in time or name == "recipe" else name.split(", "):
+                head = " ".join(recipes.head_comment(recipes.find(f"{card.stem}/{each}")).split())
+                said = re.search(r"\bTime: (.*?)(?= Memory: | Result|$)", head)
+                assert said and times(said[1]) == times(time), f"{card.stem}/{each}: {said and said[1]}"
+                compared += 1
+    assert compared > 15

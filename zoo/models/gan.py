@@ -328,7 +328,9 @@ class GAN(AdversarialModule):
             total += images.sum(dim=0, dtype=torch.float64).cpu()
             count += len(images)
         assert isinstance(self.generator, PaperGenerator)
-        if count:  # 1e-4: far below a step of 8 bit, yet the sigmoid still passes a gradient
+        if count:
+            # differs: the released code clips at 1e-7, where the sigmoid passes a gradient of 1e-7; 1e-4 is
+            # far below a step of 8 bit, too
             mean = total.div(count).add(1).div(2).clamp(1e-4, 1 - 1e-4)
             with torch.no_grad():
                 self.generator.last.bias.copy_(mean.logit().flatten())
@@ -344,6 +346,7 @@ class GAN(AdversarialModule):
         return optimizers, [LambdaLR(optimizer, self._decay) for optimizer in optimizers]
 
     def _decay(self, steps: int) -> float:
+        # differs: with k > 1 once per step for both players, not once per update of D
         return max(1.000004**-steps, 1e-6 / self.lr)
 
     @staticmethod

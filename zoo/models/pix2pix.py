@@ -278,6 +278,7 @@ class Pix2Pix(AdversarialModule):
             UserError: Channels or size of the batch do not fit the networks.
         """
         self.check(batch)
+        # differs: channels stay in RGB order; the authors' Torch code swaps them to BGR
         if self.training or self.inference == "running":
             fake: Tensor = self.generator(batch["input"])
             return fake
@@ -295,6 +296,7 @@ class Pix2Pix(AdversarialModule):
         """The adversarial loss against the updated discriminator, and the L1 distance (equation 4)."""
         terms = {}
         if self.adversarial:
+            # differs: the authors' Torch code takes D's output from before its update
             terms["adversarial"] = self.distance(self.judge(batch, fake), 1.0)
         if self.lambda_l1:
             terms["l1"] = self.lambda_l1 * F.l1_loss(fake, batch["target"])

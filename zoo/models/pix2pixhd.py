@@ -39,7 +39,8 @@ from zoo.losses import least_squares
 Stage = Literal["global", "enhancer", "joint"]
 Maps = list[list[Tensor]]  # the outputs of each layer, for each scale from the finest
 Network = Callable[[Tensor], list[Tensor]]  # an image to its activations, from fine to coarse
-PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of the five layers, as in the authors' code
+# differs: weights of the five layers as in the authors' code; the paper has none but 1/M_i
+PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 DRAWS = 1024  # random numbers per class and image from which styles are drawn
 
 
@@ -296,6 +297,7 @@ def averages(values: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
 
 def feature_matching(fake: Maps, real: Maps) -> Tensor:
     """Equation 3, summed over the scales: L1 of all layers but the logits; no gradient to ``real``."""
+    # differs: equation 3 sums over all T layers; the authors' code leaves out the last, the logits
     parts = [
         F.l1_loss(a, b.detach())
         for ours, theirs in zip(fake, real, strict=True)
@@ -521,6 +523,7 @@ class Pix2PixHD(AdversarialModule):
         """
         real_maps = batch["real_maps"] if "real_maps" in batch else self.judge(batch, batch["target"])
         fake_maps = self.judge(batch, fake)
+        # differs: the paper prints no half; it is the authors' code's
         return {"fake": 0.5 * _distance(fake_maps, 0.0), "real": 0.5 * _distance(real_maps, 1.0)}
 
     def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:

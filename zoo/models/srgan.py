@@ -131,16 +131,18 @@ class Discriminator(nn.Module):
 def initialise(generator: SRResNet, unit: bool) -> None:
     """Initialise the generator as linear upsampling; the remaining weights keep PyTorch's defaults.
 
-    The paper says nothing of initialisation. The first feature maps carry the image's channels through all
-    layers: the sub-pixel layers copy each pixel, and the last layer averages the copies, which interpolates
-    linearly between the centres of pixels. Residual branches start at zero (Goyal 2017), and all pixels into
-    which a sub-pixel layer splits one start equal (Aitken 2017). Without this, hundreds of steps are spent on
-    reaching the bicubic filter.
+    The first feature maps carry the image's channels through all layers: the sub-pixel layers copy each
+    pixel, and the last layer averages the copies, which interpolates linearly between the centres of pixels.
+    This holds inside: within ``scale // 2`` output pixels of the border the average takes in zero padding,
+    which is black. Residual branches start at zero (Goyal 2017), and all pixels into which a sub-pixel layer
+    splits one start equal (Aitken 2017). Without this, hundreds of steps are spent on reaching the bicubic
+    filter.
 
     Args:
         generator: Generator with PyTorch's default initialisation.
         unit: Whether its output is in [0, 1], and not in [-1, 1].
     """
+    # differs: the paper says nothing of initialisation
     for block in generator.trunk:
         nn.init.zeros_(block.get_submodule("body.4").weight)  # type: ignore[arg-type]
     first, merge, last = generator.head[0], generator.merge[0], generator.out
@@ -345,7 +347,7 @@ class SRGAN(AdversarialModule):
             UserError: The images have another number of channels.
         """
         self.check(batch)
-        low = batch["input"]
+        low = batch["input"]  # differs: in RGB order, where the paper has BGR
         high: Tensor = self.generator((low + 1) / 2)
         if self.high_range == "unit":
             high = 2 * high - 1
@@ -366,7 +368,7 @@ class SRGAN(AdversarialModule):
         if self.content == "mse":
             terms["content"] = self.lambda_content * self.distance(self._inner(fake), self._inner(target))
         elif self.content != "none":
-            maps = self._content_maps()
+            maps = self._content_maps()  # differs: normalised as its weights need; the paper does not say how
             a, b = (self.content_scale * maps(x) for x in (fake, target))
             terms["content"] = self.lambda_content * self.distance(a, b)
         if self.lambda_pixel:
@@ -469,6 +471,7 @@ class SRGAN(AdversarialModule):
 
 def total_variation(image: Tensor) -> Tensor:
     """Mean over pixels of the length of the gradient."""
+    # differs: the paper gives no formula
     across = image[..., :-1, 1:] - image[..., :-1, :-1]
     down = image[..., 1:, :-1] - image[..., :-1, :-1]
     return (across.square() + down.square() + 1e-12).sqrt().mean()  # the slope of the root is infinite at 0
