@@ -76,5 +76,5 @@ def test_mnist_without_its_files_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("ZOO_DATA", raising=False)
     with pytest.raises(UserError, match="--root"):
         main(["--data", "mnist", "-o", str(tmp_path / "x.safetensors")])
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz is not a whole idx file"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz"):
         main(["--data", "mnist", "--root", str(tmp_path), "-o", str(tmp_path / "x.safetensors")])

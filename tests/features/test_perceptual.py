@@ -160,7 +160,7 @@ def test_st_lpips_takes_no_trunk_file() -> None:
         PerceptualDistance("st-lpips-vgg", "x.pth")
 
 
-@pytest.mark.parametrize(("name", "pip"), [("st-lpips-alex", "zoo.features"), ("lpips-alex", "torchmetrics")])
+@pytest.mark.parametrize(("name", "pip"), [("st-lpips-alex", ".features"), ("lpips-alex", "torchmetrics")])
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch, name: Distance, pip: str) -> None:
     monkeypatch.setattr("zoo.features.packaged.find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"pip install .*{pip}"):
