@@ -123,7 +123,8 @@ def table(paper: str | None = None) -> str:
 
 def number(row: dict[str, Any]) -> str:
     """A value with its standard error."""
-    return f"{row['value']:.4g}" + (f" ± {row['error']:.2g}" if row.get("error") is not None else "")
+    error = row.get("error")
+    return f"{float(row['value']):.4g}" + (f" ± {float(error):.2g}" if error is not None else "")
 
 
 def protocol(row: dict[str, Any]) -> str:

@@ -338,8 +338,9 @@ class AdversarialModule(GuardedModule):
         return self.generate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The generator's output, for evaluators."""
-        return self.generate(batch)
+        """The generator's output, for evaluators; random draws depend on rank and batch only."""
+        with self.seeded(10**6 * self.global_rank + batch_idx):
+            return self.generate(batch)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
         """Columns of a sample grid by title, in [-1, 1]; a paper adds its inputs and targets."""

@@ -60,6 +60,10 @@ class GuardedModule(pl.LightningModule):
             UserError: Its keys, channels or sizes do not fit; names the argument to change.
         """
 
+    def settings_in_use(self) -> dict[str, Any]:
+        """Arguments that decide an output besides weights and input; stated with every score."""
+        return {}
+
     @property
     def steps_trained(self) -> int:
         """Steps that these weights were trained for."""

@@ -203,6 +203,15 @@ def test_other_pictures_are_refused(a: Tensor, b: Tensor, says: str) -> None:
         check(a, b, "lpips-alex", 31)
 
 
+@pytest.mark.parametrize("factor", [255.0, 1.01, float("nan"), float("inf")])
+def test_other_ranges_are_refused(factor: float) -> None:
+    images = torch.ones(1, 3, 32, 32)
+    check(images, -images, "lpips-alex", 31)
+    for a, b in ((images * factor, images), (images, images * factor)):
+        with pytest.raises(UserError, match=r"compares images in \[-1, 1\], but was given values from"):
+            check(a, b, "lpips-alex", 31)
+
+
 def test_an_unknown_distance_is_named() -> None:
     wrong: Any = "lpips"
     with pytest.raises(UserError, match="no distance 'lpips'; choose one of lpips-alex, "):

@@ -47,15 +47,28 @@ def test_mean_and_error_over_pictures(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.manual_seed(0)
     model = Pix2Pix(levels=3, width=4, in_channels=16, inference="running").eval()
     data = ScenePairs(size=16, train_length=1, eval_length=5, eval_batch_size=2)  # the last batch is smaller
-    (row,) = scored(model, data, tmp_path)
+    row, others = scored(model, data, tmp_path)
     samples = data.split("test")
     assert samples is not None
     batch = collate([samples[i] for i in range(5)])
     with torch.no_grad():
-        each = (model.generate(batch) - batch["target"]).abs().mean((1, 2, 3)).double()
+        made, real = (
+            (((x + 1) * 127.5).round() / 127.5 - 1) for x in (model.generate(batch), batch["target"])
+        )
+    each = (made - real).abs().mean((1, 2, 3)).double()
     assert row["value"] == pytest.approx(each.mean().item(), rel=1e-6)
     assert row["error"] == pytest.approx((each.std() / 5**0.5).item(), rel=1e-5)
     assert (row["metric"], row["protocol"]["test_pictures"]) == ("st-lpips-alex", 5)
+    assert row["protocol"]["bits"] == 8
+    assert row["protocol"]["use"] == {
+        "inference": "running",
+        "seed": "number of the batch",
+        "batch_size": 2,
+        "ranks": 1,
+    }
+    apart = (real[1:] - real[:-1]).abs().mean((1, 2, 3)).double()
+    assert others["value"] == pytest.approx(apart.mean().item(), rel=1e-6)
+    assert (others["subject"], others["protocol"]["pairs"]) == ("real", 4)
 
 
 def test_no_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,19 +27,22 @@ class Reading(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        return torch.zeros(len(x), 10).scatter(1, flat[:, :1].long(), flat[:, 1:2])
+        return torch.zeros(len(x), 10).scatter(1, (10 * flat[:, :1]).round().long(), 10 * flat[:, 1:2])
 
 
 def test_a_class_is_found_from_the_share_of_sure_answers_on() -> None:
     sure, unsure = 10.0, 3.0  # probabilities .9996 and .69
     answers = [(0, sure)] * 90 + [(1, sure)] * 2 + [(2, sure)] + [(2, unsure)] * 3 + [(3, unsure)] * 4
-    images = torch.tensor(answers).view(-1, 1, 1, 2)
+    images = torch.tensor(answers).view(-1, 1, 1, 2) / 10
     counts = count(Reading(), images, 0.9)
     assert counts.all.tolist() == [90, 2, 4, 4, 0, 0, 0, 0, 0, 0]
     assert counts.sure.tolist() == [90, 2, 1, 0, 0, 0, 0, 0, 0, 0]
     assert counts.found(0.02) == 2 and counts.found(0.01) == 3 and counts.found(0.021) == 1
     assert counts.found(0.0) == 3  # a class that never came is not found, however low the bar
     assert count(Reading(), images, 0.5).found(0.02) == 4
+    for bad, said in ((images * torch.nan, "not finite"), (images * 255, "range from 0"), (images[:0], "no")):
+        with pytest.raises(UserError, match=said):
+            count(Reading(), bad, 0.9)
 
 
 def test_divergence_is_zero_for_uniform_and_log_ten_for_one_class() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -16,8 +17,9 @@ from zoo.data.pairs.module import PairFolder
 from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
+from zoo.files.writing import sha256
 from zoo.metrics import segmentation
-from zoo.metrics.segmentation import SegmentationScore, confusion, scores
+from zoo.metrics.segmentation import SegmentationScore, confusion, jackknife, scores
 
 
 def test_a_perfect_reading_scores_one() -> None:
@@ -130,7 +132,8 @@ def test_the_callback_scores_and_keeps_its_segmenter(
     protocol = rows[metrics[0], "real"]["protocol"]
     assert protocol["test_pictures"] == 6 and protocol["train_pairs"] == 24 and protocol["size"] == [32, 32]
     kept = list((tmp_path / "home").iterdir())
-    assert [path.name for path in kept] == [f"segmenter-{protocol['segmenter']}.safetensors"]
+    assert [path.name for path in kept] == [f"segmenter-{protocol['segmenter_training']}.safetensors"]
+    assert sha256(kept[0]).startswith(protocol["segmenter"])
 
     def never(*_: Any) -> None:
         raise AssertionError("the segmenter was to come from the cache")
@@ -151,8 +154,52 @@ def test_another_training_is_another_segmenter(
     names = set()
     for options in ({"steps": 2}, {"steps": 3}, {"steps": 2, "seed": 1}, {"steps": 2, "train_pairs": 16}):
         rows = run(trainer, SegmentationScore(classes=16, **options), perfect=True)
-        names |= {row["protocol"]["segmenter"] for row in rows.values()}
+        names |= {row["protocol"]["segmenter_training"] for row in rows.values()}
     assert len(names) == 4
+
+
+def test_the_same_plan_with_other_weights_is_another_judge(
+    trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines train the same plan on the same data to different weights: no common protocol."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "home"))
+    (first,) = {row["protocol"]["segmenter"] for row in run(trainer, tiny(), perfect=True).values()}
+    (kept,) = (tmp_path / "home").iterdir()
+    weights = safetensors.torch.load_file(kept)
+    weights["classify.bias"] += 0.1
+    safetensors.torch.save_file(weights, kept)
+    (other,) = {row["protocol"]["segmenter"] for row in run(trainer, tiny(), perfect=True).values()}
+    assert other != first
+
+
+def tiny() -> SegmentationScore:
+    return SegmentationScore(classes=16, steps=2)
+
+
+def test_the_errors_are_those_of_leaving_out_one_image() -> None:
+    """Of a mean over images of one pixel each, the jackknife is the usual standard error of a mean."""
+    right = torch.tensor([1, 0, 1, 1, 0, 1, 1])
+    matrices = torch.stack(
+        [torch.diag(torch.tensor([r, 0])) + torch.tensor([[0, 1 - r], [0, 0]]) for r in right]
+    )
+    error = jackknife(lambda matrix: scores(matrix).pixel_accuracy, matrices)
+    assert error == pytest.approx(float(right.double().std()) / 7**0.5)
+    assert jackknife(lambda matrix: scores(matrix).pixel_accuracy, matrices[:1]) is None
+
+
+def test_what_cannot_be_scored_is_refused(
+    trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"Labels range from 0 to 3, not within 3 classes"):
+        confusion(torch.tensor([0, 3]), torch.tensor([0, 0]), 3)
+    with pytest.raises(UserError, match="one shape"):
+        confusion(torch.tensor([0, 1]), torch.tensor([0]), 3)
+    with pytest.raises(UserError, match="no labelled pixels"):
+        scores(torch.zeros(3, 3))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    monkeypatch.setattr(Echo, "test_step", lambda self, batch, at: batch["target"] * torch.nan)
+    with pytest.raises(UserError, match="4 of 4 images hold a value that is not finite"):
+        run(trainer, tiny(), perfect=True)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,9 @@ PLANS: dict[Distance, _Plan] = {
 }
 
 
+SLACK = 1e-3  # an eighth of a grey level: rounding errors, not overshoot
+
+
 class PerceptualNet(nn.Module):
     """The untrained network of all these distances; ``trunk`` is numbered as in torchvision.
 
@@ -142,7 +145,8 @@ def check(a: Tensor, b: Tensor, name: str, least: int) -> None:
     """Require two batches that a distance accepts.
 
     Raises:
-        UserError: Not two floating batches (N, 3, H, W) of one size with sides of at least ``least``.
+        UserError: Not two floating batches (N, 3, H, W) of one size with sides of at least ``least``, or
+            values that are not finite or outside [-1, 1].
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise UserError(
@@ -157,6 +161,13 @@ def check(a: Tensor, b: Tensor, name: str, least: int) -> None:
         raise UserError(
             f"{name} compares images in [-1, 1], but was given {a.dtype} and {b.dtype}; rescale them."
         )
+    for images in (a, b):
+        low, high = (float(x) for x in images.detach().aminmax())
+        if not -1 - SLACK <= low <= high <= 1 + SLACK:  # false for NaN, too
+            raise UserError(
+                f"{name} compares images in [-1, 1], but was given values from {low:.4g} to {high:.4g}; "
+                "rescale or clamp them, and check the network that made them."
+            )
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

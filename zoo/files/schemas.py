@@ -53,7 +53,8 @@ def is_number(value: Any) -> bool:
 
 
 def _is_score(value: Any) -> bool:
-    return is_number(value) or (isinstance(value, float) and not math.isfinite(value))
+    no_number = value in ("inf", "-inf", "nan") or (isinstance(value, float) and not math.isfinite(value))
+    return is_number(value) or no_number
 
 
 def is_plain(value: Any) -> bool:

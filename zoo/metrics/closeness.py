@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from torch import Tensor
 
 from zoo.data.base import Batch
 from zoo.features.perceptual import Distance, PerceptualDistance
-from zoo.metrics.evaluator import Evaluation, Evaluator, Mean
+from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, as_in_a_file
 from zoo.metrics.scoring.report import Row
 
 
 class PerceptualScore(Evaluator):
     """Mean distance of each generated image to its target in ``zoo test``, with its standard error.
+
+    Both are rounded to 8 bits, as in an image file. The row ``real`` is the mean distance of each target to
+    the one before it, which has another input: a real image that is no translation of the input.
 
     Args:
         distance: Perceptual distance; papers report ``lpips-alex``, ``st-lpips-alex`` needs no download.
@@ -27,7 +32,8 @@ class PerceptualScore(Evaluator):
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
         """Load the network."""
         self._judge = PerceptualDistance(self.distance, self.weights).to(module.device)
-        self._mean = Mean(module.device)
+        self._mean, self._others = Mean(module.device), Mean(module.device)
+        self._before: Tensor | None = None
 
     def update(self, batch: Batch, outputs: Any) -> None:
         """Add the distances of the batch.
@@ -37,12 +43,23 @@ class PerceptualScore(Evaluator):
         """
         if "target" not in batch:
             raise self.unusable("targets and this data has none")
-        self._mean.add(self._judge(outputs.float().clamp(-1, 1), batch["target"].float()))
+        made, real = (as_in_a_file(x).expand(-1, 3, -1, -1) for x in (outputs, batch["target"]))
+        self._mean.add(self._judge(made, real))
+        row = real if self._before is None else torch.cat([self._before, real])
+        if len(row) > 1:
+            self._others.add(self._judge(row[:-1], row[1:]))
+        self._before = real[-1:]
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
-        """Mean distance over the test images."""
+        """Mean distance over the test images, of generated and of other real ones."""
         count, mean, error = self._mean.compute(trainer)
         network = {"network": self._judge.name, "sha256": self._judge.sha256}
-        protocol = {**network, "split": "test", "test_pictures": count}
+        protocol = {**network, "split": "test", "test_pictures": count, "bits": 8}
         del self._judge
-        return Evaluation([Row(self.distance, mean, protocol=protocol, error=error)])
+        made = protocol | self.in_use(trainer, module)
+        rows = [Row(self.distance, mean, protocol=made, error=error)]
+        if count > 1:
+            pairs, other, spread = self._others.compute(trainer)
+            facts = protocol | {"pairs": pairs, "of": "each target and the one before it"}
+            rows.append(Row(self.distance, other, "real", facts, spread))
+        return Evaluation(rows)

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
+import torch.distributed
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from zoo.bounds import PositiveInt
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
 from zoo.errors import UserError
+from zoo.guards import GuardedModule
+from zoo.metrics.formulas.pixels import require_range, to_bytes
 from zoo.metrics.scoring.report import Row, publish
 
 SPLITS: dict[Split, str] = {"train": "training", "val": "validation", "test": "test"}
@@ -104,6 +107,18 @@ class Evaluator(Callback):
         """Call :meth:`finish`, write and print what it returns."""
         publish(trainer, *self.finish(trainer, pl_module))
 
+    def in_use(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
+        """Entry of a protocol: what the outputs depend on besides weights and inputs, if anything."""
+        settings = module.settings_in_use() if isinstance(module, GuardedModule) else {}
+        if not settings:
+            return {}
+        draws = {
+            "seed": "number of the batch",
+            "batch_size": self.data(trainer).eval_batch_size,
+            "ranks": trainer.world_size,
+        }
+        return {"use": settings | draws}
+
     def unusable(self, need: str) -> UserError:
         """The error of data that this evaluator cannot use."""
         return UserError(f"{type(self).__name__} needs {need}; remove it from trainer.callbacks.")
@@ -165,6 +180,15 @@ def total(trainer: pl.Trainer, values: Tensor) -> Tensor:
     return summed
 
 
+def of_all_ranks(values: Tensor) -> Tensor:
+    """Rows (N, ...) on the CPU of all ranks, rank by rank."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values
+    shares: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, values)
+    return torch.cat(shares)
+
+
 def read(samples: SampleSet, indices: Iterable[int]) -> Batch:
     """The batch of these samples, without augmentation."""
     return collate(samples.__getitems__(list(indices)))
@@ -177,5 +201,19 @@ def read_first(samples: SampleSet, count: int, size: int) -> Iterator[Batch]:
 
 
 def unit_rows(images: Tensor) -> Tensor:
-    """Images (N, ...) in [-1, 1] as rows in [0, 1]."""
+    """Images (N, ...) in [-1, 1] as rows in [0, 1], not rounded.
+
+    Raises:
+        UserError: Values that are not finite or outside the range.
+    """
+    require_range(images, "[-1,1]")
     return (images.flatten(1) + 1) / 2
+
+
+def as_in_a_file(images: Tensor) -> Tensor:
+    """Images (N, 1 or 3, H, W) in [-1, 1] as floats in [-1, 1] that an 8-bit file can hold.
+
+    Raises:
+        UserError: Other channels, or values that are not finite or outside the range.
+    """
+    return to_bytes(images.float(), "[-1,1]").float() / 127.5 - 1

@@ -21,6 +21,8 @@ from zoo.data.worlds import toys
 from zoo.errors import UserError
 from zoo.features.digits import PLANS, Kind, card, classifier
 from zoo.metrics.evaluator import Evaluation, Evaluator, total
+from zoo.metrics.formulas.frechet import checked
+from zoo.metrics.formulas.pixels import require_range
 from zoo.metrics.scoring.report import Row
 
 CLASSES = 10
@@ -44,7 +46,12 @@ class Counts(NamedTuple):
 
 @torch.no_grad()
 def count(network: nn.Module, images: Tensor, probability: float) -> Counts:
-    """Classify images (N, 1, H, W) in [-1, 1] and count the answers."""
+    """Classify images (N, 1, H, W) in [-1, 1], not rounded, and count the answers.
+
+    Raises:
+        UserError: No images, or values that are not finite or outside the range.
+    """
+    require_range(images, "[-1,1]")
     p, answer = torch.cat([network(part) for part in torch.split(images, 500)]).softmax(1).max(1)
     return Counts(answer.bincount(minlength=CLASSES), answer[p >= probability].bincount(minlength=CLASSES))
 
@@ -125,6 +132,7 @@ class ModeCoverage(Evaluator):
             "share": self.share,
             "seed": None if subject == "real" else self.seed,
             "split": "test" if subject == "real" else None,
+            "rounding": "none",
         }
         return Row(metric, value, subject, protocol)
 
@@ -151,7 +159,13 @@ def gaussian_modes(points: Tensor, centres: Tensor, sigma: float) -> tuple[int, 
 
     Points within three sigma are the good ones. A mode is hit if at least a quarter of its fair share of the
     points, N / (4 M), are good and nearest to it. (The usual rule of a single point is met by noise.)
+
+    Raises:
+        UserError: No points, or coordinates that are not finite.
     """
+    points = checked(points, "Points", centres.shape[1])
+    if not len(points):
+        raise UserError("There are no points to score; give at least one.")
     distance, nearest = torch.cdist(points.double(), centres.double()).min(1)
     good = distance <= 3 * sigma
     each = nearest[good].bincount(minlength=len(centres))

@@ -32,6 +32,9 @@ def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tens
 
     Returns:
         Distances (N) in float64 and indices (N).
+
+    Raises:
+        UserError: Values that are not finite or outside the range.
     """
     pieces = (unit_rows(batch["image"].double()) for batch in read_first(train, len(train), chunk))
     return search(unit_rows(queries.double()), pieces)
@@ -75,8 +78,9 @@ class NearestNeighbours(Evaluator):
         rows = []
         for subject, found in (("generated", distance), ("real", to_real)):
             protocol = {"pictures": len(found), "train": len(train), "pixels": "[0, 1]", "norm": "Euclidean"}
+            protocol["rounding"] = "none"
             protocol |= {"seed": self.seed} if subject == "generated" else {"split": "test"}
-            error = float(found.std() / len(found) ** 0.5)
+            error = float(found.std() / len(found) ** 0.5) if len(found) > 1 else None
             rows.append(Row("nearest-training-distance", float(found.mean()), subject, protocol, error))
         return Evaluation(
             rows,

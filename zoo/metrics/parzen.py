@@ -19,7 +19,9 @@ from torch import Tensor
 
 from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch
+from zoo.errors import UserError
 from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, read, unit_rows
+from zoo.metrics.formulas.frechet import checked
 from zoo.metrics.scoring.report import Row
 
 PAPER_MNIST = "225 ± 2"  # table 1
@@ -44,8 +46,14 @@ def log_likelihood(points: Tensor, samples: Tensor, sigmas: list[float], chunk: 
 
     Returns:
         (S, M) in float64, nats.
+
+    Raises:
+        UserError: Points or samples of different width, none of them, or values that are not finite.
     """
-    centres = samples.double()
+    centres = checked(samples, "Samples").double()
+    points = checked(points, "Points", centres.shape[1])
+    if not len(points) or not len(centres):
+        raise UserError(f"A Parzen window needs points and samples, not {len(points)} and {len(centres)}.")
     squares = centres.square().sum(1)
     count, dimensions = centres.shape
     columns = []
@@ -107,6 +115,7 @@ class ParzenWindow(Evaluator):
                 "sigma_chosen_on": self._chosen_on,
                 "test": count,
                 "pixels": "[0, 1]",
+                "rounding": "none",
                 "unit": "nats",
                 "seed": self.seed,
             },

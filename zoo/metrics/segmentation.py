@@ -4,11 +4,17 @@ A small segmenter is trained on the real training pairs, image to labels. On the
 real images, which measures the segmenter itself, and the images generated from the same label maps. Per-pixel
 accuracy, per-class accuracy and class IoU are those of the paper's table 1; per-class numbers are means over
 the classes that occur in the label maps.
+
+Standard errors are those of the jackknife over the test images: how far another draw of images would be off.
+That of ``generated / real`` leaves out the same image on both sides. Another training of the segmenter is
+another judge, and its numbers compare with none of this one: the protocol holds the hash of its weights.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
@@ -24,7 +30,7 @@ from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
 from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
-from zoo.metrics.evaluator import Evaluation, Evaluator, read_first, total
+from zoo.metrics.evaluator import Evaluation, Evaluator, as_in_a_file, of_all_ranks, read_first
 from zoo.metrics.scoring.report import Row
 
 PALETTES = {"facades": tuple(FACADES.values())}
@@ -40,13 +46,31 @@ class Scores(NamedTuple):
 
 
 def confusion(truth: Tensor, found: Tensor, classes: int) -> Tensor:
-    """Count pixels by true class (row) and predicted class (column); both are long, of the same shape."""
+    """Count pixels by true class (row) and predicted class (column); both are long, of the same shape.
+
+    Raises:
+        UserError: Shapes differ, or a label is not 0 to ``classes - 1``.
+    """
+    if truth.shape != found.shape:
+        raise UserError(f"Labels must have one shape, not {tuple(truth.shape)} and {tuple(found.shape)}.")
+    for labels in (truth, found):
+        if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise UserError(
+                f"Labels range from {int(labels.min())} to {int(labels.max())}, not within {classes} "
+                "classes; set SegmentationScore.classes."
+            )
     pairs = truth.flatten() * classes + found.flatten()
     return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
 
 
 def scores(matrix: Tensor) -> Scores:
-    """Scores of a confusion matrix (rows are the truth); means leave out classes that never occur there."""
+    """Scores of a confusion matrix (rows are the truth); means leave out classes that never occur there.
+
+    Raises:
+        UserError: It counts no pixel.
+    """
+    if not matrix.any():
+        raise UserError("There are no labelled pixels to score; give at least one image.")
     counts = matrix.double()
     right, truth, found = counts.diagonal(), counts.sum(1), counts.sum(0)
     occurs = truth > 0
@@ -54,6 +78,20 @@ def scores(matrix: Tensor) -> Scores:
     return Scores(
         (right.sum() / truth.sum()).item(), recall.mean().item(), (right[occurs] / union).mean().item()
     )
+
+
+def jackknife(estimate: Callable[[Tensor], float], matrices: Tensor) -> float | None:
+    """Standard error of a number by leaving out one image at a time; None for less than two images.
+
+    Args:
+        estimate: Function of the sum over all images.
+        matrices: (N, ...), one per image.
+    """
+    count, whole = len(matrices), matrices.sum(0)
+    if count < 2:
+        return None
+    values = torch.tensor([estimate(whole - one) for one in matrices], dtype=torch.float64)
+    return float(((count - 1) * (values - values.mean()).square().mean()).sqrt())
 
 
 class SegmentationScore(Evaluator):
@@ -119,10 +157,12 @@ class SegmentationScore(Evaluator):
             parts.append((((batch["target"] + 1) * 127.5).round().byte(), self.labels(batch).byte()))
         images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
         self._network, fingerprint = self._segmenter(images, labels)
+        weights = hashlib.sha256(safetensors.torch.save(self._network.state_dict())).hexdigest()
         self._network.to(module.device)
         self._protocol = {
             "metric": "FCN score, own segmenter",
-            "segmenter": fingerprint,
+            "segmenter": weights[:16],
+            "segmenter_training": fingerprint,
             "segmenter_steps": self.steps,
             "segmenter_seed": self.seed,
             "train_pairs": count,
@@ -130,9 +170,10 @@ class SegmentationScore(Evaluator):
             "classes": self.classes,
             "labels": self.palette or "index maps",
             "split": "test",
+            "bits": 8,
+            "error": "jackknife over the test pictures",
         }
-        self._matrices = torch.zeros(2, self.classes, self.classes, dtype=torch.long, device=module.device)
-        self._count = torch.zeros((), dtype=torch.long, device=module.device)
+        self._matrices: list[Tensor] = []
 
     def _segmenter(self, images: Tensor, labels: Tensor) -> tuple[Segmenter, str]:
         """The network for pairs (N, C, H, W) and (N, H, W) in uint8, and the fingerprint of its training."""
@@ -168,25 +209,32 @@ class SegmentationScore(Evaluator):
         return network, fingerprint
 
     def update(self, batch: Batch, outputs: Any) -> None:
-        """Count the classes that the segmenter predicts in the batch's real and generated images."""
+        """Count the classes that the segmenter predicts in each real and generated image of the batch."""
         truth = self.labels(batch)
-        for matrix, images in zip(self._matrices, (batch["target"], outputs), strict=True):
-            # both rounded to 8 bits, as in an image file
-            found = self._network(((images.float().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1).argmax(1)
-            matrix += confusion(truth, found, self.classes)
-        self._count += len(truth)
+        found = [self._network(as_in_a_file(images)).argmax(1) for images in (batch["target"], outputs)]
+        for label, *each in zip(truth, *found, strict=True):
+            self._matrices.append(torch.stack([confusion(label, one, self.classes) for one in each]).cpu())
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
-        """Three scores, each on real and generated images, and their ratio."""
+        """Three scores, each on real and generated images, and their ratio, with standard errors."""
         del self._network
-        real, generated = (scores(matrix) for matrix in total(trainer, self._matrices))
-        protocol = {**self._protocol, "test_pictures": int(total(trainer, self._count))}
-        rows = [
-            Row(f"segmenter-{name.replace('_', '-')}", value, subject, protocol)
-            for name, a, b in zip(Scores._fields, real, generated, strict=True)
-            for subject, value in (("real", a), ("generated", b), ("generated / real", b / a if a else 0.0))
-        ]
+        matrices = of_all_ranks(torch.stack(self._matrices))  # (N, real and generated, true, predicted)
+        real = {**self._protocol, "test_pictures": len(matrices)}
+        made = real | self.in_use(trainer, module)
+        rows = []
+        for at, name in enumerate(Scores._fields):
+            for subject, protocol in (("real", real), ("generated", made), ("generated / real", made)):
+                estimate = partial(_score, at, subject)
+                value, error = estimate(matrices.sum(0)), jackknife(estimate, matrices)
+                rows.append(Row(f"segmenter-{name.replace('_', '-')}", value, subject, protocol, error))
         return Evaluation(rows)
+
+
+def _score(at: int, subject: str, both: Tensor) -> float:
+    """A score of a subject from the confusion matrices of real and generated images; 0 / 0 is 0."""
+    real, generated = (scores(matrix)[at] for matrix in both)
+    ratio = generated / real if real else 0.0
+    return {"real": real, "generated": generated, "generated / real": ratio}[subject]
 
 
 def _as_floats(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,10 @@
 """Super-resolution scores: PSNR and SSIM on luma as papers measure them, and a perceptual distance.
 
 Each benchmark's low-resolution files are upscaled whole by the model, by the bicubic filter and, if given, by
-another checkpoint. PSNR and SSIM are computed on Y of BT.601 in 8 bit, with as many border pixels cropped as
-the scale (Ledig 2017, section 3.1). They are means over images, not over pixels.
+another checkpoint, and rounded to 8 bit, as a file would hold it. PSNR and SSIM are computed on Y of BT.601
+(16 to 235), with as many border pixels cropped as the scale (Ledig 2017, section 3.1). They are means over
+images, not over pixels. A photograph whose file is grey is compared in grey, 0 to 255, with the upscaled
+image converted to grey: Matlab's code of these benchmarks converts only files of three channels to Y.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt
-from zoo.data.base import SampleSet
+from zoo.data.base import SampleSet, to_floats
+from zoo.data.pixels import with_channels
 from zoo.data.superres.files import enlarge
-from zoo.data.superres.module import SuperResolutionFolder
+from zoo.data.superres.module import PhotoCrops, SuperResolutionFolder
 from zoo.data.superres.world import SceneTwins
 from zoo.errors import UserError
 from zoo.features.perceptual import Distance, PerceptualDistance
@@ -86,6 +89,7 @@ class SuperResolutionScore(Evaluator):
         data = self.data(trainer)
         enlargers: dict[str, Enlarger] = {"generated": module.sample}
         protocol: dict[str, Any] = {"scale": data.scale, "channel": "Y", "border": data.scale, "bits": 8}
+        protocol["grey files"] = "in grey"
         if self.compare_with is not None:
             from zoo.checkpoints import load
 
@@ -170,13 +174,16 @@ def scores(
     for index in range(len(samples)):
         pair = read(samples, [index])
         high = to_bytes(pair["target"], "[-1,1]")
+        if isinstance(samples, PhotoCrops) and samples.is_grey(index):
+            high = high[:, :1]
         for name, larger in enlargers.items():
-            made = larger(pair["input"]).float().cpu()
-            pixels, kinds = to_bytes(made, "[-1,1]"), found[name]
+            made = to_bytes(larger(pair["input"]).float().cpu(), "[-1,1]")[0]
+            pixels, kinds = with_channels(made, high.shape[1], Path(name))[None], found[name]
             kinds["psnr-y"].append(psnr(pixels, high, border=scale).item())
             kinds["ssim-y"].append(ssim(pixels, high, border=scale).item())
             if judge is not None:
                 with torch.no_grad():
-                    distance = judge(made.to(device), pair["target"].to(device)).item()
+                    both = [to_floats(x).expand(-1, 3, -1, -1).to(device) for x in (pixels, high)]
+                    distance = judge(*both).item()
                 kinds.setdefault(judge.name, []).append(distance)
     return found

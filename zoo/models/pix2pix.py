@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Literal, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -268,6 +268,10 @@ class Pix2Pix(AdversarialModule):
         seen = out_channels + (in_channels if conditional else 0)
         self.discriminator = PatchGAN(seen, discriminator_width, receptive_field, norm)
         self.apply(initialise)
+
+    def settings_in_use(self) -> dict[str, Any]:
+        """Whether dropout and the statistics of each image are in use."""
+        return {"inference": self.inference}
 
     def generate(self, batch: Batch) -> Tensor:
         """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].

@@ -483,6 +483,10 @@ class Pix2PixHD(AdversarialModule):
             parts[0]["real_maps"] = self.judge(parts[0], parts[0]["target"])
         return self.generator_first(parts)
 
+    def settings_in_use(self) -> dict[str, Any]:
+        """How an instance's style is chosen, if there are styles."""
+        return {"kept_style": self.kept_style} if self.features else {}
+
     def generate(self, batch: Batch) -> Tensor:
         """The translation of ``batch["input"]``, (B, out_channels, H, W) in [-1, 1].
 

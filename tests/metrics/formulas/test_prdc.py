@@ -91,9 +91,13 @@ def test_the_set_itself_and_a_set_far_away_are_the_extremes() -> None:
 
 
 def test_equal_rows_have_balls_of_no_size() -> None:
+    """Copies beside one other row, which alone has a ball with an inside."""
     one = draw(1, 300, 1).expand(9, -1) * 50
-    assert prdc(one, one, 3) == PRDC(0, 0, 0, 0)
-    assert prdc(one, one, 3, inclusive=True) == PRDC(1, 1, 3, 1)
+    real = torch.cat([one, draw(1, 300, 2) * 50])
+    assert prdc(real, one, 3) == PRDC(0, 0, 0, 0)  # the copies lie on the surface of the other's ball
+    assert prdc(real, one, 3, inclusive=True) == PRDC(1, 0.9, 10 / 3, 1)
+    with pytest.raises(UserError, match="All 9 real images have the same features"):
+        prdc(one, real, 3)
 
 
 def test_few_modes_cost_recall_and_noise_costs_precision() -> None:

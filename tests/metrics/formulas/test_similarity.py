@@ -132,14 +132,15 @@ def test_equal_pictures_score_one(score: Callable[..., Tensor]) -> None:
 def test_psnr_of_a_constant_difference() -> None:
     a = torch.full((1, 3, 4, 4), 100, dtype=torch.uint8)
     assert psnr(a, a + 10, luma=False).item() == pytest.approx(20 * math.log10(25.5))
-    # luma spreads 0 to 255 over 16 to 235
+    # luma spreads 0 to 255 over 16 to 235, except for grey images
     assert psnr(a, a + 10).item() == pytest.approx(20 * math.log10(25.5 * 255 / 219))
+    assert psnr(a[:, :1], a[:, :1] + 10).item() == pytest.approx(20 * math.log10(25.5))
 
 
 def test_luma_of_black_white_and_grey() -> None:
     grey = torch.tensor([0, 255, 128], dtype=torch.uint8).view(3, 1, 1, 1)
     wanted = torch.tensor([16, 235, 16 + 128 * 219 / 255], dtype=torch.float64).view(3, 1, 1, 1)
-    torch.testing.assert_close(luma(grey), wanted)
+    torch.testing.assert_close(luma(grey), grey.double())
     torch.testing.assert_close(luma(grey.expand(3, 3, 1, 1)), wanted)
 
 

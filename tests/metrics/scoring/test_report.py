@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from zoo.drawing.tables import aligned
 from zoo.errors import UserError
-from zoo.metrics.scoring.report import Row, number, record, side_by_side, table
+from zoo.metrics.scoring.report import Row, number, record, recorded, side_by_side, table
 
 PROTOCOL: dict[str, Any] = {
     "protocol": "fd-digits/1",
@@ -83,6 +84,22 @@ def test_a_number_is_printed_with_its_error() -> None:
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert aligned([("a", "long"), ("wide", "b")], underlined=True) == "a     long\n----  ----\nwide  b"
+
+
+def test_files_of_scores_are_strict_json(tmp_path: Path) -> None:
+    """Equal images have an infinite PSNR; what is no number is no score."""
+    old = {"step": 1, "metric": "psnr", "value": math.nan, "subject": "a", "protocol": {}}
+    (tmp_path / "eval.json").write_text(json.dumps([old]))
+    record(tmp_path, [Row("psnr-y", math.inf, error=math.nan), Row("l1", 0.5, error=math.inf)], 5)
+
+    def refuse(literal: str) -> None:
+        raise AssertionError(f"{literal} is not JSON")
+
+    rows = json.loads((tmp_path / "eval.json").read_text(), parse_constant=refuse)
+    assert [(row["value"], row.get("error")) for row in rows] == [("nan", None), ("inf", None), (0.5, None)]
+    assert [float(row["value"]) for row in recorded(tmp_path)][1:] == [math.inf, 0.5]
+    with pytest.raises(UserError, match=r"^l1 of generated images came out as no number"):
+        Row("l1", math.nan)
 
 
 def test_rows_are_replaced_not_doubled(tmp_path: Path) -> None:

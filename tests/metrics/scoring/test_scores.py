@@ -142,10 +142,11 @@ def test_the_kernel_distance_of_enough_pictures_is_over_subsets(monkeypatch: pyt
 
 
 def test_precision_counts_a_balls_surface_and_density_does_not() -> None:
-    same = Held(9, 0)
-    same.values[:] = same.values[0]  # each ball is a point
-    rows = fake_rows("prdc-fake", real=same, made=same)
-    assert [row.value for row in rows] == [1.0, 1.0, 0.0, 0.0]
+    real, made = Held(10, 0), Held(9, 0)
+    real.values[1:] = real.values[1]  # the balls of all but one are points
+    made.values[:] = real.values[1]
+    rows = fake_rows("prdc-fake", real=real, made=made)
+    assert [row.value for row in rows] == [1.0, 0.9, 0.0, 0.0]
 
 
 def test_rows_come_in_the_order_asked_for_and_state_all() -> None:

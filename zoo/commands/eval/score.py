@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     protocols = [protocol(name) for name in dict.fromkeys(args.protocol or ["fid-tf"])]
     asked = [_names.subject(name) for name in args.subjects]
     real_data(args)
-    from zoo.metrics.scoring.report import Row, record, recorded, side_by_side, table
+    from zoo.metrics.scoring.report import Row, record, recorded, side_by_side, strict, table
     from zoo.metrics.scoring.scores import measure
 
     subjects = [load_subject(one) for one in asked]
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         found[one.name] = measure(protocols, networks, real, made, None if args.json else bar)
     side_by_side(found)  # refuses numbers that cannot stand together before anything is written
     if args.json:
-        print(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=2))
+        print(json.dumps({n: [strict(asdict(row)) for row in rows] for n, rows in found.items()}, indent=2))
     elif len(found) == 1:
         print(table(next(iter(found.values()))))
     else:

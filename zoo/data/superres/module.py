@@ -60,6 +60,10 @@ class PhotoCrops(SampleSet):
     def __len__(self) -> int:
         return len(self.twins)
 
+    def is_grey(self, index: int) -> bool:
+        """Whether a photograph's file is grey; benchmarks score such a photograph on its grey levels."""
+        return bool(read_array(self.twins[index].high).shape[2] == 1)
+
     def files(self) -> list[Path]:
         """Photographs and given twins."""
         return [path for twin in self.twins for path in twin if path is not None]

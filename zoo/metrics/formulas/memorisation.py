@@ -23,6 +23,9 @@ def search(queries: Tensor, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     Args:
         queries: (N, D).
         pieces: The rows to search, (K, D) at a time; indices count through all of them.
+
+    Raises:
+        UserError: A distance is not finite, or there is no row to search.
     """
     best = queries.new_full((len(queries),), torch.inf)
     index = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
@@ -33,6 +36,11 @@ def search(queries: Tensor, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         best = torch.where(closer, distances, best)
         index = torch.where(closer, at + start, index)
         start += len(piece)
+    if not best.isfinite().all():
+        raise UserError(
+            f"{int((~best.isfinite()).sum())} of {len(best)} images have no nearest one: values are not "
+            "finite, or there are no images to search."
+        )
     return best, index
 
 

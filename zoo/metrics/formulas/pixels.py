@@ -65,20 +65,30 @@ def to_bytes(images: Tensor, values: Values) -> Tensor:
         raise UserError(
             f"Images given as {values} must be floats, not {_kind(images)}; give bytes for uint8 of 0 to 255."
         )
+    require_range(images, values)
+    floats = images.float()
+    return to_levels(floats if values == "[-1,1]" else floats * 2 - 1).byte()
+
+
+def require_range(images: Tensor, values: Literal["[-1,1]", "[0,1]"]) -> None:
+    """Require floating images (N, ...), at least one, of finite values in a range.
+
+    Raises:
+        UserError: They are not; states how many, or the range that they have.
+    """
+    if not images.numel():
+        raise UserError(f"There are no images to score: {tuple(images.shape)}; give at least one.")
     if not torch.isfinite(images).all():
         raise UserError(
             f"{int((~torch.isfinite(images)).flatten(1).any(1).sum())} of {len(images)} images hold a "
             "value that is not finite; check at which step the training diverged."
         )
-    least = -1 if values == "[-1,1]" else 0
     low, high = float(images.min()), float(images.max())
-    if low < least - TOLERANCE or high > 1 + TOLERANCE:
+    if low < (-1 if values == "[-1,1]" else 0) - TOLERANCE or high > 1 + TOLERANCE:
         raise UserError(
             f"Images given as {values} range from {low:.4g} to {high:.4g}; give the range that they have, or "
             "clamp them if the network's output is not bounded."
         )
-    floats = images.float()
-    return to_levels(floats if least == -1 else floats * 2 - 1).byte()
 
 
 def generated_bytes(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

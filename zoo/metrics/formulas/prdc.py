@@ -34,7 +34,9 @@ class PRDC(NamedTuple):
 def prdc(real: Tensor, fake: Tensor, k: int, inclusive: bool = False, chunk: int = 1_000) -> PRDC:
     """Precision, recall, density and coverage by Euclidean distances in float64.
 
-    Besides the features it holds ``chunk`` times as many distances as the larger set has rows.
+    Besides the features it holds ``chunk`` times as many distances as the larger set has rows. A row with k
+    equal ones in its set has a ball of radius 0: if that excludes the surface it is empty, else it holds all
+    rows equal to it, so the density of sets with many copies can be far above 1.
 
     Args:
         real: (N, d).
@@ -45,8 +47,8 @@ def prdc(real: Tensor, fake: Tensor, k: int, inclusive: bool = False, chunk: int
         chunk: Rows whose distances are held at a time.
 
     Raises:
-        UserError: ``k`` is below 1 or not below the number of rows of each set, the sets differ in width, or
-            values are not finite.
+        UserError: ``k`` is below 1 or not below the number of rows of each set, the sets differ in width,
+            values are not finite, or all real rows are equal, so that no ball has a size.
     """
     real = checked(real, "Real features")
     fake = checked(fake, "Generated features", real.shape[1])
@@ -54,6 +56,11 @@ def prdc(real: Tensor, fake: Tensor, k: int, inclusive: bool = False, chunk: int
         raise UserError(
             f"k is {k} but there are {len(real)} real and {len(fake)} generated images; set k between 1 and "
             f"one less than the smaller number."
+        )
+    if bool((real == real[0]).all()):
+        raise UserError(
+            f"All {len(real)} real images have the same features, so precision, recall, density and coverage "
+            "have no scale; give real images that differ."
         )
     surface = 1 + TIE if inclusive else 1 - TIE
     inside = torch.le if inclusive else torch.lt  # they differ if a radius is 0

@@ -81,6 +81,10 @@ def checkerboard(spectrum: Tensor, stride: Stride) -> float:
     """
     if stride not in (2, 4):
         raise UserError(f"The checkerboard score has strides 2 and 4, not {stride}; choose one of these.")
+    if spectrum.ndim != 2 or not spectrum.isfinite().all() or (spectrum < 0).any():
+        raise UserError(
+            f"A spectrum is finite powers (H, W), not {tuple(spectrum.shape)}; see power_spectrum."
+        )
     height, width = spectrum.shape
     level = 10 * torch.log10(spectrum.double() + 1 / 12)
     around = [

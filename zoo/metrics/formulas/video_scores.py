@@ -48,13 +48,15 @@ def frame_ssim(predicted: Tensor, true: Tensor, moving: Tensor | None = None, lu
         predicted: (N, T, C, H, W) uint8.
         true: As ``predicted``.
         moving: (N, T, 1, H, W) of 0 and 1: both frames are made black elsewhere, and black agrees with
-            black, so the score is nearer to 1 the less moves.
+            black, so the score is nearer to 1 the less moves. NaN if nothing moves.
         luma: Use Y, otherwise each channel; see :func:`zoo.metrics.formulas.similarity.ssim`.
     """
     a, b, mask = _frames(predicted, true, moving)
     if mask is None:
         return similarity.ssim(a, b, luma).view(true.shape[:2])
-    return similarity.mask_ssim(a, b, mask, luma, window="gaussian").view(true.shape[:2])
+    a, b = similarity.masked(a, mask), similarity.masked(b, mask)
+    found = similarity.ssim(a, b, luma).where(mask.flatten(1).any(1), torch.nan)
+    return found.view(true.shape[:2])
 
 
 def sharpness_difference(

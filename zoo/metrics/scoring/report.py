@@ -7,6 +7,7 @@ different protocols never share a column.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,8 @@ from zoo.guards import GuardedModule
 class Row:
     """One score.
 
+    An error that is no number is none.
+
     Args:
         metric: Name of the score, with the feature network if there is one (``fd-digits``).
         value: The score.
@@ -45,6 +48,20 @@ class Row:
     paper: str | None = None
     differs: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no file of scores can hold.
+
+        Raises:
+            UserError: The value is NaN.
+        """
+        if math.isnan(self.value):
+            raise UserError(
+                f"{self.metric} of {self.subject} images came out as no number; check that the images and "
+                "the network that judges them are finite."
+            )
+        if self.error is not None and not math.isfinite(self.error):
+            object.__setattr__(self, "error", None)
+
 
 def recorded(folder: Path) -> list[dict[str, Any]]:
     """The rows in ``folder/eval.json``, none if there is no such file.
@@ -59,9 +76,16 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 def record(folder: Path, rows: Sequence[Row], step: int) -> None:
     """Add rows to ``folder/eval.json``; rows of the same metric, subject, protocol and step are replaced."""
     path, old = folder / "eval.json", recorded(folder)
-    new = [{"step": step, **asdict(row)} for row in rows]
+    new = [strict({"step": step, **asdict(row)}) for row in rows]
     identities = [_identity(row) for row in new]
-    write_text(path, json.dumps([row for row in old if _identity(row) not in identities] + new, indent=2))
+    kept = [strict(row) for row in old if _identity(row) not in identities]
+    write_text(path, json.dumps(kept + new, indent=2, allow_nan=False))
+
+
+def strict(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for JSON, which has no infinity: the score of equal images (PSNR) is the text "inf"."""
+    lost = {key: str(row[key]) for key in ("value", "error") if not math.isfinite(float(row.get(key) or 0))}
+    return row | lost
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
