@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,7 @@ def test_weights_of_the_feature_network(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_self_test_knows_how_far_numbers_are_off(capsys: pytest.CaptureFixture[str]) -> None:
     report = said(capsys, "--selftest", "-o", "drawn")
-    assert report.keys() == {"score", "protocol", "pictures", "known", "halves", "variants", "numbers"}
+    assert report.keys() == {"score", "protocol", "pictures", "known", "halvings", "variants", "numbers"}
     assert report["score"] == "fd-digits" and report["pictures"]["count"] == 1283
     off = {k["count"]: abs(k["distance"] / k["truth"] - 1) for k in report["known"]}
     # two Gaussians of 16 dimensions, 0.5 apart in each, deviations 1 and 1.5
@@ -321,12 +322,14 @@ def test_the_self_test_knows_how_far_numbers_are_off(capsys: pytest.CaptureFixtu
     assert (
         min(variants["halved and enlarged"], variants["shifted by a pixel"]) > variants["JPEG of quality 95"]
     )
-    assert len(report["halves"]) == 5 and len(set(report["halves"])) == 5
-    assert all(0 < distance < variants["shifted by a pixel"] for distance in report["halves"])
+    assert report["halvings"] == 100
+    # the number grows with the inverse of the count, and is as uncertain as its halvings say
+    assert all(1.8 < a["distance"] / b["distance"] < 2.3 for a, b in pairwise(report["numbers"]))
+    assert report["numbers"][-1]["distance"] == pytest.approx(3.38, abs=0.01)
+    assert report["numbers"][-1]["deviation"] == pytest.approx(0.98, abs=0.01)
     by_count = {n["count"]: n["distance"] for n in report["numbers"]}
     assert list(by_count) == [40, 80, 160, 320, 641]
     assert by_count[40] > 3 * by_count[641], "the fewer pictures, the larger the number"
-    assert by_count[641] == pytest.approx(report["halves"][0], rel=1e-9)
     with Image.open("drawn/selftest.png") as drawn:
         assert min(drawn.size) > 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from zoo.adversarial import AdversarialModule
 from zoo.cli import main
+from zoo.commands.convert import WRAPPERS
 from zoo.errors import UserError
+from zoo.files.checkpoints import read_tensors
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
@@ -74,6 +77,101 @@ def test_the_order_of_keys_does_not_matter(name: str) -> None:
         again = convert(paper, {key: state[key] for key in order})
         assert (again.player, again.arguments) == (as_saved.player, as_saved.arguments)
         assert numbers(again.weights) == numbers(as_saved.weights)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "_full" not in name])
+def test_pth_and_safetensors_are_converted_alike(name: str, tmp_path: Path) -> None:
+    """Files as they lie on a disk, wrapped or not; safetensors sorts by type and name."""
+    paper, shapes = NETWORKS[name]
+    state = {key: value.contiguous() for key, value in numbered(shapes).items()}
+    torch.save({"epoch": 3, "state_dict": {}, "ema_state_dict": state}, tmp_path / "a.pth")
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    one, other = (
+        convert(paper, read_tensors(tmp_path / f"a.{end}", WRAPPERS)) for end in ("pth", "safetensors")
+    )
+    assert (one.player, one.arguments) == (other.player, other.arguments)
+    assert numbers(one.weights) == numbers(other.weights)
+
+
+def changed(name: str, shapes: dict[str, list[int]]) -> tuple[type[AdversarialModule], dict[str, Tensor]]:
+    paper, those = NETWORKS[f"forward/{name}"]
+    assert shapes.keys() <= those.keys()
+    return paper, numbered(those | shapes)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [
+        (
+            changed(
+                "pix2pix_unet256_ngf8_batch",
+                {"model.model.3.weight": [16, 1, 4, 4], "model.model.3.bias": [1]},
+            ),
+            {"in_channels": 3, "out_channels": 1},
+        ),
+        (
+            changed("pix2pix_patchgan3_ndf8_batch", {"model.0.weight": [8, 2, 4, 4]}),
+            {"in_channels": 1, "out_channels": 1, "conditional": True},
+        ),
+        (
+            changed("pix2pixhd_global_ngf4", {"model.32.weight": [1, 4, 7, 7], "model.32.bias": [1]}),
+            {"in_channels": 7, "out_channels": 1, "instance_edges": True},
+        ),
+        (
+            changed("pix2pixhd_local_ngf4", {"model1_2.6.weight": [2, 4, 7, 7], "model1_2.6.bias": [2]}),
+            {"in_channels": 7, "out_channels": 2},
+        ),
+        (
+            changed("pix2pixhd_global_ngf4", {"model.1.weight": [4, 1, 7, 7]}),
+            {"in_channels": 1, "instance_edges": False},
+        ),
+        (
+            changed(
+                "srresnet_x4_c16_b4",
+                {"conv1.0.weight": [16, 1, 9, 9], "conv3.weight": [1, 16, 9, 9], "conv3.bias": [1]},
+            ),
+            {"in_channels": 1},
+        ),
+    ],
+)
+def test_other_channels_than_three(
+    state: tuple[type[AdversarialModule], Any], wanted: dict[str, Any]
+) -> None:
+    assert convert(*state).arguments.items() >= wanted.items()
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (
+            changed("srresnet_x4_c16_b4", {"conv3.weight": [1, 16, 9, 9], "conv3.bias": [1]}),
+            "takes images of 3 channels and gives 1; only those that keep",
+        ),
+        (
+            changed("msrresnet_x4_f16_b4", {"conv_last.weight": [1, 16, 3, 3], "conv_last.bias": [1]}),
+            "takes images of 3 channels and gives 1; only those that keep",
+        ),
+        (
+            changed("pix2pixhd_discriminator_ndf8", {"scale0_layer0.0.weight": [8, 2, 4, 4]}),
+            "sees 2 channels, too few for a label map, boundaries and an image",
+        ),
+        (
+            changed("pix2pixhd_encoder_ngf4", {"model.1.weight": [4, 4, 7, 7]}),
+            "gives 3 features, more than this generator takes beside",
+        ),
+    ],
+)
+def test_channels_that_do_not_fit(state: tuple[type[AdversarialModule], Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        convert(*state)
+
+
+def test_an_encoder_alone() -> None:
+    paper, shapes = NETWORKS["forward/pix2pixhd_encoder_ngf4"]
+    encoder = numbered({key: shape for key, shape in shapes.items() if key.startswith("netE.")})
+    for state in (encoder, {key.removeprefix("netE."): value for key, value in encoder.items()}):
+        with pytest.raises(UserError, match="are of the feature encoder alone; put them with"):
+            convert(paper, state)
 
 
 def test_sorted_weights_are_converted_by_the_command(

@@ -1,8 +1,8 @@
 """Convert another implementation's weights to the zoo's own.
 
 FILE is the state dict of one player, as safetensors or as a torch file of tensors alone, plain or under one
-of the usual keys (state_dict, params_ema). Its network is recognised by names and shapes. The result is a
-folder as `zoo export` writes it.
+of the usual keys: params_ema or ema_state_dict (averaged weights), else params or state_dict. Its network is
+recognised by names and shapes. The result is a folder as `zoo export` writes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoo.files.writing import require_writable
 from zoo.use.paths import WEIGHT_FILES, given_path, refuse_taken
 
 # keys under which training frameworks save a state dict; averaged weights before the last ones
-WRAPPERS = ("params_ema", "params", "state_dict")
+WRAPPERS = ("params_ema", "ema_state_dict", "params", "state_dict")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

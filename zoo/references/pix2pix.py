@@ -90,7 +90,7 @@ def recognise(state: State) -> Match:
     """Recognise a U-Net, a residual generator, or a patch or pixel discriminator.
 
     Dropout leaves no trace in a U-Net: the arguments say how that code trains by default. A discriminator is
-    taken to judge targets of 3 channels.
+    taken to judge targets of 3 channels, one that sees 2 to judge a grey target with a grey input.
 
     Raises:
         UserError: It is none of these networks.
@@ -171,12 +171,13 @@ def _patch_discriminator(state: State) -> Match:
         raise UserError(f"A patch discriminator of {convolutions} convolutions is none of the paper's.")
     first = state[f"{root}.0.weight"]
     seen = first.shape[1]
+    targets = 3 if seen > 2 else 1
     arguments: dict[str, Any] = {
         "receptive_field": field,
         "discriminator_width": first.shape[0],
-        "in_channels": seen - 3 if seen > 3 else 3,
-        "out_channels": 3 if seen > 3 else seen,
-        "conditional": seen > 3,
+        "in_channels": seen - targets or 3,
+        "out_channels": targets,
+        "conditional": seen > targets,
         "norm": _norm_of(f"{root}.3", state),
     }
     return Match("discriminator", arguments, renamed(state, {rf"{root}\.": "layers."}))

@@ -15,18 +15,18 @@ def recognise(state: State) -> Match:
     """Recognise a global generator, a local enhancer or a multi-scale discriminator.
 
     An encoder's weights go with its generator's in one dict, their names after ``netE.``. One input channel
-    is taken to be the instance boundaries, and images to have 3 channels. The code's feature matching
-    averages, and so do the arguments of a discriminator.
+    is taken to be the instance boundaries if there are others, and a discriminator's images to have 3
+    channels. The code's feature matching averages, and so do the arguments of a discriminator.
 
     Raises:
-        UserError: It is none of these networks.
+        UserError: It is none of these networks, or generator and encoder do not fit each other.
     """
     encoder = tidy({key.removeprefix("netE."): v for key, v in state.items() if key.startswith("netE.")})
     state = {key: value for key, value in state.items() if not key.startswith("netE.")}
     if any(re.match(r"(scale\d+_)?layer\d", key) for key in state):
         return _discriminator(state)
     if not any(".conv_block." in key for key in state):
-        if "model.1.weight" in state:
+        if "model.1.weight" in (state or encoder):
             raise UserError(
                 "These weights are of the feature encoder alone; put them with their generator's into one "
                 "dict, their names after netE., and convert that."
@@ -37,6 +37,11 @@ def recognise(state: State) -> Match:
         more, renamed_encoder = _encoder(encoder)
         arguments |= more
         arguments["in_channels"] -= more["features"]
+        if arguments["in_channels"] < 1:
+            raise UserError(
+                f"The encoder gives {more['features']} features, more than this generator takes beside label "
+                "map and boundaries; convert it with the generator that it was trained with."
+            )
         weights |= renamed_encoder
     return Match("generator", arguments, weights, ("styles", "style_counts"))  # the code keeps them elsewhere
 
@@ -68,10 +73,13 @@ def _generator(state: State) -> tuple[Arguments, State]:
                 name = f"output.1.{match[4]}"
         weights[name] = value
     first = state["model.1.weight"]
+    exit_ = state[f"model1_2.{local[1] + 4}.weight" if enhancers else f"model.{last}.weight"]
     arguments = {
         "stage": "joint" if enhancers else "global",
         "enhancers": enhancers,
-        "in_channels": first.shape[1] - 1,
+        "in_channels": first.shape[1] - 1 or 1,
+        "out_channels": exit_.shape[0],
+        "instance_edges": first.shape[1] > 1,
         "width": first.shape[0],
         "downsamplings": downsamplings,
         "blocks": blocks,
@@ -105,6 +113,11 @@ def _discriminator(state: State) -> Match:
         weights[name] = value
     named = [name.split(".") for name in weights if name.startswith("scales.")]
     first = weights["scales.0.0.0.weight"]
+    if first.shape[1] < 5:
+        raise UserError(
+            f"This discriminator sees {first.shape[1]} channels, too few for a label map, boundaries and an "
+            "image of 3 channels; only such are converted."
+        )
     arguments = {
         "discriminators": len({parts[1] for parts in named}),
         "discriminator_width": first.shape[0],

@@ -148,6 +148,7 @@ def recognise(state: State) -> Match:
 
 def _srresnet(state: State) -> Match:
     """Lornatang's generator; it returns images in [0, 1]."""
+    _require_equal(state["conv1.0.weight"], state["conv3.weight"])
     first, blocks = state["conv1.0.weight"], sum(key.endswith("rcb.0.weight") for key in state)
     shuffles = [x for key, x in state.items() if re.fullmatch(r"upsampling\..*\.0\.weight", key)]
     patterns = {r"conv1\.": "head.", r"trunk\.(\d+)\.rcb\.": r"trunk.\1.body.", r"conv2\.": "merge."}
@@ -172,8 +173,17 @@ def _msrresnet(state: State) -> Match:
     }
     shuffles = [state[key] for key in ("upconv1.weight", "upconv2.weight") if key in state]
     blocks = sum(key.endswith("conv1.weight") and key.startswith("body.") for key in state)
+    _require_equal(state["conv_first.weight"], state["conv_last.weight"])
     sizes = _sizes(state["conv_first.weight"], shuffles, blocks)
     return Match("generator", BASICSR | sizes, renamed(state, patterns))
+
+
+def _require_equal(first: Tensor, last: Tensor) -> None:
+    if first.shape[1] != last.shape[0]:
+        raise UserError(
+            f"This generator takes images of {first.shape[1]} channels and gives {last.shape[0]}; only those "
+            "that keep the channels are converted."
+        )
 
 
 def _sizes(first: Tensor, shuffles: list[Tensor], blocks: int) -> dict[str, Any]:

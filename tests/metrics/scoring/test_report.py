@@ -77,6 +77,13 @@ def test_side_by_side_allows_other_generators() -> None:
     assert [part.strip() for part in lines[3] if part] == ["longer name", "12.25"]
 
 
+def test_the_floor_of_real_images_has_a_column_of_its_own() -> None:
+    floor = Row("fd-digits", 0.5, "real", PROTOCOL | made("random halves of real", 50), 0.1)
+    text = side_by_side({"a": [row(), floor], "b": [row(2.5), floor]})
+    assert text.splitlines()[0].split("  ")[-2:] == ["fd-digits", "fd-digits, real"]
+    assert text.splitlines()[3].split("  ")[-1] == "0.5 ± 0.1"
+
+
 def test_a_number_is_printed_with_its_error() -> None:
     assert number(Row("a", 123.456)) == "123.5"
     assert number(Row("a", 0.0012345, error=0.00054321)) == "0.001234 ± 0.00054"

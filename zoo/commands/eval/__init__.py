@@ -39,6 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="device of the networks (default: cuda if there is one)")
     parser.add_argument("-o", "--out", type=given_path, help="folder whose eval.json records the scores")
     parser.add_argument("--selftest", action="store_true", help="show how far the numbers may be off")
+    parser.add_argument(
+        "--floor", action="store_true", help="score random halves of the real pictures too (fd, kid)"
+    )
+    parser.add_argument("--halvings", type=int, default=100, help="halvings of --floor and --selftest (100)")
     parser.add_argument("--bench", action="store_true", help="compare their speed with torch-fidelity's")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -47,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     """Score, test the scores, or time them."""
     if args.out:
         require_writable(args.out / "eval.json")
+    if args.halvings < 2:
+        raise UserError(f"--halvings is {args.halvings}; give at least 2.")
     if args.selftest and args.bench:
         raise UsageError("--selftest and --bench exclude each other; give one.")
     if args.selftest or args.bench:

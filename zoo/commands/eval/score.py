@@ -61,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, list[Row]] = {}
     for one in subjects:
         real, made = sides(one, args, device)
-        found[one.name] = measure(protocols, networks, real, made, None if args.json else bar)
+        show, halvings = None if args.json else bar, args.halvings if args.floor else 0
+        found[one.name] = measure(protocols, networks, real, made, show, halvings=halvings)
     side_by_side(found)  # refuses numbers that cannot stand together before anything is written
     if args.json:
         print(json.dumps({n: [strict(asdict(row)) for row in rows] for n, rows in found.items()}, indent=2))
@@ -151,6 +152,7 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
         count = min(len(real), MOST) if args.samples is None else args.samples
         return real, NoisePictures(one.model.sample, about, count, args.seed)
     assert data is not None
+    about |= {"use": use} if (use := module.settings_in_use()) else {}
     samples = data.split(split)
     if samples is None:
         raise UserError(f"The data of {one.name} has no {split} split; choose another with --split.")

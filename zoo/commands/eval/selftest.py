@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     asked = protocol((args.protocol or ["fd-digits"])[0])
     network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
     pictures = real_pictures(args, args.split or "train")
-    report = selftest(asked, network, pictures, args.seed, None if args.json else bar)
+    report = selftest(asked, network, pictures, args.seed, None if args.json else bar, args.halvings)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     if args.out:
         _draw(report, args.out / "selftest.png")
@@ -35,21 +34,24 @@ def _text(report: dict[str, Any]) -> str:
     def table(cells: Any) -> str:
         return aligned(cells, underlined=True)
 
-    floor, spread = statistics.mean(report["halves"]), statistics.stdev(report["halves"])
-    count = report["numbers"][-1]["count"]
+    whole, halvings = report["numbers"][-1], report["halvings"]
+    count, floor, spread = whole["count"], whole["distance"], whole["deviation"]
     known = [("samples", "measured", "true")]
     known += [(f"{k['count']:,}", f"{k['distance']:.4g}", f"{k['truth']:.4g}") for k in report["known"]]
     changed = [("change", report["score"])]
     changed += [(label, f"{value:.4g}") for label, value in report["variants"].items()]
-    numbers = [("pictures", report["score"])]
-    numbers += [(f"{n['count']:,}", f"{n['distance']:.4g}") for n in report["numbers"]]
+    numbers = [("pictures", report["score"], "deviation")]
+    numbers += [
+        (f"{n['count']:,}", f"{n['distance']:.4g}", f"{n['deviation']:.2g}") for n in report["numbers"]
+    ]
     return "\n\n".join(
         [
             f"1. Two Gaussians of {GAUSSIAN[0]} dimensions, of known Frechet distance:\n{table(known)}",
             f"2. Random halves of the data, {count:,} pictures each: {floor:.4g} ± {spread:.2g} "
-            f"({len(report['halves'])} halvings). No generator can be shown to be better than this.",
+            f"({halvings} halvings). No generator can be shown to be better than this.",
             f"3. The pictures against themselves, changed:\n{table(changed)}",
-            f"4. Two halves of the data, by the number of pictures taken of each:\n{table(numbers)}",
+            f"4. Two halves of the data, by the number of pictures taken of each, {halvings} halvings:\n"
+            f"{table(numbers)}",
             f"With {count:,} pictures of each side, numbers of {report['score']} that differ by less than "
             f"{2 * spread:.2g} (two deviations between halvings) say nothing, and numbers of different "
             "counts cannot be compared at all.",

@@ -132,16 +132,21 @@ def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
     Raises:
         UserError: Two scores of one column were measured by different protocols; names the difference.
     """
-    metrics = list(dict.fromkeys(row.metric for rows in subjects.values() for row in rows))
+    metrics = list(dict.fromkeys(_column(row) for rows in subjects.values() for row in rows))
     cells = [("", *metrics)]
     seen: dict[str, dict[str, Any]] = {}
     for subject, rows in subjects.items():
         for row in rows:
             protocol = comparable(row.protocol)
-            require_one_protocol(row.metric, seen.setdefault(row.metric, protocol), protocol)
-        scores = {row.metric: number(row) for row in rows}
+            require_one_protocol(row.metric, seen.setdefault(_column(row), protocol), protocol)
+        scores = {_column(row): number(row) for row in rows}
         cells.append((subject, *(scores.get(metric, "") for metric in metrics)))
     return aligned(cells, underlined=True)
+
+
+def _column(row: Row) -> str:
+    """Head of a column: the metric, with the images if they are not the generated ones."""
+    return row.metric if row.subject == "generated" else f"{row.metric}, {row.subject}"
 
 
 def comparable(protocol: dict[str, Any]) -> dict[str, Any]:

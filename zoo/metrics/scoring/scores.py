@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean, stdev
 from typing import Any
 
 import safetensors.torch
@@ -29,6 +30,7 @@ from zoo.metrics.formulas.prdc import prdc
 from zoo.metrics.scoring.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAREST, Metric, Protocol, Resize
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.subjects import Pictures
+from zoo.seeds import mix
 
 FORMAT = 1  # of the cached statistics
 AT_ONCE = 32  # images per forward pass of a network
@@ -211,6 +213,39 @@ def score(protocol: Protocol, real: Statistics, made: Statistics, facts: dict[st
     ]
 
 
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of two sets of rows (N, d)."""
+    return frechet_distance(Moments.of(a), Moments.of(b))
+
+
+DISTANCES: dict[Metric, Callable[[Tensor, Tensor], float]] = {"fd": frechet, "kid": whole_kernel_distance}
+
+
+def halves(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Two random halves of rows (N, d), without a common row."""
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix("halves", seed)))
+    half = len(rows) // 2
+    return rows[order[:half]], rows[order[half : 2 * half]]
+
+
+def floor(protocol: Protocol, real: Statistics, facts: dict[str, Any], halvings: int) -> Row:
+    """Mean and deviation of a distance between random halves of the real images: what a perfect score is.
+
+    Args:
+        protocol: Protocol of a Frechet or a kernel distance.
+        real: Statistics of the real set, with its rows.
+        facts: Facts about the real set.
+        halvings: Number of random halvings.
+    """
+    rows = real.rows
+    found = [DISTANCES[protocol.metric](*halves(rows, seed)) for seed in range(halvings)]
+    stated = {"real": facts, "made": {"pictures": "random halves of real", "count": len(rows) // 2}}
+    stated |= {"halvings": halvings, "error": "deviation over the halvings"}
+    settings = protocol.settings() | real.network.identity() | stated
+    mean, deviation = fmean(found), stdev(found)
+    return Row(protocol.title(real.network), mean, "real", settings, deviation)
+
+
 def warnings(protocols: Iterable[Protocol], network: FeatureNetwork, real: int, made: int) -> list[str]:
     """Warnings before scores with ``network`` are computed: small counts, memory."""
     metrics = {protocol.metric for protocol in protocols}
@@ -230,6 +265,7 @@ def measure(
     made: Pictures,
     progress: Progress | None = None,
     warn: bool = True,
+    halvings: int = 0,
 ) -> list[Row]:
     """Scores of ``made`` against ``real`` by all protocols; each set passes once through each network.
 
@@ -240,8 +276,10 @@ def measure(
         made: Images to score.
         progress: Wrapper of the batches that shows a progress bar.
         warn: Warn on standard error if images are few, and state the memory needed.
+        halvings: Random halvings of the real images whose distances are reported as rows of the subject
+            ``real``; 0 for none.
     """
-    rows = []
+    rows: list[Row] = []
     facts = {"real": real.facts(), "made": made.facts()}
     for key, network in networks.items():
         mine = [p for p in protocols if (p.network, p.resize) == key]
@@ -249,9 +287,13 @@ def measure(
             print(sentence, file=sys.stderr)
         metrics = frozenset(p.metric for p in mine)
         against = metrics - {"is"}
+        distances = [p for p in mine if p.metric in DISTANCES] if halvings else []
+        if distances:
+            against |= {"kid"}  # collecting for it stores every feature
         of_made = collect(made, network, metrics, progress)
         of_real = cached_statistics(real, network, against, progress) if against else of_made
         for protocol in mine:
             rows += score(protocol, of_real, of_made, facts)
+            rows += [floor(protocol, of_real, facts["real"], halvings)] if protocol in distances else []
     order = [p.name for p in protocols]
     return sorted(rows, key=lambda row: order.index(row.protocol["protocol"].rpartition("/")[0]))

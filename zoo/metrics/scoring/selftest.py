@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -12,14 +13,10 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
-from zoo.metrics.formulas.frechet import Moments, frechet_distance
-from zoo.metrics.formulas.kernel import whole_kernel_distance
 from zoo.metrics.scoring.protocols import Protocol
-from zoo.metrics.scoring.scores import AT_ONCE, Progress, collect
+from zoo.metrics.scoring.scores import AT_ONCE, DISTANCES, Progress, collect, frechet, halves
 from zoo.metrics.scoring.subjects import Pictures
-from zoo.seeds import mix
 
-HALVINGS = 5  # random halves of the data
 GAUSSIAN = (16, 0.5, 1.5)  # dimensions, shift and width of the known pair
 COUNTS = (100, 1_000, 10_000)
 LEAST = 32  # images: they are halved five times
@@ -32,6 +29,7 @@ def selftest(
     pictures: Pictures,
     seed: int,
     progress: Progress | None = None,
+    halvings: int = 100,
 ) -> dict[str, Any]:
     """Measure a score where the true value is known.
 
@@ -41,10 +39,12 @@ def selftest(
         pictures: Real images.
         seed: Seed of the halves.
         progress: Wrapper of the batches that shows a progress bar.
+        halvings: Number of random halvings, at least 2.
 
     Returns:
-        ``known`` Gaussians (count, distance, truth); distances between random ``halves`` of the data, between
-        the data and ``variants`` of it, and between two halves by ``numbers`` of images (count, distance).
+        ``known`` Gaussians (count, distance, truth); distances between the data and ``variants`` of it, and
+        between random halves of the data by ``numbers`` of images (count, mean distance, deviation over the
+        ``halvings``); the last of them are whole halves.
 
     Raises:
         UserError: The protocol is not a distance, or there are too few images.
@@ -57,7 +57,7 @@ def selftest(
         raise UserError(
             f"The self-test needs at least {LEAST} images and there are {len(pictures)}; give more."
         )
-    distance: Distance = frechet if protocol.metric == "fd" else whole_kernel_distance
+    distance = DISTANCES[protocol.metric]
     # collecting for the kernel distance stores every feature
     rows = collect(pictures, network, frozenset({"kid"}), progress).rows
     changed = {
@@ -68,9 +68,9 @@ def selftest(
         "protocol": protocol.settings() | network.identity(),
         "pictures": pictures.facts(),
         "known": known_gaussians(),
-        "halves": [distance(*_halves(rows, seed + i)) for i in range(HALVINGS)],
         "variants": changed,
-        "numbers": dependence(rows, distance, seed),
+        "halvings": halvings,
+        "numbers": dependence(rows, distance, seed, halvings),
     }
 
 
@@ -86,22 +86,16 @@ def known_gaussians() -> list[dict[str, float]]:
     return found
 
 
-def dependence(rows: Tensor, distance: Distance, seed: int) -> list[dict[str, float]]:
-    """Distances between two halves of the data, by the number of images used of each."""
-    a, b = _halves(rows, seed)
-    counts = [len(a) // 2**k for k in range(4, -1, -1) if len(a) // 2**k >= 2]
-    return [{"count": n, "distance": distance(a[:n], b[:n])} for n in counts]
-
-
-def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of two sets of rows (N, d)."""
-    return frechet_distance(Moments.of(a), Moments.of(b))
-
-
-def _halves(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(mix("halves", seed)))
+def dependence(rows: Tensor, distance: Distance, seed: int, halvings: int) -> list[dict[str, float]]:
+    """Mean and deviation of distances between random halves, by the number of images used of each."""
     half = len(rows) // 2
-    return rows[order[:half]], rows[order[half : 2 * half]]
+    found = []
+    for count in (half // 2**k for k in range(4, -1, -1)):
+        if count >= 2:
+            pairs = (halves(rows, seed + i) for i in range(halvings))
+            values = [distance(a[:count], b[:count]) for a, b in pairs]
+            found.append({"count": count, "distance": fmean(values), "deviation": stdev(values)})
+    return found
 
 
 def _features(network: FeatureNetwork, pictures: Pictures, change: Callable[[Tensor], Tensor]) -> Tensor:
