@@ -120,13 +120,13 @@ class Turnwise(Plain):
         return optimizers, [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in optimizers]
 
 
-@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("unfused", [False, True])
 @pytest.mark.parametrize("model", ["games.Plain", "test_bench.Turnwise"])
-def test_the_bare_loop_learns_what_the_zoo_s_does(arguments: list[str], model: str, reference: bool) -> None:
+def test_the_bare_loop_learns_what_the_zoo_s_does(arguments: list[str], model: str, unfused: bool) -> None:
     recipe = Path("game.yaml")
     recipe.write_text(recipe.read_text().replace("games.Plain", model))
     setup = Setup(arguments)
-    plain = PlainLoop(setup, reference)
+    plain = PlainLoop(setup, unfused)
     before = [p.clone() for p in plain.model.parameters()]
     setup.alternate(None, steps=6, warmup=1)
     for batch in islice(cycle(setup.batches), 1 + 6 + 1):
@@ -162,10 +162,10 @@ def test_the_command_prints_json_with_peak_memory_of_a_process_of_its_own(
 
 def test_bf16_runs_in_both_loops(arguments: list[str]) -> None:
     lines = bench.measure(
-        [*arguments, "--trainer.precision", "bf16-mixed"], 5, 1, against="reference", memory=False
+        [*arguments, "--trainer.precision", "bf16-mixed"], 5, 1, against="unfused", memory=False
     )
     assert [line.precision for line in lines] == ["bf16-mixed", "bf16-mixed"]
-    assert [line.loop for line in lines] == ["zoo", "reference"]
+    assert [line.loop for line in lines] == ["zoo", "unfused"]
 
 
 @pytest.mark.parametrize(

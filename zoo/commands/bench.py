@@ -38,7 +38,7 @@ Turn = Callable[[Batch], object]
 Blocks = list[list[float]]  # seconds of each step, by block
 PREPARED = 8  # batches that both loops cycle through
 BLOCK = 10  # steps per block, fewer in short measurements
-NAMES = {"zoo": "the zoo's loop", "loop": "bare PyTorch loop", "reference": "reference order of work"}
+NAMES = {"zoo": "the zoo's loop", "loop": "bare PyTorch loop", "unfused": "bare loop, optimizers unfused"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Line:
     """One line of the table; times in milliseconds, memory in MB.
 
     Args:
-        loop: ``zoo``, ``loop`` or ``reference``.
+        loop: ``zoo``, ``loop`` or ``unfused``.
         batch: Samples per step.
         size: Size that was asked for; None for the recipe's.
         precision: Lightning's name of the precision.
@@ -91,9 +91,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against",
-        choices=("loop", "reference", "none"),
+        choices=("loop", "unfused", "none"),
         default="loop",
-        help="a bare loop of the same turn; the reference codes' (unfused optimizers); or nothing",
+        help="a bare loop of the same step; that with unfused optimizers, channels first; or nothing",
     )
     parser.add_argument("--no-memory", action="store_true", help="skip peak memory (one more process a loop)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -129,12 +129,12 @@ def measure(
         arguments: Arguments of ``zoo fit``.
         steps: Timed steps of each loop.
         warmup: Steps of each loop before them.
-        against: ``loop``, ``reference`` or ``none``.
+        against: ``loop``, ``unfused`` or ``none``.
         size: Size to report in the lines.
         memory: Whether to measure peak memory, in one more process per loop.
     """
     setup = Setup(arguments)
-    other = None if against == "none" else PlainLoop(setup, reference=against == "reference")
+    other = None if against == "none" else PlainLoop(setup, unfused=against == "unfused")
     times = setup.alternate(other, steps, warmup)
     wait = setup.wait(other or PlainLoop(setup), max(4, steps // 5))
     lines = []
@@ -259,17 +259,17 @@ class PlainLoop:
 
     Args:
         setup: Model and precision.
-        reference: Whether to step as the reference codes do: optimizers neither fused nor foreach, channels
-            first in memory.
+        unfused: Whether the optimizers are neither fused nor foreach and the weights channels first in
+            memory, as in older scripts. It is the zoo's own step in any case, no other program's.
     """
 
-    def __init__(self, setup: Setup, reference: bool = False) -> None:
+    def __init__(self, setup: Setup, unfused: bool = False) -> None:
         self.autocast = setup.autocast
         self.model = copy.deepcopy(setup.model)
         self.model.__class__ = type("Plain", (PlainTurn, type(setup.model)), {})
         configured: Any = self.model.configure_optimizers()
         optimizers, schedulers = configured if isinstance(configured, tuple) else (configured, [])
-        if reference:
+        if unfused:
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["fused"] = group["foreach"] = False
         else:
@@ -381,7 +381,7 @@ def peak(loop: str, arguments: list[str]) -> float:
     if loop == "zoo":
         setup.alternate(None, steps=4, warmup=1)
     else:
-        turn = PlainLoop(setup, reference=loop == "reference")
+        turn = PlainLoop(setup, unfused=loop == "unfused")
         del setup.model  # the loop has its own copy
         for _ in range(5):
             turn(setup.batches[0])
