@@ -80,7 +80,7 @@ def test_side_by_side_allows_other_generators() -> None:
 def test_the_floor_of_real_images_has_a_column_of_its_own() -> None:
     floor = Row("fd-digits", 0.5, "real", PROTOCOL | made("random halves of real", 50), 0.1)
     text = side_by_side({"a": [row(), floor], "b": [row(2.5), floor]})
-    assert text.splitlines()[0].split("  ")[-2:] == ["fd-digits", "fd-digits, real"]
+    assert text.splitlines()[0].split("  ")[-2:] == [" fd-digits", "fd-digits, real"]
     assert text.splitlines()[3].split("  ")[-1] == "0.5 ± 0.1"
 
 

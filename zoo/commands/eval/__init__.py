@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--floor", action="store_true", help="score random halves of the real pictures too (fd, kid)"
     )
-    parser.add_argument("--halvings", type=int, default=100, help="halvings of --floor and --selftest (100)")
+    parser.add_argument(
+        "--halvings", type=whole(2), default=100, metavar="N", help="for --floor, --selftest (100)"
+    )
     parser.add_argument("--bench", action="store_true", help="compare their speed with torch-fidelity's")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -51,8 +53,6 @@ def run(args: argparse.Namespace) -> int:
     """Score, test the scores, or time them."""
     if args.out:
         require_writable(args.out / "eval.json")
-    if args.halvings < 2:
-        raise UserError(f"--halvings is {args.halvings}; give at least 2.")
     if args.selftest and args.bench:
         raise UsageError("--selftest and --bench exclude each other; give one.")
     if args.selftest or args.bench:

@@ -239,8 +239,8 @@ def floor(protocol: Protocol, real: Statistics, facts: dict[str, Any], halvings:
     """
     rows = real.rows
     found = [DISTANCES[protocol.metric](*halves(rows, seed)) for seed in range(halvings)]
-    stated = {"real": facts, "made": {"pictures": "random halves of real", "count": len(rows) // 2}}
-    stated |= {"halvings": halvings, "error": "deviation over the halvings"}
+    stated: dict[str, Any] = {"real": facts, "halvings": halvings, "error": "deviation over the halvings"}
+    stated["made"] = {"pictures": "random halves of the real ones", "count": len(rows) // 2}
     settings = protocol.settings() | real.network.identity() | stated
     mean, deviation = fmean(found), stdev(found)
     return Row(protocol.title(real.network), mean, "real", settings, deviation)
