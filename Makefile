@@ -1,5 +1,6 @@
 # make quickstart   train the original GAN on real handwritten digits and say what came out
 # make test         install and run the tests (ZOO_DATA=DIR adds those on real data)
+# make pictures     draw the cards' pictures (ZOO_DATA=DIR adds facades); ALL=1 first trains the experiments shown
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -39,7 +40,7 @@ tables: $(VENV)/.installed
 	$(BIN)/python scripts/tables.py
 
 pictures: $(VENV)/.installed
-	$(BIN)/python scripts/pictures.py
+	$(BIN)/python scripts/pictures.py $(if $(ALL),--all)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
