@@ -117,7 +117,9 @@ def table(paper: str | None = None) -> str:
             if row["subject"] == "generated":
                 beside = real.get(row["metric"])
                 cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
-                rows.append([*cells, row.get("paper") or "", protocol(row)])
+                rows.append(
+                    [*cells, row.get("paper") or "", protocol(row) + (real_side(beside) if beside else "")]
+                )
     return markdown(("checkpoint", "metric", "ours", "real", "paper", "protocol"), rows) if rows else ""
 
 
@@ -125,6 +127,14 @@ def number(row: dict[str, Any]) -> str:
     """A value with its standard error."""
     error = row.get("error")
     return f"{float(row['value']):.4g}" + (f" ± {float(error):.2g}" if error is not None else "")
+
+
+def real_side(row: dict[str, Any]) -> str:
+    """How a row of real images was measured, if not as that of generated ones."""
+    stated = row["protocol"]
+    if "halvings" in stated:
+        return f"; real: {stated['halvings']} halvings of {stated['real']['count']}"
+    return f"; real: {stated['of']}" if "of" in stated else ""
 
 
 def protocol(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from PIL import Image
 
@@ -18,7 +19,7 @@ from zoo.cli import main
 from zoo.data.images.module import Digits
 from zoo.features.choose import feature_network
 from zoo.metrics.scoring.protocols import protocol
-from zoo.metrics.scoring.scores import measure
+from zoo.metrics.scoring.scores import halves, measure
 from zoo.metrics.scoring.subjects import FolderPictures, NoisePictures, SetPictures
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
@@ -119,6 +120,29 @@ def test_as_many_pictures_as_real_ones_of_the_training_split(capsys: pytest.Capt
     assert row["protocol"]["made"]["count"] == row["protocol"]["real"]["count"] == 1283
     assert row["protocol"]["real"]["split"] == "train"
     assert row["value"] > 1
+
+
+def test_the_floor_is_the_distance_of_random_halves(capsys: pytest.CaptureFixture[str]) -> None:
+    """By NumPy and SciPy's matrix root, with the halves that torch's permutation gives."""
+    one, other = digits("one", 0, 40), digits("other", 700, 50)
+    asked = ["one", "--against", "other", "--protocol", "fd-digits", "kid-digits", "--halvings", "3"]
+    assert len(said(capsys, *asked)["one"]) == 2 and one.is_dir()
+    made, floor, _, kernel = said(capsys, *asked, "--floor")["one"]
+    (images,) = (part for _, part in FolderPictures(other).batches())
+    rows = feature_network("digits")(images).features.double()
+    found = []
+    for seed in range(3):
+        a, b = (half.numpy() for half in halves(rows, seed))
+        root = scipy.linalg.sqrtm(np.cov(a.T) @ np.cov(b.T))
+        spread = np.trace(np.cov(a.T) + np.cov(b.T) - 2 * root.real)
+        found.append(np.square(a.mean(0) - b.mean(0)).sum() + spread)
+        both = {tuple(row) for row in a} | {tuple(row) for row in b}
+        assert len(a) == len(b) == 25 and len(both) == 50
+    assert floor["value"] == pytest.approx(np.mean(found), rel=1e-3)
+    assert floor["error"] == pytest.approx(np.std(found, ddof=1), rel=1e-2)
+    assert (made["subject"], floor["subject"], floor["metric"]) == ("generated", "real", "fd-digits")
+    assert floor["protocol"]["halvings"] == 3 and floor["protocol"]["made"]["count"] == 25
+    assert kernel["metric"] == "kid-digits" and abs(kernel["value"]) < 5 * kernel["error"] + 5
 
 
 def test_a_folder_against_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +259,7 @@ def test_a_translator_is_scored_on_the_split_that_it_did_not_learn(
     (row,) = said(capsys, str(run), "--protocol", "fd-effnet-lite0")[str(run)]
     assert row["protocol"]["real"]["split"] == row["protocol"]["made"]["split"] == "test"
     assert row["protocol"]["real"]["count"] == row["protocol"]["made"]["count"] == 5
+    assert row["protocol"]["made"]["use"] == {"inference": "paper"} and row["protocol"]["made"]["seed"] == 0
     again = said(capsys, str(run), "--protocol", "fd-effnet-lite0")[str(run)]
     assert again == [row] and row["value"] > 0
 

@@ -398,6 +398,19 @@ def test_paper_inference_drops_and_uses_the_batch_without_a_trace() -> None:
     )  # ... which does leave traces
 
 
+def test_a_score_depends_on_no_earlier_draw() -> None:
+    """`zoo test` draws dropout by the number of the batch, and the protocol says that it is on."""
+    model, batch = trained(), pairs()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    with torch.no_grad():
+        first, other = model.test_step(batch, 0), model.test_step(batch, 1)
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.manual_seed(2)
+        assert torch.equal(model.test_step(batch, 0), first) and not torch.equal(other, first)
+    assert model.settings_in_use() == {"inference": "paper"}
+
+
 def test_running_inference_draws_nothing_and_treats_pictures_apart() -> None:
     model, batch = trained(), pairs()
     model.inference = "running"

@@ -321,6 +321,7 @@ def test_the_commonest_style_is_no_draw() -> None:
     game.kept_style = "commonest"
     first, again = game.generate(batch), game.generate(batch)
     assert torch.equal(first, again) and not torch.equal(first, drawn)
+    assert game.settings_in_use() == {"kept_style": "commonest"} and model().settings_in_use() == {}
     features = game.generator.styles[batch["labels"], 0].movedim(-1, 1)
     assert torch.equal(first, game.generate(batch | {"features": features}))
     x, things = batch["input"], batch["instances"]
