@@ -37,7 +37,7 @@ type: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 tables: $(VENV)/.installed
-	$(BIN)/python scripts/tables.py
+	$(BIN)/python scripts/tables.py $(MEASURE)
 
 pictures: $(VENV)/.installed
 	$(BIN)/python scripts/pictures.py $(if $(ALL),--all)

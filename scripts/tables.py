@@ -1,7 +1,10 @@
 """Write the index of the weights, and the tables of the documents between their markers (``make tables``).
 
 checkpoints/index.json: an entry per folder there. README.md: the applications, the weights and their scores.
-docs/cards: the weights of each paper and their scores. docs/data: the public data sets, per contract.
+docs/cards: the weights of each paper, their scores, and the commands that measure these. docs/data: the
+public data sets, per contract.
+
+``make tables MEASURE="NAME ..."`` runs those commands first and replaces the results in each ``model.json``.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,27 +110,70 @@ def weights(paper: str | None = None) -> str:
 
 
 def table(paper: str | None = None) -> str:
-    """A row per score of generated images, with that of real images and the paper's; all papers or one."""
+    """A row per score of generated images, beside those of real or bicubic ones, and the paper's."""
     rows = []
     for config in published().values():
         if paper not in (None, config["class"].split(".")[2]):
             continue
         results = config.get("results", [])
-        real = {row["metric"]: row for row in results if row["subject"] == "real"}
+        real = {row["metric"]: row for row in results if row["subject"] in ("real", "bicubic")}
         for row in results:
             if row["subject"] == "generated":
                 beside = real.get(row["metric"])
                 cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
-                rows.append(
-                    [*cells, row.get("paper") or "", protocol(row) + (real_side(beside) if beside else "")]
-                )
-    return markdown(("checkpoint", "metric", "ours", "real", "paper", "protocol"), rows) if rows else ""
+                printed = row.get("paper") or ""
+                if beside and beside["subject"] == "bicubic":
+                    cells[-1] += " (bicubic)"
+                    printed += f" (bicubic {beside['paper']})" if beside.get("paper") else ""
+                rows.append([*cells, printed, protocol(row) + (real_side(beside) if beside else "")])
+    return markdown(("checkpoint", "metric", "ours", "beside", "paper", "protocol"), rows) if rows else ""
+
+
+def measuring(config: dict[str, Any]) -> list[list[str]]:
+    """The commands that give all results of weights: the recipe's evaluators, then scores by protocol."""
+    results = config.get("results", [])
+    scored = [row for row in results if "protocol" in row["protocol"]]
+    found = [["test", config["name"]]] if len(scored) < len(results) else []
+    if scored:
+        names = dict.fromkeys(row["protocol"]["protocol"].partition("/")[0] for row in scored)
+        floor = ["--floor"] if any("halvings" in row["protocol"] for row in scored) else []
+        found.append(["eval", config["name"], "--protocol", *names, *floor])
+    return found
+
+
+def commands(paper: str) -> str:
+    """What measures the scores of a paper's weights again."""
+    configs = [config for config in published().values() if config["class"].split(".")[2] == paper]
+    lines = [" ".join(["zoo", *words]) for config in configs for words in measuring(config)]
+    return "\n".join(["Measured again by:", "", "```", *lines, "```"]) if lines else ""
+
+
+def measure(name: str) -> None:
+    """Measure shipped weights again, and store the results in their ``model.json``."""
+    from zoo.cli import main as zoo
+    from zoo.files.schemas import ROWS
+    from zoo.files.writing import write_text
+
+    path = ROOT / "checkpoints" / name / "model.json"
+    config = read_json(path, PUBLISHED, 1)
+    rows: list[dict[str, Any]] = []
+    for words in measuring(config):
+        with tempfile.TemporaryDirectory() as folder:
+            into = ["-o", folder] if words[0] == "eval" else ["--trainer.default_root_dir", folder]
+            if zoo([*words, *into]):
+                raise SystemExit(f"zoo {' '.join(words)} failed; {path} stays as it is.")
+            (found,) = Path(folder).rglob("eval.json")
+            new = read_json(found, ROWS)
+        metrics = {row["metric"] for row in new}  # a score by protocol replaces the recipe's of that name
+        rows = [row for row in rows if row["metric"] not in metrics] + new
+    write_text(path, json.dumps(config | {"results": rows}, indent=2) + "\n")
 
 
 def number(row: dict[str, Any]) -> str:
     """A value with its standard error."""
-    error = row.get("error")
-    return f"{float(row['value']):.4g}" + (f" ± {float(error):.2g}" if error is not None else "")
+    value, error = float(row["value"]), row.get("error")
+    text = f"{value:.0f}" if value.is_integer() else f"{value:#.4g}"
+    return text + (f" ± {float(error):.2g}" if error is not None else "")
 
 
 def real_side(row: dict[str, Any]) -> str:
@@ -234,7 +281,8 @@ def documents() -> dict[Path, str]:
         data: replace(data, (SETS_BEGIN, SETS_END, overview())),
     }
     for path in cards():
-        content = "\n\n".join(part for part in (weights(path.stem), table(path.stem)) if part)
+        parts = (weights(path.stem), table(path.stem), commands(path.stem))
+        content = "\n\n".join(part for part in parts if part)
         found[path] = replace(path, (WEIGHTS_BEGIN, WEIGHTS_END, content))
     for contract in contracts():
         found[page(contract)] = replace(page(contract), (SETS_BEGIN, SETS_END, sets(contract)))
@@ -242,8 +290,10 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write all tables."""
+    """Measure the weights that are named, then write all tables."""
     try:
+        for name in sys.argv[1:]:
+            measure(name)
         found = documents()
     except UserError as error:
         raise SystemExit(str(error)) from error

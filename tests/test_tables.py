@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import runpy
 from pathlib import Path
@@ -87,3 +88,29 @@ def test_every_picture_of_a_card_is_drawn_by_the_script() -> None:
     script = (ROOT / "scripts" / "pictures.py").read_text(encoding="utf-8")
     assert shown == {path.stem for path in (ROOT / "docs" / "cards" / "img").iterdir()}
     assert not {name for name in shown if f'"{name}"' not in script and f'"{name}.png"' not in script}
+
+
+def test_weights_are_measured_again_by_the_commands_of_their_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
+    path = tmp_path / "checkpoints" / "gan-digits" / "model.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes((ROOT / "checkpoints" / "gan-digits" / "model.json").read_bytes())
+    said = []
+
+    def zoo(words: list[str]) -> int:
+        *command, _, folder = words
+        said.append(" ".join(["zoo", *command]))
+        metrics = {"test": ("modes-found", "fd-digits"), "eval": ("fd-digits",)}[words[0]]
+        row = {"step": 10000, "value": len(said), "subject": "generated", "protocol": {}}
+        (Path(folder) / "eval.json").write_text(json.dumps([row | {"metric": metric} for metric in metrics]))
+        return 0
+
+    monkeypatch.setattr("zoo.cli.main", zoo)
+    tables["measure"].__globals__["ROOT"] = tmp_path
+    tables["measure"]("gan-digits")
+    results = json.loads(path.read_text())["results"]
+    assert [(row["metric"], row["value"]) for row in results] == [("modes-found", 1), ("fd-digits", 2)]
+    card = (ROOT / "docs" / "cards" / "gan.md").read_text(encoding="utf-8")
+    assert len(said) == 2 and all(f"\n{command}\n" in card for command in said)
