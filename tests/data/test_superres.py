@@ -350,7 +350,8 @@ def luma(values: np.ndarray) -> np.ndarray:
 
 def y_psnr(one: np.ndarray, other: np.ndarray, border: int) -> float:
     inner = slice(border, -border)
-    error = (luma(one) - luma(other))[inner, inner]
+    one, other = (x.astype(float) if x.ndim == 2 else luma(x) for x in (one, other))
+    error = (one - other)[inner, inner]
     return float(10 * np.log10(255**2 / np.square(error).mean()))
 
 
@@ -360,7 +361,7 @@ def y_psnr(one: np.ndarray, other: np.ndarray, border: int) -> float:
         ("Set5", 2, 5, 33.67),
         ("Set5", 3, 5, 30.40),
         ("Set5", 4, 5, 28.43),
-        ("Set14", 4, 14, 26.09),
+        ("Set14", 4, 14, 26.00),
         ("BSD100", 4, 100, 25.96),
     ],
 )
@@ -377,7 +378,11 @@ def test_benchmarks(zoo_data: Path, name: str, scale: int, count: int, bicubic: 
         assert torch.equal(shrink(high, scale), low), f"{test.twins[index]}: not a grey level of difference"
         values = low.permute(1, 2, 0).numpy()
         large = Image.fromarray(values).resize((high.shape[2], high.shape[1]), Image.Resampling.BICUBIC)
-        found.append(y_psnr(np.asarray(large), high.permute(1, 2, 0).numpy(), scale))
+        both = np.asarray(large), high.permute(1, 2, 0).numpy()
+        if test.is_grey(index):  # Matlab's code converts only files of three channels
+            assert test.twins[index].high.name.startswith("img_003_")
+            both = tuple(x[:, :, 0] for x in both)
+        found.append(y_psnr(*both, scale))
     assert abs(np.mean(found) - bicubic) < 0.01
 
 
