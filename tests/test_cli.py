@@ -334,6 +334,15 @@ def test_exported_weights_are_evaluated_by_name(
     )
     assert score["step"] == shipped["step"]
     assert score["value"] == pytest.approx(before["value"], rel=0.02)
+    assert zoo("test", "gan-digits", *few, "--model.noise", "gaussian") == 0
+    assert "The recipe wins: model.noise is gaussian" in capsys.readouterr().err
+    scores = [json.loads(path.read_text()) for path in Path("runs/gan/digits").glob("*/eval.json")]
+    assert len({row["value"] for rows in scores for row in rows if row["subject"] == "generated"}) == 2
+    assert zoo("test", "gan-digits", "--model.hidden", 8) == 1
+    recipe = ("--config", "pix2pixhd/facades_small", "--data", "zoo.data.pairs.ScenePairs")
+    weights = ("--ckpt_path", "pix2pixhd-facades-small", "--wandb", "off")
+    assert build([*recipe, *weights], "test").trainer.precision == "32-true"  # for training it is bf16-mixed
+    assert "do not fit" in message(capsys)
     assert zoo("test", "--config", "pix2pix/scenes", "--ckpt_path", "gan-digits") == 1
     assert "was trained as zoo.models.gan.GAN" in message(capsys)
 

@@ -178,8 +178,12 @@ class Pretrained:
             )
 
 
-def load(name: str | Path) -> Pretrained:
+def load(name: str | Path, settings: Config | None = None) -> Pretrained:
     """Load weights by a name of the index, from an exported folder, or from a training checkpoint.
+
+    Args:
+        name: Name or path.
+        settings: Hyper-parameters in place of those of exported weights; they must fit the weights.
 
     Raises:
         UserError: There is nothing of that name, or it is damaged, foreign or of a newer format.
@@ -188,27 +192,29 @@ def load(name: str | Path) -> Pretrained:
     if path.name in (WEIGHTS, CONFIG) and os.path.isfile(path):
         path = path.parent
     if os.path.isfile(path / CONFIG):
-        return read_folder(path)
+        return read_folder(path, None, settings)
     if os.path.isfile(path):
         return read_training_checkpoint(path)
     if entry := catalogue.find_weights(str(name)):
-        return read_folder(recipes.bundled("checkpoints") / entry["folder"], entry["sha256"])
+        return read_folder(recipes.bundled("checkpoints") / entry["folder"], entry["sha256"], settings)
     holds = f"The folder {path} holds no {CONFIG}" if path.is_dir() else f"{path} is no file"
     raise UserError(f"{holds}; give a folder that `zoo export` wrote, or a .ckpt file.")
 
 
-def read_folder(folder: Path, expected: str | None = None) -> Pretrained:
+def read_folder(folder: Path, expected: str | None = None, settings: Config | None = None) -> Pretrained:
     """Load an exported folder.
 
     Args:
         folder: Folder with ``model.safetensors`` and ``model.json``.
         expected: Sha256 of the weights by the index, if it has one.
+        settings: Hyper-parameters in place of those of ``model.json``.
 
     Raises:
         UserError: A file is missing, truncated, changed, or of a newer format.
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
     config = read_json(path, MODEL, FORMAT)
+    config["hyper_parameters"] |= settings or {}
     if _described(folder / STAGED, path):  # an export was killed before it renamed them
         weights = folder / STAGED
     if not weights.is_file():

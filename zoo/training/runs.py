@@ -170,6 +170,8 @@ class RecipeCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> pl.Trainer:
         root = Path(config.get("default_root_dir") or "runs")
         self._plan(root)
+        if self.weights and not any(each.startswith("--trainer.precision") for each in self.arguments):
+            config["precision"] = None  # float32, as in use; the recipe's is for its training
         config["default_root_dir"] = str(root)
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
         config["use_distributed_sampler"] = False  # our samplers are exact and unpadded
@@ -235,6 +237,12 @@ class RecipeCLI(LightningCLI):
         """Evaluate exported weights with the data and evaluators of the recipe."""
         found = load(weights)
         require_class(weights, public_path(type(found.module)), self.model)
+        before, now = (json.loads(json.dumps(dict(m.hparams))) for m in (found.module, self.model))
+        now.pop("start_from", None)  # they have started
+        if changed := {k: v for k, v in now.items() if k in before and before[k] != v}:
+            for key, value in changed.items():
+                say(f"The recipe wins: model.{key} is {value}, the weights had {before[key]}.")
+            found = load(weights, changed)
         self.model = found.module
         self.model.loaded_step = found.config["step"] or 0
         self.weights = weights
