@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from zoo.data import base, pixels
+from zoo.data.label_maps.module import LabelMapFolder
 from zoo.data.pairs.module import PairFolder
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
+from zoo.features.segmenter import FACADES
 from zoo.files.pictures import to_tensor, write_picture
 
 
@@ -354,3 +357,61 @@ def test_facades_hold_the_paper_s_split_and_never_keep_training_waiting():
         for i in range(20):
             assert samples[epoch, i]
     assert (time.process_time() - start) / 200 < 0.005  # seconds a sample; 0.0004 on an idle core
+
+
+def nearest_colours(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances (H, W, classes) of 8-bit pixels to the facades' colours, and the nearest one's."""
+    distances = ((picture.astype(float)[:, :, None] - np.array(list(FACADES.values()))) ** 2).sum(-1)
+    return distances, distances.min(-1)
+
+
+def test_labels_are_read_at_full_size_and_shrunk_by_the_nearest_pixel(tmp_path):
+    classes = np.random.default_rng(0).integers(0, 12, (14, 14)).repeat(3, 0).repeat(3, 1)[:40, :40]
+    colours = np.array(list(FACADES.values()), np.uint8)[classes]
+    for split in ("train", "test"):
+        write(tmp_path / split / "x.png", np.concatenate([coordinates(40, 9), colours], 1))
+    options = {"direction": "BtoA", "size": 16, "load_size": 20}
+    data = PairFolder(str(tmp_path), palette="facades", **options)
+    centres = ((np.arange(16) + 0.5) * 40 / 16).astype(int)
+    sample = data.split("test")[0]
+    assert sample["labels"].dtype == torch.long
+    assert np.array_equal(sample["labels"].numpy(), classes[centres][:, centres])
+    resized = values(sample["input"]).permute(1, 2, 0).numpy()
+    assert (
+        nearest_colours(resized)[0].argmin(-1) != sample["labels"].numpy()
+    ).mean() > 0.02  # what it avoids
+    centres = ((np.arange(20) + 0.5) * 40 / 20).astype(int)
+    whole = torch.from_numpy(classes[centres][:, centres])
+    plain = PairFolder(str(tmp_path), **options).split("train")
+    for epoch in range(20):  # cut and mirrored as the pictures are, which stay as they were
+        sample = data.split("train")[epoch, 0]
+        assert torch.equal(sample["input"], plain[epoch, 0]["input"]) and "labels" not in plain[epoch, 0]
+        cuts = [whole[top : top + 16, left : left + 16] for top in range(5) for left in range(5)]
+        assert any(torch.equal(sample["labels"], c) for cut in cuts for c in (cut, cut.flip(1)))
+    assert data.preprocessing()["palette"] == "facades"
+    assert "palette" not in PairFolder(str(tmp_path), **options).preprocessing()
+    with pytest.raises(UserError, match=r"data\.palette is 'maps'; give facades"):
+        PairFolder(str(tmp_path), palette="maps")
+
+
+def test_an_input_that_shows_no_classes_has_no_labels(tmp_path):
+    write(tmp_path / "train" / "x.png", np.full((40, 80, 3), 120, np.uint8))
+    with pytest.raises(UserError, match=r"The input of .*x\.png is no label map in the colours of facades"):
+        PairFolder(str(tmp_path), palette="facades").split("train")[0]
+
+
+def test_labels_of_the_facades(zoo_data):
+    root = str(zoo_data / "facades")
+    pairs = PairFolder(root, direction="BtoA", size=128, palette="facades").split("test")
+    maps = LabelMapFolder(root, size=128).split("test")
+    wrong = []
+    for i in range(0, 106, 20):
+        labels = pairs[i]["labels"].numpy()
+        assert np.array_equal(labels, maps[i]["labels"].numpy())
+        with Image.open(pairs.pairs[i][0]) as image:
+            picture = np.asarray(image.convert("RGB"))[1::2, 257::2]  # pixel centres of 256 px at 128
+        distances, least = nearest_colours(picture)
+        assert np.abs(np.take_along_axis(distances, labels[..., None], -1)[..., 0] - least).max() < 1
+        resized = values(pairs[i]["input"]).permute(1, 2, 0).numpy()
+        wrong.append((nearest_colours(resized)[0].argmin(-1) != labels).mean())
+    assert 0.05 < np.mean(wrong) < 0.12  # of pixels, if the resized colours were read

@@ -46,7 +46,8 @@ def one_of(choices: Any, **arguments: object) -> None:
     *others, last = get_args(choices)
     for key, value in arguments.items():
         if value not in (*others, last):
-            raise UsageError(f"data.{key} is {value!r}; give {', '.join(map(str, others))} or {last}.")
+            choice = " or ".join(filter(None, (", ".join(map(str, others)), str(last))))
+            raise UsageError(f"data.{key} is {value!r}; give {choice}.")
 
 
 class Fault(NamedTuple):

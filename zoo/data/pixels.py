@@ -6,7 +6,7 @@ every bit of these results and on the order of random draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +16,16 @@ import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
 from torch import Tensor
 
+from zoo.data.base import to_floats
 from zoo.data.checks import Facts, at_least, picture_facts
 from zoo.errors import UserError
+from zoo.features.segmenter import Colour, palette_labels
 from zoo.files.pictures import read_array, to_levels
 from zoo.files.reading import LARGEST
 
 Fit = Literal["crop", "pad", "stretch"]
 Pixels = np.ndarray[Any, Any]
+FAR = 70.0  # mean distance to a palette's colours: up to 40 for halves of facades' label maps, 120 for photos
 
 
 def require_picture(size: int, channels: int = 3) -> None:
@@ -130,6 +133,33 @@ def bicubic(picture: Tensor, height: int, width: int) -> Tensor:
     floats = F.interpolate(picture[None].float(), (height, width), mode="bicubic", antialias=True)[0]
     highest = torch.iinfo(picture.dtype).max  # bicubic overshoots
     return floats.round().clamp(0, highest).to(picture.dtype)
+
+
+def nearest(values: Pixels, size: tuple[int, int]) -> Pixels:
+    """Values (H, W), such as class numbers, resized by nearest pixel centre."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, values.shape, strict=True)
+    )
+    return np.ascontiguousarray(values[rows][:, columns])
+
+
+def nearest_colours(pixels: Pixels, palette: Sequence[Colour], refusal: str) -> Pixels:
+    """Per pixel of (H, W, 3) the number of the nearest colour, as JPEG compression blurs them.
+
+    Read label maps at the size of their file and resize the numbers: a resized picture shows, between two
+    classes, the colours of others.
+
+    Raises:
+        UserError: The left or the right half shows other colours; the text is ``refusal``.
+    """
+    values = to_floats(planes(pixels))
+    numbers = palette_labels(values, palette)
+    colours = torch.tensor(palette)[numbers].permute(2, 0, 1)
+    distances = ((values + 1) * 127.5 - colours).square().sum(0).sqrt()
+    if max(half.mean() for half in distances.chunk(2, 1)) > FAR:
+        raise UserError(refusal)
+    found: Pixels = numbers.numpy()
+    return found
 
 
 def shorter_side(

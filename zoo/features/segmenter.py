@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, repeat
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 Colour = tuple[int, int, int]
+Palette = Literal["facades"]
 
 FACADES: dict[str, Colour] = {  # label colours of pix2pix's CMP facades before JPEG
     "background": (0, 0, 222),
@@ -31,6 +33,7 @@ FACADES: dict[str, Colour] = {  # label colours of pix2pix's CMP facades before 
     "pillar": (255, 0, 0),
     "shop": (174, 0, 0),
 }
+PALETTES: dict[Palette, tuple[Colour, ...]] = {"facades": tuple(FACADES.values())}
 
 
 def palette_labels(picture: Tensor, palette: Sequence[Colour]) -> Tensor:

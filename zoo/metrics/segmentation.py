@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import safetensors.torch
@@ -27,13 +27,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch
 from zoo.errors import UserError
-from zoo.features.segmenter import FACADES, Segmenter, palette_labels, train_segmenter
+from zoo.features.segmenter import Segmenter, train_segmenter
 from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.evaluator import Evaluation, Evaluator, as_in_a_file, of_all_ranks, read_first
 from zoo.metrics.scoring.report import Row
 
-PALETTES = {"facades": tuple(FACADES.values())}
 FORMAT = 1  # of the cached segmenter; incremented if the network or its training changes
 
 
@@ -98,9 +97,7 @@ class SegmentationScore(Evaluator):
     """Segment real and generated test images with a segmenter that was trained on real training pairs.
 
     Args:
-        classes: Number of classes; taken from the palette if one is given.
-        labels_from: Source of the true labels: ``labels``, an index map, or ``input``, a label image.
-        palette: Colours of the label images: ``facades``.
+        classes: Number of classes in the data's ``labels``.
         steps: Training batches of the segmenter.
         batch_size: Images per training batch.
         train_pairs: Largest number of training pairs.
@@ -109,27 +106,18 @@ class SegmentationScore(Evaluator):
 
     def __init__(
         self,
-        classes: PositiveInt | None = None,
-        labels_from: Literal["labels", "input"] = "labels",
-        palette: str | None = None,
+        classes: PositiveInt,
         steps: PositiveInt = 400,
         batch_size: PositiveInt = 8,
         train_pairs: PositiveInt = 2000,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
-        if palette is not None and palette not in PALETTES:
-            raise UserError(f"SegmentationScore.palette is {palette!r}; the zoo has {', '.join(PALETTES)}.")
-        if (palette is None) == (labels_from == "input"):
-            raise UserError(
-                "SegmentationScore needs a palette for labels_from: input, and none for labels_from: labels."
-            )
-        count = classes if palette is None else len(PALETTES[palette])
-        if count is None or count < 2:
+        if classes < 2:
             raise UserError(
                 f"SegmentationScore.classes is {classes}; give the number of classes, at least 2."
             )
-        self.classes, self.palette = count, palette
+        self.classes = classes
         self.steps, self.batch_size, self.train_pairs, self.seed = steps, batch_size, train_pairs, seed
 
     def labels(self, batch: Batch) -> Tensor:
@@ -138,12 +126,8 @@ class SegmentationScore(Evaluator):
         Raises:
             UserError: The data has no index map.
         """
-        if self.palette is not None:
-            return palette_labels(batch["input"], PALETTES[self.palette])
         if "labels" not in batch:
-            raise UserError(
-                "This data has no labels; give SegmentationScore labels_from: input and a palette."
-            )
+            raise self.unusable("label maps, and this data has none (data.palette names those of pictures)")
         labels: Tensor = batch["labels"]
         return labels
 
@@ -168,7 +152,7 @@ class SegmentationScore(Evaluator):
             "train_pairs": count,
             "size": list(images.shape[-2:]),
             "classes": self.classes,
-            "labels": self.palette or "index maps",
+            "labels": "index maps",
             "split": "test",
             "bits": 8,
             "error": "jackknife over the test pictures",

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 
-from zoo.data.base import Split, to_floats
+from zoo.data.base import Split
 from zoo.data.folders import partners, pictures_in
-from zoo.data.pixels import Pixels, planes, read_pair, rgb
+from zoo.data.pixels import Pixels, nearest_colours, read_pair, rgb
 from zoo.errors import UserError
-from zoo.features.segmenter import FACADES, Colour, palette_labels
+from zoo.features.segmenter import FACADES, Colour
 from zoo.files.pictures import read_array, read_labels
 from zoo.files.reading import opened, read_bytes
 
@@ -52,7 +51,6 @@ CITYSCAPES = (  # the numbers of labelIds; license plates are -1 in Cityscapes' 
     *("person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
     "license plate",
 )
-FAR = 70.0  # mean distance to a palette's colours: 10 to 24 for label halves of facades, 130 for photographs
 
 
 class Classes(NamedTuple):
@@ -250,13 +248,8 @@ def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
 
 def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
     """Class numbers from colours that JPEG compression has blurred."""
-    values = to_floats(planes(pixels))
-    numbers = palette_labels(values, classes.colours)
-    colours = torch.tensor(classes.colours)[numbers].permute(2, 0, 1)
-    if ((values + 1) * 127.5 - colours).square().sum(0).sqrt().mean() > FAR:
-        raise UserError(
-            f"The right half of {path} is no label map in the palette's colours; write {PALETTE_FILE} "
-            "(r,g,b,name), or read the folder with zoo.data.pairs.module.PairFolder."
-        )
-    found: Pixels = numbers.numpy()
-    return found
+    refusal = (
+        f"The right half of {path} is no label map in the palette's colours; write {PALETTE_FILE} "
+        "(r,g,b,name), or read the folder with zoo.data.pairs.module.PairFolder."
+    )
+    return nearest_colours(pixels, classes.colours, refusal)

@@ -54,7 +54,7 @@ from zoo.data.label_maps.files import (
     known_classes,
     read_sample,
 )
-from zoo.data.pixels import Pixels, bicubic, both, cut, draw_jitter, planes, require_load_size
+from zoo.data.pixels import bicubic, both, cut, draw_jitter, nearest, planes, require_load_size
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 from zoo.files.pictures import PICTURE_SUFFIXES
@@ -251,10 +251,10 @@ class LabelMapSet(SampleSet):
         kind = np.uint8 if len(self.classes.names) <= 256 else np.int32
         loaded = {
             "target": bicubic(planes(photo), *self.load_size),
-            "labels": torch.from_numpy(_nearest(labels.astype(kind), self.load_size)),
+            "labels": torch.from_numpy(nearest(labels.astype(kind), self.load_size)),
         }
         if instances is not None:
-            loaded["instances"] = torch.from_numpy(_nearest(instances.astype(np.int32), self.load_size))
+            loaded["instances"] = torch.from_numpy(nearest(instances.astype(np.int32), self.load_size))
         return loaded
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
@@ -271,14 +271,6 @@ class LabelMapSet(SampleSet):
             sample[key] = crop.flip(-1) if mirrored else crop
         sample["input"].scatter_(0, sample["labels"][None], 1.0)
         return sample
-
-
-def _nearest(values: Pixels, size: tuple[int, int]) -> Pixels:
-    """Values (H, W) resized by nearest pixel centre."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, values.shape, strict=True)
-    )
-    return np.ascontiguousarray(values[rows][:, columns])
 
 
 def _public_licence(layout: Layout) -> str | None:

@@ -1,7 +1,7 @@
 """Pairs {input, target}: two pictures of one thing, registered pixel by pixel.
 
 Jitter is that of pix2pix (https://arxiv.org/abs/1611.07004, section 6.2): resize to 286, crop 256, mirror,
-the same for both pictures of a pair.
+the same for both pictures of a pair. Label pictures in the colours of a known palette also give ``labels``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,21 @@ from zoo.data.checks import (
 )
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, match, pictures_in, unusable
 from zoo.data.pairs.files import EXPECTED, LAYOUTS, Layout, find_layout, find_pairs, sides
-from zoo.data.pixels import Pixels, bicubic, cut, draw_jitter, planes, read_pair, require_load_size
+from zoo.data.pixels import (
+    Pixels,
+    bicubic,
+    cut,
+    draw_jitter,
+    nearest,
+    nearest_colours,
+    planes,
+    read_pair,
+    require_load_size,
+    rgb,
+)
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
+from zoo.features.segmenter import PALETTES, Palette
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array
 
 Direction = Literal["AtoB", "BtoA"]
@@ -53,6 +65,8 @@ class PairFolder(DataModule):
         mirror: Mirror each pair with probability 1/2 in training.
         input_channels: Channels of the input; those of the files when not given, 3 makes grey RGB.
         target_channels: Channels of the target, likewise.
+        palette: Colours of an input that shows classes; batches then hold ``labels`` too: the class of the
+            nearest colour per pixel of the file, resized by the nearest pixel.
         name: Name of the data; that of a public set sets the licence and is named in advice.
         licence: Licence of the data; that of the public set, else unknown, when not given.
         research_only: False only if the licence allows commercial use.
@@ -71,6 +85,7 @@ class PairFolder(DataModule):
         mirror: bool = True,
         input_channels: PositiveInt | None = None,
         target_channels: PositiveInt | None = None,
+        palette: Palette | None = None,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
@@ -78,6 +93,8 @@ class PairFolder(DataModule):
     ) -> None:
         super().__init__(**options)
         one_of(Direction, direction=direction)
+        if palette is not None:
+            one_of(Palette, palette=palette)
         at_least(1, size=size)
         self.load_size = size * 286 // 256 if load_size is None else load_size
         require_load_size(self.load_size, size)
@@ -86,6 +103,7 @@ class PairFolder(DataModule):
         self.size = size
         self.mirror = mirror
         self.channels = (input_channels, target_channels)
+        self.palette = palette
         self.name = name or self.root.resolve().name
         known = SOURCES.get(name or "")
         self.licence = licence or (known.licence if known else "unknown: research use only")
@@ -113,6 +131,7 @@ class PairFolder(DataModule):
             load_size=self.load_size if training else self.size,
             mirror=self.mirror,
             channels=self.channels,
+            palette=self.palette,
         )
 
     def preprocessing(self) -> dict[str, Any]:
@@ -124,6 +143,7 @@ class PairFolder(DataModule):
             "input_channels": train.wanted[0],
             "target_channels": train.wanted[1],
             "layout": self._layout(),
+            **({"palette": self.palette} if self.palette else {}),
         }
 
     def _layout(self) -> Layout:
@@ -204,6 +224,7 @@ class PairSet(SampleSet):
         load_size: Pixels of each side before the crop.
         mirror: Mirror with probability 1/2 in training.
         channels: Channels of input and target; None takes those of the first file.
+        palette: Colours of the classes that the input shows; None if it shows none.
     """
 
     pairs: list[tuple[Path, ...]]
@@ -212,6 +233,7 @@ class PairSet(SampleSet):
     load_size: int
     mirror: bool
     channels: tuple[int | None, int | None]
+    palette: Palette | None = None
 
     def __post_init__(self) -> None:
         read = zip(self.channels, self._read(0), strict=True)
@@ -225,20 +247,29 @@ class PairSet(SampleSet):
         return [path for files in self.pairs for path in files]
 
     def load(self, index: int) -> Sample:
-        """``input`` and ``target`` (C, load_size, load_size) in the bits of their files."""
-        read = zip(("input", "target"), self._read(index), self.wanted, strict=True)
-        return {
+        """``input`` and ``target`` (C, load_size, load_size) in the bits of their files, and ``labels``."""
+        both = self._read(index)
+        loaded = {
             side: bicubic(self._planes(pixels, wanted, side, index), self.load_size, self.load_size)
-            for side, pixels, wanted in read
+            for side, pixels, wanted in zip(("input", "target"), both, self.wanted, strict=True)
         }
+        if self.palette is not None:
+            path = self.pairs[index][0]
+            refusal = f"The input of {path} is no label map in the colours of {self.palette}; leave out "
+            colours, refusal = PALETTES[self.palette], refusal + "data.palette."
+            labels = nearest_colours(rgb(both[0], path), colours, refusal).astype("uint8")
+            loaded["labels"] = torch.from_numpy(nearest(labels, (self.load_size, self.load_size)))
+        return loaded
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``input`` and ``target`` (C, size, size) in bytes, with the same jitter."""
+        """``input`` and ``target`` (C, size, size) in bytes, and ``labels``, with the same jitter."""
         top, left, mirrored = 0, 0, False
         if random is not None:
             spare = self.load_size - self.size
             top, left, mirrored = draw_jitter(spare, spare, self.mirror, random)
         crops = {key: cut(values, top, left, self.size, self.size) for key, values in loaded.items()}
+        if "labels" in crops:
+            crops["labels"] = crops["labels"].long()
         return {key: crop.flip(-1) if mirrored else crop for key, crop in crops.items()}
 
     def _read(self, index: int) -> tuple[Pixels, Pixels]:
