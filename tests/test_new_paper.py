@@ -319,7 +319,7 @@ def test_a_new_paper_and_a_new_classifier_edit_no_existing_file(tmp_path: Path) 
     tree = tmp_path / "tree"
     tree.mkdir()
     for name in ("zoo", "recipes", "checkpoints", "tests", "docs", "scripts"):
-        ignored = shutil.ignore_patterns("__pycache__", "img", ".*")
+        ignored = shutil.ignore_patterns("__pycache__", ".*")
         shutil.copytree(ROOT / name, tree / name, copy_function=_copy, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "Makefile"):
         shutil.copy(ROOT / name, tree / name)
@@ -354,8 +354,8 @@ def test_a_new_paper_and_a_new_classifier_edit_no_existing_file(tmp_path: Path) 
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy texts, link weights."""
-    if source.endswith((".safetensors", ".npz", ".pt")):
+    """Copy texts, link weights and pictures."""
+    if source.endswith((".safetensors", ".npz", ".pt", ".png")):
         os.symlink(source, target)
     else:
         shutil.copy2(source, target)
