@@ -145,7 +145,8 @@ def commands(paper: str) -> str:
     """What measures the scores of a paper's weights again."""
     configs = [config for config in published().values() if config["class"].split(".")[2] == paper]
     lines = [" ".join(["zoo", *words]) for config in configs for words in measuring(config)]
-    return "\n".join(["Measured again by:", "", "```", *lines, "```"]) if lines else ""
+    head = "Measured again by the following; real sets are looked up below `$ZOO_DATA`:"
+    return "\n".join([head, "", "```", *lines, "```"]) if lines else ""
 
 
 def measure(name: str) -> None:
