@@ -25,6 +25,7 @@ from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from zoo import interrupts
@@ -189,6 +190,8 @@ class NewSettings(Callback):
         Raises:
             UserError: The optimizers are of another kind.
         """
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
         before = checkpoint.get("hyper_parameters", {})
         self._changed = any(
             key in before and before[key] != value for key, value in pl_module.hparams.items()
@@ -362,7 +365,10 @@ class GracefulStop(Callback):
         path = checkpoint_folder(trainer) / "interrupted.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
-            message = f"Stopped after step {trainer.global_step}; saved {path}. Continue with --resume auto."
+            message = (
+                f"Stopped after step {trainer.global_step}; saved {path}. Continue with the same command and "
+                "--resume auto."
+            )
             print(message, file=sys.stderr)
         elif isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment):
             raise SystemExit(0)  # Lightning, which started this process, kills the first one if another fails
@@ -414,9 +420,26 @@ class Record(Callback):
             "recipe": recipe.read_text(encoding="utf-8") if trainer.log_dir and recipe.is_file() else None,
         }
         log_dir = trainer.log_dir  # on all ranks: it is a collective
-        if trainer.is_global_zero and trainer.loggers and log_dir:
-            sweep(Path(log_dir).parent)  # what killed runs have left
-            write_text(Path(log_dir) / "env.json", json.dumps(self._record, indent=2))
+        self._file = (
+            Path(log_dir) / "env.json" if trainer.is_global_zero and trainer.loggers and log_dir else None
+        )
+        if self._file:
+            sweep(self._file.parent.parent)  # what killed runs have left
+            write_text(self._file, json.dumps(self._record, indent=2))
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep by which commands and seeds the weights were trained so far, and until which step."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        before = checkpoint.get("zoo") or {}
+        part = {key: before.get(key) for key in ("command", "seed")}
+        part["commit"] = (before.get("environment") or {}).get("commit")
+        earlier = [*(before.get("earlier") or []), {"until_step": checkpoint["global_step"], **part}]
+        self._record["earlier"] = earlier
+        if self._file:
+            write_text(self._file, json.dumps(self._record, indent=2))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -428,7 +451,7 @@ class Record(Callback):
 def _command() -> str:
     """The command line, as it can be typed again."""
     program = Path(sys.argv[0]).name
-    return " ".join(["zoo" if program in ("zoo", "cli.py") else program, *sys.argv[1:]])
+    return " ".join(["zoo" if program in ("zoo", "cli.py", "__main__.py") else program, *sys.argv[1:]])
 
 
 def describe(trainer: pl.Trainer) -> dict[str, Any]:

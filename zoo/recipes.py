@@ -141,7 +141,7 @@ def describing(arguments: dict[str, Any], root: str) -> list[str]:
     before = arguments.get("root")
     if before is None or Path(str(before)).name == Path(str(root)).name:
         return []
-    return [key for key in ("name", "licence", "research_only") if arguments.get(key) is not None]
+    return [key for key in ("name", "licence", "research_only", "palette") if arguments.get(key) is not None]
 
 
 def find(name: str) -> Path:

@@ -66,7 +66,7 @@ def test_a_sound_folder_of_pairs_passes_and_its_recipe_block_works(tmp_path, cap
         "highest": 255,
     }
     block = yaml.safe_load(found["recipe"])["data"]
-    assert block["class_path"] == "zoo.data.pairs.PairFolder" and block["init_args"]["size"] == 16
+    assert block["class_path"] == "zoo.data.pairs.PairFolder" and block["init_args"]["size"] == 128
     recipe = tmp_path.parent / f"{tmp_path.name}.yaml"
     recipe.write_text(found["recipe"])
     assert call("show", recipe, "-o", tmp_path.parent / f"{tmp_path.name}.png") == 0
@@ -173,9 +173,9 @@ def test_grey_among_colour_brings_channels_into_the_recipe(tmp_path, capsys):
 
 def test_the_blocks_and_the_command_fit_a_recipe(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder(tmp_path / "mine" / "A", width=256, count=2), folder(tmp_path / "mine" / "B", width=256, count=2)
+    folder(tmp_path / "mine" / "A", count=2), folder(tmp_path / "mine" / "B", count=2)
     for path in (tmp_path / "mine").rglob("*.png"):
-        picture(path, 1, 128, 128, channels=1 if path.parent.parent.name == "A" else 3)
+        picture(path, 1, 64, 64, channels=1 if path.parent.parent.name == "A" else 3)
     assert call("check", "mine") == 0
     said = capsys.readouterr().out
     (command,) = re.findall(r"zoo fit (--config \S+ --config mine.yaml)", said)

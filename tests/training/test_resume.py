@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from games import Game, Scheduled
 from lightning.pytorch.callbacks import Callback
 from test_cli import RECIPE, Toys, zoo
 
+from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
 from zoo.metrics.evaluator import Evaluator
 from zoo.training import build
@@ -84,9 +86,14 @@ class Wide(Game):
     """Refuses data of two coordinates."""
 
     def check(self, batch: Any) -> None:
-        from zoo.errors import UserError
-
         raise UserError("The data have 2 coordinates; set model.width.")
+
+
+class Unready(Game):
+    """Finds in ``setup`` that something is missing."""
+
+    def setup(self, stage: str) -> None:
+        raise UserError("The weights of a loss network are not installed.")
 
 
 class Momentum(Game):
@@ -114,7 +121,7 @@ def test_a_finished_run_says_so(recipe: Path, capsys: pytest.CaptureFixture[str]
         capsys.readouterr()
         assert zoo("fit", "--config", recipe, *again) == 0
         said = capsys.readouterr().err
-        assert "Finished already" in said and "Done" not in said
+        assert "has reached trainer.max_epochs 2" in said and "Done" not in said
     assert runs() == [folder] and sorted(folder.rglob("*")) == before
 
 
@@ -138,7 +145,9 @@ def test_a_run_of_other_settings_is_passed_over(
     said = capsys.readouterr().err
     assert why in said and str(first) in said
     assert len(runs()) == 2
+    capsys.readouterr()
     assert zoo("fit", "--config", recipe, *AUTO) == 0  # the older of the two is the same run
+    assert "Newer runs differ: " in capsys.readouterr().err
     assert len(runs()) == 2 and read_checkpoint(first / "checkpoints/last.ckpt")["global_step"] == 8
 
 
@@ -171,6 +180,27 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again(
     (folder,) = runs()
     assert zoo("fit", "--config", recipe, *AUTO) == 0
     assert runs() == [folder] and (folder / "checkpoints/last.ckpt").is_file()
+
+
+def test_an_overlay_of_equal_settings_is_the_same_run(recipe: Path, tmp_path: Path) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1) == 0
+    (tmp_path / "more.yaml").write_text("trainer: {log_every_n_steps: 1}")
+    assert zoo("fit", "--config", recipe, "--config", tmp_path / "more.yaml", *AUTO) == 0
+    assert len(runs()) == 1
+
+
+def test_a_run_remembers_where_it_began(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1, "--seed_everything", 7) == 0
+    assert zoo("fit", "--config", recipe, "--ckpt_path", "last", "--model.lr", 0.5) == 0
+    assert zoo("fit", "--config", recipe, *AUTO, "--model.lr", 0.5, "--trainer.max_epochs", 3) == 0
+    record = json.loads((runs()[-1] / "env.json").read_text())
+    assert [(one["until_step"], one["seed"]) for one in record["earlier"]] == [(4, 7), (8, 0)]
+    assert read_checkpoint(runs()[-1] / "checkpoints/last.ckpt")["zoo"]["earlier"] == record["earlier"]
+
+
+def test_a_training_that_fails_before_its_first_step_leaves_no_folder(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe, "--model", "test_resume.Unready") == 1
+    assert runs() == []
 
 
 def test_a_run_that_another_process_trains_is_refused(

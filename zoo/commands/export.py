@@ -18,7 +18,7 @@ from zoo.use.paths import WEIGHT_FILES, given_path, refuse_taken
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt file of a run")
+    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or a run folder: its newest")
     parser.add_argument("-o", "--out", type=given_path, required=True, help="the folder to write")
     parser.add_argument(
         "--to",
@@ -52,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     require_writable(args.out / WEIGHT_FILES[0])
     from zoo.adversarial import PLAYERS
     from zoo.checkpoints import export
+    from zoo.training.resume import find_checkpoint
 
     done = export(
-        args.checkpoint,
+        find_checkpoint(args.checkpoint, str(args.checkpoint)),
         args.out,
         dtype=args.dtype,
         players=PLAYERS if args.players == "both" else None,

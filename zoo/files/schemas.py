@@ -165,6 +165,14 @@ RECORD: Schema = {  # the entry `zoo` of a training checkpoint
     "recipe?": Optional(RECIPE),
     "command?": Optional(TEXT),
     "seed?": Optional(whole()),
+    "earlier?": [
+        {
+            "until_step": whole(),
+            "command": Optional(TEXT),
+            "seed": Optional(whole()),
+            "commit": Optional(TEXT),
+        }
+    ],
 }
 CHECKPOINT: Schema = {  # beside its tensors and its record
     "epoch?": whole(),

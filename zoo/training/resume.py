@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,14 @@ class Start:
         folder: Run folder, which exists if the run is continued.
         checkpoint: Checkpoint to start from.
         steps: Steps that the folder's history keeps.
-        finished: Whether the checkpoint has reached the budget already.
+        finished: By which setting the checkpoint has reached the budget already; empty if it has not.
         note: Why no earlier run is continued, if there is one.
     """
 
     folder: Path
     checkpoint: Path | None = None
     steps: int = 0
-    finished: bool = False
+    finished: str = ""
     note: str = ""
 
 
@@ -89,7 +89,8 @@ def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
     model, of_data, trainer = (content.get(key) or {} for key in ("model", "data", "trainer"))
     recipe = config.partition("\n")[0]
     return {
-        **({"recipe": recipe.removeprefix(HEAD)} if recipe.startswith(HEAD) else {}),  # older runs have none
+        # the first file; what the others change is compared. Older runs name none
+        **({"recipe": recipe.removeprefix(HEAD).split(" + ")[0]} if recipe.startswith(HEAD) else {}),
         "seed_everything": content.get("seed_everything"),
         "model": model.get("class_path"),
         **{f"model.{key}": value for key, value in (model.get("init_args") or {}).items()},
@@ -147,15 +148,16 @@ def plan(
             note = f"A new run folder: {why or f'{folder} has newer checkpoints than the given one'}."
         else:
             note = ""
-        finished = _is_finished(read_checkpoint(checkpoint), text)
+        finished = _finished(read_checkpoint(checkpoint), text)
         return Start(home / new_id(), checkpoint, finished=finished, note=note)
-    passed = []
+    passed: list[str] = []
     runs = [path.parent for path in home.glob("*/config.yaml")]
     for folder in sorted(runs, key=_last_written, reverse=True):
         if (why := difference(folder, now)) is None:
-            return _continued(folder, newest_checkpoint(home, folder.name), text)
+            note = f"Newer runs differ: {passed[0]}." if passed else ""
+            return replace(_continued(folder, newest_checkpoint(home, folder.name), text), note=note)
         passed.append(f"{folder}: {why}")
-    others = f" ({len(passed) - 1} others differ as well)" if len(passed) > 1 else ""
+    others = f" ({len(passed) - 1} more runs differ)" if len(passed) > 1 else ""
     note = f"A new run: the newest one differs. {passed[0]}{others}." if passed else ""
     return Start(home / new_id(), note=note)
 
@@ -167,19 +169,19 @@ def _continued(folder: Path, checkpoint: Path | None, text: str) -> Start:
     if checkpoint is None:
         return Start(folder)
     content = read_checkpoint(checkpoint)
-    return Start(folder, checkpoint, content.get("global_step", 0), _is_finished(content, text))
+    return Start(folder, checkpoint, content.get("global_step", 0), _finished(content, text))
 
 
-def _is_finished(content: dict[str, Any], text: str) -> bool:
-    """Whether a checkpoint has reached the budget of a resolved recipe."""
+def _finished(content: dict[str, Any], text: str) -> str:
+    """The setting by which a checkpoint has reached the budget of a resolved recipe; empty if it has not."""
     trainer = yaml.safe_load(text)["trainer"]
     steps, epochs = trainer.get("max_steps", -1), trainer.get("max_epochs")
     if epochs is None:
         epochs = -1 if steps != -1 else 1000  # Lightning's default
     done = content.get("position", {}).get("epoch", -1)  # a whole number of epochs, since batches follow
-    return bool(steps != -1 and content.get("global_step", 0) >= steps) or bool(
-        epochs != -1 and done >= epochs
-    )
+    if steps != -1 and content["global_step"] >= steps:
+        return f"trainer.max_steps {steps}"
+    return f"trainer.max_epochs {epochs}" if epochs != -1 and done >= epochs else ""
 
 
 def _last_written(folder: Path) -> float:

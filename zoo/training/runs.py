@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -314,10 +315,12 @@ def parse(arguments: list[str], verb: Verb) -> RecipeCLI:
 def execute(cli: RecipeCLI) -> int:
     """Run what a recipe was parsed for; the exit status."""
     trainer, model, data, checkpoint = cli.trainer, cli.model, cli.datamodule, cli.checkpoint
+    if checkpoint or cli.weights:
+        say(f"From {checkpoint or cli.weights}")
     if checkpoint:
         require_same_class(checkpoint, model)
     if cli.start.finished:
-        say(f"Finished already: {checkpoint} has reached trainer.max_steps or max_epochs; raise it to go on.")
+        say(f"Finished already: {checkpoint} has reached {cli.start.finished}; raise it to train on.")
         return 0
     if cli.start.note:
         say(cli.start.note)
@@ -325,6 +328,7 @@ def execute(cli: RecipeCLI) -> int:
         _announce(cli)
     if cli.verb == "fit":
         _check_data(model, data)
+        say(f"Run folder {cli.folder}")
         with alone(cli.folder) if trainer.is_global_zero else nullcontext(), _restoring(cli):
             _fit(cli)
     elif cli.verb == "predict":
@@ -394,7 +398,14 @@ def _fit(cli: RecipeCLI) -> None:
         model.seed = seed
     if isinstance(data, DataModule) and data.seed is None:
         data.seed = seed
-    trainer.fit(model, data, ckpt_path=cli.checkpoint)
+    try:
+        trainer.fit(model, data, ckpt_path=cli.checkpoint)
+    except Exception:
+        if trainer.is_global_zero and not {"checkpoints", "metrics.csv"} & {
+            p.name for p in cli.folder.iterdir()
+        }:
+            shutil.rmtree(cli.folder)  # it failed before the first step
+        raise
     if trainer.checkpoint_callback:
         trainer.save_checkpoint(cli.folder / "checkpoints" / "last.ckpt")
     if trainer.is_global_zero:
@@ -440,16 +451,16 @@ def _announce(cli: RecipeCLI) -> None:
     for name, network in (players or {"in all": cli.model}).items():
         count = sum(p.numel() for p in network.parameters())
         say(f"{type(cli.model).__name__} {name}: {count:,} parameters")
-    if cli.checkpoint or cli.weights:
-        say(f"From {cli.checkpoint or cli.weights}")
-    say(f"Run folder {cli.folder}")
 
 
 def _quieten() -> None:
     """Silence Lightning's adverts and advice that does not apply here."""
     import logging
 
-    noise = ("💡", "`weights_only` was not set", "TPU available", "GPU available")
+    noise = (
+        *("💡", "`weights_only` was not set", "TPU available", "GPU available", "was configured so"),
+        *("Restoring states from", "Restored all states", "Loaded model weights"),  # "From …" says it
+    )
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         logging.getLogger(f"lightning.pytorch.{name}").addFilter(
             lambda record: not any(text in record.getMessage() for text in noise)

@@ -72,8 +72,10 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
         "benchmarks": None,
     }
     given = {"root": str(root), **{k: v for k, v in stated.items() if k in known}, **found.arguments}
+    name, size, model = _fitting(found.class_path)
+    if size and "size" in given:
+        given["size"] = size  # what the recipe's networks take
     blocks: dict[str, Any] = {"data": {"class_path": found.class_path, "init_args": given}}
-    name, model = _fitting(found.class_path)
     if name and not found.errors:
         sample = import_class(found.class_path)(**given).split("train")[0]
         shapes = {key: list(value.shape) for key, value in sample.items() if isinstance(value, Tensor)}
@@ -85,18 +87,22 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
     return yaml.safe_dump(blocks, sort_keys=False), name
 
 
-def _fitting(class_path: str) -> tuple[str, list[str]]:
-    """A recipe that trains on data of this class, a small one if there is one, and its model's arguments."""
-    found: list[tuple[bool, bool, str, list[str]]] = []
+def _fitting(class_path: str) -> tuple[str, Any, list[str]]:
+    """A recipe that trains on data of this class: its name, its images' size, its model's arguments.
+
+    Small recipes go first, and those that need no earlier stage and no optional package.
+    """
+    found: list[tuple[bool, bool, str, Any, list[str]]] = []
     for recipe in recipes.all_recipes():
         content = recipes.read(recipe.path)
-        model = content.get("model") or {}
-        if (content.get("data") or {}).get("class_path") == class_path:
-            later = "start_from" in (model.get("init_args") or {})
-            found.append(
-                ("small" not in recipe.name, later, recipe.name, list(parameters(model["class_path"]) or {}))
-            )
-    return min(found)[2:] if found else ("", [])
+        data, model = content.get("data") or {}, content.get("model") or {}
+        if data.get("class_path") == class_path:
+            given = model.get("init_args") or {}
+            needs = "start_from" in given or any("hed" in str(value) for value in given.values())
+            size = (data.get("init_args") or {}).get("size")
+            known = list(parameters(model["class_path"]) or {})
+            found.append(("small" not in recipe.name, needs, recipe.name, size, known))
+    return min(found, key=lambda one: one[:3])[2:] if found else ("", None, [])
 
 
 def _as_json(root: Path, found: Findings, block: str) -> dict[str, Any]:
@@ -135,8 +141,9 @@ def _print(root: Path, found: Findings) -> None:
         shown = ", ".join(f"{size} ({count})" if len(sizes) > 1 else size for size, count in sizes[:4])
         more = f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else ""
         channels, bits = (" or ".join(facts[key]) for key in ("channels", "bits"))
+        channels += " channel" if channels == "1" else " channels"
         values = f"values {facts['lowest']} to {facts['highest']}"
-        print(f"  {side:10} {shown}{more}; {channels} channels, {bits} bit, {values}")
+        print(f"  {side:10} {shown}{more}; {channels}, {bits} bit, {values}")
     if found.errors:
         print(f"\nErrors ({len(found.errors)}), to be fixed before training:")
         for fault in found.errors:
