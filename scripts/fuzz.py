@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import imagecodecs
 import numpy as np
 import scipy.io
 import tifffile
@@ -229,6 +230,11 @@ def written(save: Callable[..., object], *rest: Any, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def deepened(png: bytes, deep: bytes) -> bytes:
+    """A PNG of 16 bit with the profile and the EXIF of another."""
+    return deep[:33] + png[33 : png.index(b"IDAT") - 4] + deep[33:]
+
+
 def pictures() -> dict[str, bytes]:
     """Small pictures of every format."""
     rng = np.random.default_rng(0)
@@ -276,6 +282,19 @@ def pictures() -> dict[str, bytes]:
         values = colour if number not in (2, 7) else deep
         values = np.dstack([colour, colour]) if number == 5 else values
         found[f"{number}.tif"] = written(tifffile.imwrite, values, **options)
+    lying = {"extratags": [(274, 3, 1, 6, True)]}
+    for name, values, options in [
+        ("ycbcr", colour, {"photometric": "ycbcr"}),
+        ("lzw", colour, {"photometric": "ycbcr", "compression": "lzw"}),
+        ("white", deep >> 4, {"photometric": "miniswhite", "bitspersample": 12}),
+        ("alpha", np.dstack([colour, colour[:, :, 0]]), {"extrasamples": ["assocalpha"]}),
+    ]:
+        found[f"{name}.tif"] = written(tifffile.imwrite, values, **options, **lying)
+    colours = {"primaries": (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), "gamma": 2.2}
+    profile = bytes(imagecodecs.cms_profile("rgb", whitepoint=(0.3127, 0.329, 1.0), **colours))
+    for suffix in ("png", "jpeg", "tiff", "webp"):
+        found[f"profile.{suffix}"] = written(image.save, suffix, icc_profile=profile, exif=exif)
+    found["profile16.png"] = deepened(found["profile.png"], bytes(imagecodecs.png_encode(np.dstack([deep] * 3))))
     stack = np.moveaxis(colour, 2, 0)
     found["pages.tif"] = written(tifffile.imwrite, stack, photometric="minisblack")
     found["x.npy"] = written(np.save, colour)

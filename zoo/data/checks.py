@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import numpy as np
 
 from zoo.errors import UsageError, UserError
-from zoo.files.pictures import PICTURE_SUFFIXES, is_animated
+from zoo.files.pictures import PICTURE_SUFFIXES, colour_profile, is_animated
 from zoo.files.voxels import VOXEL_SUFFIXES
 
 Item = TypeVar("Item")
@@ -195,6 +195,14 @@ def passed_over(root: Path) -> list[Fault]:
                 )
             elif is_sample and is_animated(path):
                 found.append(Fault(str(path), f"{path} is animated: first frame only."))
+            elif path.suffix.lower() in PICTURE_SUFFIXES and (profile := colour_profile(path)):
+                found.append(
+                    Fault(
+                        str(path),
+                        f"{path} has the colour profile {profile!r}: colours are converted to sRGB, class "
+                        "numbers are not.",
+                    )
+                )
     return found
 
 

@@ -1,6 +1,7 @@
 """Read and write images of 8 and 16 bits and any number of channels, lossless but for JPEG.
 
-A value ``v`` of ``b`` bits maps to ``v / (2**b - 1) * 2 - 1``: black is -1, white is 1.
+A value ``v`` of ``b`` bits maps to ``v / (2**b - 1) * 2 - 1``: black is -1, white is 1. Colours are sRGB;
+those of another ICC profile are converted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from zoo.errors import UserError, reason_of
@@ -38,21 +40,29 @@ _CONVERTED |= {"RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
 
 _TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000, 6, 7)  # whose decoders stop at a given length
 _JPEG_IN_TIFF = (6, 7)
+_TIFF_KINDS = tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB
 _TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes by kind
 MOST_PAGES = 4096  # of a TIFF, where pages are channels
 SCANS = 64  # of a JPEG; progressive ones have about 10
+_ORIENTATION, _PROFILE = 274, 34675  # tags of EXIF and TIFF
+_ICC_KINDS = {b"GRAY": ("gray", (1, 2)), b"RGB ": ("rgb", (3, 4))}  # with and without alpha
 
 Array = np.ndarray[Any, Any]
 
 
-def read_array(path: str | Path) -> Array:
-    """An image file's own values, (H, W, C) of uint8 or uint16.
+def read_array(path: str | Path, stored: bool = False) -> Array:
+    """An image file's values, (H, W, C) of uint8 or uint16.
 
-    Palettes become RGB (RGBA if they hold transparency), CMYK becomes RGB, EXIF orientation is applied; in a
-    TIFF, planes or pages are channels; a NumPy file holds (H, W) or (H, W, C).
+    Palettes become RGB (RGBA if they hold transparency), CMYK and YCbCr become RGB, other colour profiles
+    sRGB, fewer bits 8 or 16. Orientation is applied, premultiplied alpha is divided out. In a TIFF, planes or
+    pages are channels; a NumPy file holds (H, W) or (H, W, C).
+
+    Args:
+        path: The file.
+        stored: Take the values as class numbers or codes: ignore profiles, and do not scale a TIFF's values.
 
     Raises:
-        UserError: The file is missing, no image, truncated, too large, or neither 8 nor 16 bit.
+        UserError: The file is missing, no image, truncated, too large, or of over 16 bits.
     """
     path = Path(path)
     data = read_bytes(path)
@@ -60,16 +70,13 @@ def read_array(path: str | Path) -> Array:
         if data[:8] == _PNG and b"IEND" not in data:  # decoders ignore a missing end
             raise UserError(f"{path} is truncated; replace it.")
         if data[:4] in _TIFF:
-            array = _decode_tiff(path, data)
+            array = _decode_tiff(path, data, stored)
         elif data[:6] == _NPY:
             array = _decode_npy(path, data)
         elif data[:8] == _PNG and data[24:25] == b"\x10":  # PIL would cut 16-bit colour down to 8
-            width, height = struct.unpack(">II", data[16:24])
-            channels = {0: 1, 4: 2, 6: 4}.get(data[25], 3)
-            require_modest(path, 2 * channels * width * height, len(data))
-            array = np.asarray(imagecodecs.png_decode(data))
+            array = _decode_deep_png(path, data, stored)
         else:
-            array = _decode_with_pil(path, data)
+            array = _decode_with_pil(path, data, stored)
     return array[:, :, None] if array.ndim == 2 else array
 
 
@@ -178,9 +185,9 @@ def read_labels(path: str | Path) -> Tensor:
         raise UserError(f"{path} is a JPEG, whose compression changes class indices; give label maps as PNG.")
     if data[:8] == _PNG and data[25:26] == b"\x03":
         with _decoding(path), _opened(path, data) as image:
-            array = np.asarray(image)
+            array = np.asarray(ImageOps.exif_transpose(image))
     else:
-        array = read_array(path)
+        array = read_array(path, stored=True)
         if array.shape[2] != 1:
             raise UserError(
                 f"{path} has {array.shape[2]} channels, but a label map has one class index per pixel; "
@@ -225,16 +232,28 @@ def _opened(path: Path, data: bytes, formats: tuple[str, ...] = _PIL_FORMATS) ->
         yield image
 
 
-def _decode_with_pil(path: Path, data: bytes) -> Array:
+def _decode_with_pil(path: Path, data: bytes, stored: bool = False) -> Array:
     with _opened(path, data) as image:
-        plain = image.format == "JPEG" and image.mode in ("L", "RGB") and "exif" not in image.info
+        plain = image.format == "JPEG" and image.mode in ("L", "RGB") and _orientation(image) == 1
         if plain and data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            return np.asarray(imagecodecs.jpeg8_decode(data))  # the same pixels, twice as fast
-        return _as_array(path, image)
+            array = np.asarray(imagecodecs.jpeg8_decode(data))  # the same pixels, twice as fast
+            profile = None if stored else image.info.get("icc_profile")
+            return in_srgb(array, profile) if profile else array
+        return _as_array(path, image, stored)
 
 
-def _as_array(path: Path, image: Image.Image) -> Array:
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 is upright."""
+    found = image.getexif().get(_ORIENTATION)
+    return found if isinstance(found, int) else 1
+
+
+def _as_array(path: Path, image: Image.Image, stored: bool = False) -> Array:
+    profile = None if stored else image.info.get("icc_profile")
     ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "CMYK" and profile and profile[16:20] == b"CMYK":
+        with suppress(Exception):  # a damaged profile changes nothing
+            return _transformed(np.asarray(image), profile, "cmyk")
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode in _CONVERTED:
@@ -242,16 +261,116 @@ def _as_array(path: Path, image: Image.Image) -> Array:
     elif image.mode not in _KEPT:
         raise UserError(f"{path} has values of kind {image.mode}; save it with 8 or 16 bit a channel.")
     array = np.array(image)  # a copy: PIL's buffer is read-only
-    return array[:, :, None] if array.ndim == 2 else array
+    array = array[:, :, None] if array.ndim == 2 else array
+    return in_srgb(array, profile) if profile else array
 
 
-def _decode_tiff(path: Path, data: bytes) -> Array:
+def _decode_deep_png(path: Path, data: bytes, stored: bool) -> Array:
+    width, height = struct.unpack(">II", data[16:24])
+    channels = {0: 1, 4: 2, 6: 4}.get(data[25], 3)
+    require_modest(path, 2 * channels * width * height, len(data))
+    array = np.asarray(imagecodecs.png_decode(_without_notes(data)))
+    if any(mark in data for mark in (b"eXIf", b"iCCP", b"Raw profile type", b"XML:com.adobe.xmp")):
+        with _opened(path, data) as image:
+            profile = None if stored else image.info.get("icc_profile")
+            array = upright(array, _orientation(image))
+        return in_srgb(array, profile) if profile else array
+    return array
+
+
+def _without_notes(data: bytes) -> bytes:
+    """A PNG of what its pixels need: libpng prints what it thinks of the other chunks."""
+    parts, at = [data[:8]], 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 5].isupper() or data[at + 4 : at + 8] == b"tRNS":
+            parts.append(data[at:end])
+        at = end
+    return b"".join(parts)
+
+
+def upright(array: Array, orientation: int) -> Array:
+    """Turn and mirror values (H, W, ...) as EXIF's orientation says; unknown ones change nothing."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+def in_srgb(array: Array, profile: bytes) -> Array:
+    """Convert values (H, W, C) from an ICC profile to sRGB; alpha stays.
+
+    A profile that is damaged, or for another number of channels, changes nothing.
+    """
+    array = array[:, :, None] if array.ndim == 2 else array
+    kind, channels = _ICC_KINDS.get(profile[16:20], ("", (0, 0)))
+    if array.shape[2] not in channels or _is_srgb(profile):
+        return array
+    if kind == "gray":
+        found = _grey_levels(profile, array.dtype.str)[array[:, :, :1]]
+    else:
+        found = _transformed(array[:, :, :3], profile, kind)
+    return np.concatenate([found, array[:, :, channels[0] :]], axis=2)
+
+
+def _transformed(values: Array, profile: bytes, kind: str) -> Array:
+    """Values (H, W, C) of a profile in sRGB's (H, W, 3)."""
+    values = np.ascontiguousarray(values[:, :, 0] if kind == "gray" else values)
+    flags = imagecodecs.CMS.FLAGS.NOOPTIMIZE if kind == "gray" else 0  # its table of 16 levels is too coarse
+    options: dict[str, Any] = {"colorspace": kind, "outcolorspace": "rgb", "flags": flags}
+    return np.asarray(imagecodecs.cms_transform(values, profile, imagecodecs.cms_profile("srgb"), **options))
+
+
+@lru_cache(maxsize=4)
+def _grey_levels(profile: bytes, dtype: str) -> Array:
+    """What each value of grey becomes."""
+    levels = np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+    return _transformed(levels[None, :, None], profile, "gray")[0, :, 0]
+
+
+@lru_cache(maxsize=64)
+def _is_srgb(profile: bytes) -> bool:
+    """Whether a profile's values are sRGB's within one of 255 levels, or it is damaged."""
+    kind, (channels, _) = _ICC_KINDS[profile[16:20]]
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * channels), -1)
+    colours = colours.reshape(1, -1, channels)
+    try:
+        found = _transformed(colours, profile, kind)[:, :, :channels]
+    except Exception:
+        return True
+    return bool((np.abs(found.astype(int) - colours) <= 1).all())
+
+
+def colour_profile(path: Path) -> str | None:
+    """The name of the profile from which a picture's colours are converted to sRGB, or None."""
+    try:
+        with opened(path) as file:
+            webp = file.read(4) == b"RIFF"  # PIL allocates its pixels when it opens it
+            file.seek(0)
+            with _opened(path, file.read()) if webp else Image.open(file, formats=_PIL_FORMATS) as image:
+                profile, mode = image.info.get("icc_profile") or b"", image.mode
+        channels = 3 if mode in ("P", "PA") else len(image.getbands())
+        if mode != "CMYK" or profile[16:20] != b"CMYK":
+            same = channels not in _ICC_KINDS.get(profile[16:20], ("", (0, 0)))[1]
+            if same or _is_srgb(profile):
+                return None
+        named = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return str(ImageCms.getProfileDescription(named)).strip() or "without a name"
+    except Exception:  # whoever reads the picture says so
+        return None
+
+
+def _decode_tiff(path: Path, data: bytes, stored: bool) -> Array:
     _check_pages(path, data)
     with tifffile.TiffFile(io.BytesIO(data), _multifile=False) as file:
         page, series = file.pages.first, file.series[0]
-        kinds = tifffile.PHOTOMETRIC
-        if page.photometric not in (kinds.MINISBLACK, kinds.RGB, kinds.YCBCR):
-            return _decode_with_pil(path, data)  # palettes, CMYK, white as zero
+        jpeg = page.compression in _JPEG_IN_TIFF
+        ycbcr = page.photometric == tifffile.PHOTOMETRIC.YCBCR
+        if page.photometric not in _TIFF_KINDS and not ycbcr:
+            return _decode_with_pil(path, data, stored)  # palettes, CMYK
         height, width = series.axes.index("Y"), series.axes.index("X")
         if page.compression not in _TIFF_COMPRESSIONS:
             raise UserError(f"{path} is compressed by method {int(page.compression)}; save it with deflate.")
@@ -262,16 +381,41 @@ def _decode_tiff(path: Path, data: bytes) -> Array:
             for start, length in ends:
                 if start + length > len(data):
                     raise UserError(f"{path} is truncated; replace it.")
-                if page.compression in _JPEG_IN_TIFF:
+                if jpeg:
                     _check_jpeg(path, data[start : start + length], page.chunks)
-        array = np.moveaxis(series.asarray(maxworkers=1), (height, width), (0, 1))
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
-    if array.dtype not in (np.uint8, np.uint16):
+        orientation, profile = (page.tags.valueof(tag) for tag in (_ORIENTATION, _PROFILE))
+        if ycbcr and not jpeg:
+            if page.dtype != np.uint8 or series.shape != (*page.shape[:2], 3):
+                raise UserError(f"{path} holds YCbCr of other than 3 x 8 bit, or a stack; save it as RGB.")
+            array = np.asarray(imagecodecs.tiff_decode(data, asrgb=True))[:, :, :3]
+            if orientation in range(2, 9):
+                array = upright(array, (orientation - 1) % 4 + 1)  # libtiff has mirrored it, never turned
+        else:
+            array = np.moveaxis(series.asarray(maxworkers=1), (height, width), (0, 1))
+    if array.dtype not in (np.bool_, np.uint8, np.uint16):
         raise UserError(f"{path} has values of kind {array.dtype}; save it with 8 or 16 bit a channel.")
     if sum(length > 1 for length in array.shape[2:]) > 1:
         raise UserError(f"{path} holds a stack of images (axes {series.axes}); save one image per file.")
-    return np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+    array = _plain_values(array.reshape(*array.shape[:2], -1), page, stored)
+    array = upright(array, orientation)
+    return in_srgb(array, profile) if isinstance(profile, bytes) and not stored else array
+
+
+def _plain_values(array: Array, page: tifffile.TiffPage, stored: bool) -> Array:
+    """A TIFF's values with white as the highest, in 8 or 16 bits (unless ``stored``), alpha divided out."""
+    bits = 1 if array.dtype == np.bool_ else int(page.bitspersample)
+    array = array.astype(np.uint8) if bits == 1 else array
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        array[:, :, 0] = 2**bits - 1 - array[:, :, 0]
+    most = np.iinfo(array.dtype).max
+    if bits < 8 * array.dtype.itemsize and not stored:
+        levels = np.round(np.arange(2**bits) * (most / (2**bits - 1))).astype(array.dtype)
+        array = levels.take(array, mode="clip")
+    if page.extrasamples[:1] == (tifffile.EXTRASAMPLE.ASSOCALPHA,) and array.shape[2] in (2, 4):
+        alpha = array[:, :, -1:]
+        colours = array[:, :, :-1] / np.maximum(alpha, 1, dtype=np.float32)
+        array[:, :, :-1] = np.minimum(np.round(colours * np.float32(most)), most)
+    return array
 
 
 def _check_pages(path: Path, data: bytes) -> None:

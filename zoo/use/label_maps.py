@@ -64,7 +64,7 @@ def read(path: Path, model: Pretrained) -> Tensor:
 
     preprocessing = model.config["data"]["preprocessing"]
     classes, colours = len(preprocessing["classes"]), preprocessing.get("colours", [])
-    array = torch.from_numpy(read_array(path).astype("int64"))
+    array = torch.from_numpy(read_array(path, stored=True).astype("int64"))
     coloured = bool(colours) and array.shape[2] == 3
     if coloured:
         places = torch.tensor([65536, 256, 1])

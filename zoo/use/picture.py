@@ -6,6 +6,7 @@ Label maps are read by ``label_maps``; what a model of super-resolution takes, b
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +97,14 @@ def _suffix(source: Path, model: Pretrained, args: argparse.Namespace) -> str:
 
 def _translated(path: Path, model: Pretrained, seed: int) -> tuple[Tensor, Tensor, Any]:
     """The picture of a file, what the model makes of it, and the bits of the file."""
-    from zoo.files.pictures import read_array, to_tensor
+    from zoo.files.pictures import colour_profile, read_array, to_tensor
 
     if label_maps.takes(model):
         picture = label_maps.read(path, model)
         return picture, model.sample(picture[None], seed)[0], 8
     array = read_array(path)
+    if profile := colour_profile(path):
+        print(f"{path} has the colour profile {profile!r}; its colours become sRGB.", file=sys.stderr)
     picture, bits = to_tensor(array), 8 * array.dtype.itemsize
     if model.scale > 1:
         return picture, super_resolution.upscale(model, picture), bits

@@ -205,7 +205,7 @@ def read_sample(
 def _numbers(path: Path, classes: Classes | None, void: int | None) -> Pixels:
     """The class numbers of a label map's file."""
     if classes and classes.colours and _in_colour(path):
-        return _by_colour(read_array(path), classes, path)
+        return _by_colour(read_array(path, stored=True), classes, path)
     numbers: Pixels = read_labels(path).numpy()
     if classes is None:
         return numbers
