@@ -353,3 +353,14 @@ def test_environment_record(recipe: Path) -> None:
     record = json.loads(path.read_text())
     assert record["environment"]["packages"]["torch"] == torch.__version__.split("+")[0]
     assert record["data"]["contract"] == "points"
+
+
+def test_the_current_folder_is_searched_for_a_recipe_s_classes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    Path("accimage.py").write_text("raise SystemExit(9)")  # libraries try to import it
+    assert zoo("sample", "gan-digits", "-n", 1, "-o", "x.png") == 0
+    assert zoo("fit", "--config", "gan/digits", "--config", "overlays/tiny", "--wandb", "off") == 0
+    assert "" not in sys.path

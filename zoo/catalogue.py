@@ -182,6 +182,17 @@ def _fields(of: Definition | None) -> dict[str, str]:
     return own
 
 
+def _find_here(class_path: str) -> None:
+    """Let modules of the current folder be imported if a class path names one that is not installed.
+
+    Never otherwise: libraries try optional imports, which any folder could answer.
+    """
+    top = class_path.partition(".")[0]
+    here = Path(f"{top}.py").is_file() or Path(top, "__init__.py").is_file()
+    if here and "" not in sys.path and top not in sys.modules and importlib.util.find_spec(top) is None:
+        sys.path.append("")
+
+
 def require_class(class_path: str) -> None:
     """Refuse an import path that cannot name a class; what sources do not decide is accepted.
 
@@ -190,6 +201,7 @@ def require_class(class_path: str) -> None:
     """
     module, _, name = class_path.rpartition(".")
     top = module.partition(".")[0]
+    _find_here(class_path)
     if not module:
         paths = {path.rpartition(".")[2]: path for path in (*classes("models"), *classes("data"))}
         near = difflib.get_close_matches(class_path, paths, 1)
@@ -212,6 +224,7 @@ def import_class(class_path: str) -> type:
         UserError: There is no such module or class; suggests the nearest name.
     """
     module, _, name = class_path.rpartition(".")
+    _find_here(class_path)
     try:
         found = importlib.import_module(module)
     except (ImportError, ValueError) as error:

@@ -68,8 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     # threads that wait for others must not spin: beside one busy process they took ten times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "" not in sys.path:
-        sys.path.append("")  # a recipe may name classes of the current folder; installed modules win
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     with interrupts.handled():

@@ -23,7 +23,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -48,6 +48,7 @@ class GuardedModule(pl.LightningModule):
     # kind of input of `sample`, a file of zoo/use: "noise", "picture", …; "nothing" without that method
     takes: ClassVar[str] = "nothing"
     seed: int | None = None  # of each batch's draws; None: that of a resumed checkpoint, else the run's
+    run_folder: Path | None = None  # of the command; None: the first logger's
     loaded_step = 0  # step of the last loaded checkpoint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -143,6 +144,9 @@ class Position(Callback):
         if batches >= trainer.num_training_batches:
             epoch, batches = epoch + 1, 0
         checkpoint["position"] = {"epoch": epoch, "batches": batches, "total": self._started - 1 + done}
+        callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
+        if trainer.should_stop and any(isinstance(callback, EarlyStopping) for callback in callbacks):
+            checkpoint["position"]["stopped"] = True
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -198,9 +202,10 @@ class NewSettings(Callback):
         )
         if not self._changed:
             return
-        fresh = [optimizer.state_dict()["param_groups"] for optimizer in _optimizers(pl_module)]
+        made = _optimizers(pl_module)
+        fresh = [optimizer.state_dict()["param_groups"] for optimizer in made]
         states = [state["param_groups"] for state in checkpoint["optimizer_states"]]
-        if [list(map(_kind, groups)) for groups in fresh] != [list(map(_kind, groups)) for groups in states]:
+        if not _same_kinds(made, states):
             raise UserError(
                 "The checkpoint's optimizers are of another kind than the recipe's, so their moments cannot "
                 "be kept; resume with its optimizer, or begin a new run."
@@ -213,6 +218,8 @@ class NewSettings(Callback):
         """Bring new schedules to the current epoch or step."""
         for config in trainer.lr_scheduler_configs if self._changed else ():
             scheduler: Any = config.scheduler
+            if config.reduce_on_plateau:  # it follows a score, not the time
+                continue
             due = trainer.current_epoch if config.interval == "epoch" else trainer.global_step
             while scheduler.last_epoch < due // config.frequency:
                 scheduler.step()
@@ -226,9 +233,13 @@ def _optimizers(module: pl.LightningModule) -> list[torch.optim.Optimizer]:
     return [one["optimizer"] if isinstance(one, dict) else one for one in each]
 
 
-def _kind(group: dict[str, Any]) -> tuple[int, frozenset[str]]:
-    """Number of parameters and names of the settings, which tell one class of optimizers from another."""
-    return len(group["params"]), frozenset(group) - {"initial_lr"}
+def _same_kinds(made: list[torch.optim.Optimizer], states: list[list[dict[str, Any]]]) -> bool:
+    """Whether optimizers have the settings and the parameters of a checkpoint's ``param_groups``."""
+    groups = [optimizer.param_groups for optimizer in made]
+    if [[len(g["params"]) for g in one] for one in groups] != [[len(g["params"]) for g in s] for s in states]:
+        return False
+    pairs = zip(made, states, strict=True)
+    return all(optimizer.defaults.keys() <= group.keys() for optimizer, state in pairs for group in state)
 
 
 class BatchSeed(Callback):
@@ -409,7 +420,11 @@ class Record(Callback):
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if stage != "fit":
             return
-        recipe = Path(trainer.log_dir or ".") / "config.yaml"  # the command has written it
+        log_dir = trainer.log_dir  # on all ranks: it is a collective
+        folder = getattr(pl_module, "run_folder", None) or (
+            Path(log_dir) if log_dir and trainer.loggers else None
+        )
+        recipe = (folder or Path()) / "config.yaml"  # the command has written it
         self._record: dict[str, Any] = {
             "format": CHECKPOINT_FORMAT,
             "class": public_path(type(pl_module)),
@@ -417,12 +432,9 @@ class Record(Callback):
             "seed": global_seed(),
             "environment": environment(),
             "data": describe(trainer),
-            "recipe": recipe.read_text(encoding="utf-8") if trainer.log_dir and recipe.is_file() else None,
+            "recipe": recipe.read_text(encoding="utf-8") if folder and recipe.is_file() else None,
         }
-        log_dir = trainer.log_dir  # on all ranks: it is a collective
-        self._file = (
-            Path(log_dir) / "env.json" if trainer.is_global_zero and trainer.loggers and log_dir else None
-        )
+        self._file = folder / "env.json" if folder and trainer.is_global_zero else None
         if self._file:
             sweep(self._file.parent.parent)  # what killed runs have left
             write_text(self._file, json.dumps(self._record, indent=2))
@@ -451,7 +463,8 @@ class Record(Callback):
 def _command() -> str:
     """The command line, as it can be typed again."""
     program = Path(sys.argv[0]).name
-    return " ".join(["zoo" if program in ("zoo", "cli.py", "__main__.py") else program, *sys.argv[1:]])
+    words = ["zoo" if program in ("zoo", "cli.py", "__main__.py") else program, *sys.argv[1:]]
+    return " ".join(words).encode(errors="replace").decode()
 
 
 def describe(trainer: pl.Trainer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from test_cli import RECIPE, Toys, zoo
 
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_checkpoint
+from zoo.guards import GuardedModule
 from zoo.metrics.evaluator import Evaluator
 from zoo.training import build
-from zoo.training.resume import alone
+from zoo.training.loggers import MetricsFile
+from zoo.training.resume import alone, newest_checkpoint
 
 RUNS = Path("runs/toy/points")
 AUTO = ("--resume", "auto")
+CALLBACK = "--trainer.callbacks+={class_path: lightning.pytorch.callbacks.%s, init_args: {%%s}}"
+SAVER, STOP = CALLBACK % "ModelCheckpoint", CALLBACK % "EarlyStopping"
 
 
 @pytest.fixture
@@ -87,6 +92,25 @@ class Wide(Game):
 
     def check(self, batch: Any) -> None:
         raise UserError("The data have 2 coordinates; set model.width.")
+
+
+class Plateau(GuardedModule):
+    """Not adversarial, with a schedule that follows a score."""
+
+    def __init__(self, lr: float = 0.1) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = self.layer(batch["point"]).square().mean()
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), self.hparams["lr"])
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "loss"}}
 
 
 class Unready(Game):
@@ -215,6 +239,83 @@ def test_a_run_that_another_process_trains_is_refused(
     assert not list(folder.glob(".*"))
 
 
+def test_damaged_runs_are_passed_over_and_kept(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1) == 0
+    (first,) = runs()
+    (first / "checkpoints" / "last.ckpt").write_bytes(b"half")
+    before = (first / "metrics.csv").read_bytes()
+    for text in (None, "[" * 100_000, "model: {}", "a: &a [*a]"):
+        if text is not None:
+            (first / "config.yaml").write_text(text)
+        capsys.readouterr()
+        assert zoo("fit", "--config", recipe, *AUTO, "--trainer.max_epochs", 1) == 0
+        said = capsys.readouterr().err
+        assert (
+            "none of its checkpoints can be read" if text is None else "damaged"
+        ) in said or "Finished" in said
+        assert (first / "metrics.csv").read_bytes() == before
+    assert len(runs()) == 2
+
+
+def test_checkpoints_are_ordered_by_their_steps(recipe: Path) -> None:
+    assert zoo("fit", "--config", recipe, SAVER % "every_n_train_steps: 3, filename: 'a/{step}'") == 0
+    (first,) = runs()
+    (early,) = (first / "checkpoints" / "a").glob("*.ckpt")
+    os.utime(early, (2**31, 2**31))  # as a copy has it
+    newest = newest_checkpoint(first.parent)
+    assert newest is not None and newest.name == "last.ckpt"
+    newest.unlink()
+    assert newest_checkpoint(first.parent) == early
+
+
+def test_checkpoints_elsewhere_or_of_weights_alone(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo("fit", "--config", recipe, *AUTO, SAVER % "dirpath: elsewhere") == 2
+    assert "leave out dirpath" in capsys.readouterr().err
+    more = (SAVER % "save_weights_only: true", "--trainer.max_epochs", 1)
+    assert zoo("fit", "--config", recipe, *more) == 0
+    (runs()[0] / "checkpoints" / "last.ckpt").unlink()
+    assert zoo("fit", "--config", recipe, *AUTO) == 0
+    assert "holds weights only" in capsys.readouterr().err
+
+
+def test_a_checkpoint_given_from_within_its_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1) == 0
+    (folder,) = (path.absolute() for path in runs())
+    for place, given in ((folder, "checkpoints/last.ckpt"), (folder / "checkpoints", "last.ckpt")):
+        monkeypatch.chdir(place)
+        assert zoo("validate", "--config", folder / "config.yaml", "--ckpt_path", given) == 0
+    monkeypatch.chdir(folder.parents[3])
+    assert runs() == [folder.relative_to(Path.cwd())]
+
+
+def test_a_run_continues_with_a_logger_of_its_own(recipe: Path) -> None:
+    for logger in ("false", "{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {save_dir: logs}}"):
+        more = ("--trainer.logger", logger, "--seed_everything", len(runs()))
+        assert zoo("fit", "--config", recipe, *more, "--trainer.max_epochs", 1) == 0
+        before = len(runs())
+        assert zoo("fit", "--config", recipe, *more, *AUTO) == 0
+        assert len(runs()) == before
+
+
+def test_names_that_are_no_text(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["zoo", "fit", "--notes", "caf\udce9"])
+    assert zoo("fit", "--config", recipe, "--trainer.max_epochs", 1) == 0
+    assert zoo("fit", "--config", recipe, *AUTO) == 0
+    assert len(runs()) == 1
+
+
+def test_early_stopping_ends_a_run(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop = "monitor: train/d_real, patience: 1, stopping_threshold: 100, mode: min"
+    more = (STOP % stop, "--trainer.max_epochs", 9, "--trainer.log_every_n_steps", 1)
+    assert zoo("fit", "--config", recipe, *more) == 0
+    steps = read_checkpoint(runs()[0] / "checkpoints/last.ckpt")["global_step"]
+    assert steps < 36
+    capsys.readouterr()
+    assert zoo("fit", "--config", recipe, *more, *AUTO) == 0
+    assert "EarlyStopping" in capsys.readouterr().err
+    assert read_checkpoint(runs()[0] / "checkpoints/last.ckpt")["global_step"] == steps
+
+
 # ------------------------------ one history
 
 
@@ -253,6 +354,25 @@ def test_a_resumed_run_has_one_history(
     steps = [int(row["step"]) for row in rows(resumed)]
     assert len(runs()) == 2 and steps == sorted(set(steps)) and steps[-1] == 16
     assert [len(row) for row in rows(resumed)] == [len(rows(resumed)[0])] * len(steps)
+
+
+def test_a_column_that_a_written_row_gains(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    for name in ("a", "b", "c"):
+        file.log_metrics({name: 1}, 0)
+        file.save()
+    file.log_metrics({"d": 2}, 1)
+    file.save()
+    assert (tmp_path / "metrics.csv").read_text() == "a,b,c,d,step\n1,1,1,,1\n,,,2,2\n"
+
+
+@pytest.mark.parametrize("bad", ["1,2,3,4\n", "9", "x,\u00b2\n", "x,%s\n" % ("9" * 5000), "x\n"])
+def test_damaged_rows_are_dropped(tmp_path: Path, bad: str) -> None:
+    (tmp_path / "metrics.csv").write_text("a,step\n5,1\n" + bad)
+    file = MetricsFile(tmp_path, 10)
+    file.log_metrics({"a": 7}, 1)
+    file.save()
+    assert (tmp_path / "metrics.csv").read_text() == "a,step\n5,1\n7,2\n"
 
 
 def test_an_earlier_checkpoint_or_another_setting_begins_a_new_folder(
@@ -298,6 +418,12 @@ def test_a_changed_rate_is_in_force_after_a_resume(recipe: Path, kind: str) -> N
     Rates.seen = []
     assert zoo(*one, "--model.lr", 0.5, "--trainer.max_epochs", 3, "--ckpt_path", "last") == 0
     assert Rates.seen == wanted[8:]
+
+
+def test_a_schedule_by_a_score_resumes_with_another_rate(recipe: Path) -> None:
+    one = ("fit", "--config", recipe, "--model", "test_resume.Plateau", "--trainer.max_epochs")
+    assert zoo(*one, 1) == 0
+    assert zoo(*one, 2, "--ckpt_path", "last", "--model.lr", 0.5) == 0
 
 
 def test_another_optimizer_is_refused(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import pickletools
 import re
@@ -93,6 +94,14 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     require_tensors(content["state_dict"], path)
     refuse_nonfinite(content.get("optimizer_states"), path, "optimizer_states")
     return content
+
+
+def step_of(path: Path) -> float:
+    """Step at which a checkpoint was written, without reading its tensors; infinite if it is damaged."""
+    try:
+        return int(_load(path, "meta")["global_step"])
+    except Exception:  # whatever is wrong is told when it is read
+        return math.inf
 
 
 def read_own_checkpoint(path: Path) -> dict[str, Any]:

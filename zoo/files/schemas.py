@@ -179,7 +179,7 @@ CHECKPOINT: Schema = {  # beside its tensors and its record
     "global_step?": whole(),
     "pytorch-lightning_version?": TEXT,
     "hyper_parameters?": KEYS,
-    "position?": {"epoch": whole(), "batches": whole(), "total": whole()},
+    "position?": {"epoch": whole(), "batches": whole(), "total": whole(), "stopped?": FLAG},
     "loops?": KEYS,
     "callbacks?": {},
     "optimizer_states?": [{"state": {}, "param_groups": [{"params": [whole()]}]}],

@@ -58,20 +58,26 @@ OURS = {
 KNOWN_PACKAGES = ("torch", "lightning", "torchmetrics", "zoo")  # whose code a recipe may name unremarked
 
 
+HEAD = "# Recipe: "  # first line of a run's config.yaml
+
+
 def recipe_name(arguments: list[str]) -> str:
     """``paper/data`` from the first recipe on the command line; ``unnamed/run`` if there is none.
 
-    A run's own ``config.yaml`` (``runs/paper/data/ID/config.yaml``) has the name of the run's recipe.
+    A run's own ``config.yaml`` has the name of the run's recipe.
     """
-    for option, value in options(arguments):
-        if option == "config":
-            path = Path(value).resolve()
-            if path.name == "config.yaml" and any(
-                (path.parent / made).exists() for made in ("env.json", "checkpoints")
-            ):
-                return "/".join(path.parts[-4:-2])
-            return f"{path.parent.name}/{path.stem}"
-    return "unnamed/run"
+    files = recipe_files(arguments)
+    if not files:
+        return "unnamed/run"
+    head = recipes.text_of(files[0]).partition("\n")[0]
+    if head.startswith(HEAD):
+        path = Path(head.removeprefix(HEAD).split(" + ")[0])
+    else:
+        path = files[0].resolve()
+        beside = [path.parent / made for made in ("env.json", "checkpoints")]
+        if path.name == "config.yaml" and any(made.exists() for made in beside):  # a run of an older version
+            path = path.parents[1]
+    return f"{path.parent.name or 'unnamed'}/{path.stem}"
 
 
 def recipe_files(arguments: list[str]) -> list[Path]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,10 +77,13 @@ class MetricsFile(FolderLogger):
         try:
             with self.path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
-                kept = [
-                    row for row in reader if (row.get("step") or "").isdigit() and int(row["step"]) <= steps
-                ]
-                return list(reader.fieldnames or []), kept
+                columns = list(reader.fieldnames or [])
+                if columns and "step" not in columns:
+                    raise UserError(
+                        f"{self.path} does not begin with the names of its columns; move it away."
+                    )
+                kept = [row for row in reader if _is_whole(row) and int(row["step"]) <= steps]
+                return columns, kept
         except FileNotFoundError:
             return [], []
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -104,7 +108,8 @@ class MetricsFile(FolderLogger):
         Raises:
             UserError: The file cannot be written.
         """
-        columns = sorted({*self._columns, *(key for row in self._rows[self._written :] for key in row)})
+        changed = self._rows if self._stale else self._rows[self._written :]
+        columns = sorted({*self._columns, *(key for row in changed for key in row)})
         anew = self._stale or columns != self._columns
         if not self._rows or (self._written == len(self._rows) and not anew):
             return
@@ -123,6 +128,12 @@ class MetricsFile(FolderLogger):
     def finalize(self, status: str) -> None:
         """Write the last rows."""
         self.save()
+
+
+def _is_whole(row: dict[Any, Any]) -> bool:
+    """Whether a row has all columns and no others, and a step."""
+    step = row.get("step") or ""
+    return None not in row and None not in row.values() and re.fullmatch("[0-9]{1,15}", step) is not None
 
 
 class KeepRows(Callback):
@@ -242,4 +253,5 @@ def _warn(what: str, error: Exception) -> None:
 
 def process_rank() -> int:
     """The rank of this process, as launchers set it."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", "0"))))
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)

@@ -12,20 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from glob import escape
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zoo import catalogue, recipes
 from zoo.errors import UserError
-from zoo.files.checkpoints import read_checkpoint
+from zoo.files.checkpoints import read_checkpoint, step_of
+from zoo.files.schemas import RECORD, read_json
 from zoo.guards import say
 from zoo.training import keys
+from zoo.training.keys import HEAD
 from zoo.training.loggers import process_rank
 
-HEAD = "# Recipe: "  # first line of a run's config.yaml
 TRAINER = (
     "precision",
     "devices",
@@ -68,14 +66,14 @@ def recipe_line(paths: list[Path], root: Path) -> str:
     """Head line of a run's config: bundled recipes by name, other files relative to ``root/..``."""
     names = []
     for path in paths:
-        head = path.read_text(encoding="utf-8").partition("\n")[0]
+        head = recipes.text_of(path).partition("\n")[0]
         if head.startswith(HEAD):  # the config of a run
             names.append(head.removeprefix(HEAD))
         elif path.resolve().is_relative_to(recipes.bundled("recipes").resolve()):
             names.append(path.parent.name + "/" + path.stem)
         else:
             names.append(Path(os.path.relpath(path, root.resolve().parent)).as_posix())
-    return HEAD + " + ".join(names) + "\n"
+    return HEAD + " + ".join(names).encode(errors="replace").decode() + "\n"
 
 
 def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +83,7 @@ def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
         config: A run's ``config.yaml``, all defaults included.
         data: Description of its data.
     """
-    content = yaml.safe_load(config)
+    content = recipes.parse(config, "config.yaml")
     model, of_data, trainer = (content.get(key) or {} for key in ("model", "data", "trainer"))
     recipe = config.partition("\n")[0]
     return {
@@ -94,7 +92,9 @@ def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
         "seed_everything": content.get("seed_everything"),
         "model": model.get("class_path"),
         **{f"model.{key}": value for key, value in (model.get("init_args") or {}).items()},
+        "model.dict_kwargs": model.get("dict_kwargs"),
         "data": of_data.get("class_path"),
+        "data.dict_kwargs": of_data.get("dict_kwargs"),
         **{
             f"data.{key}": value for key, value in (of_data.get("init_args") or {}).items() if key not in DATA
         },
@@ -107,10 +107,12 @@ def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
 def difference(folder: Path, now: dict[str, Any]) -> str | None:
     """The first setting in which the run of ``folder`` differs, in words; None if it is the same run."""
     try:
-        record = json.loads((folder / "env.json").read_text(encoding="utf-8"))
-        before = settings((folder / "config.yaml").read_text(encoding="utf-8"), record["data"])
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError):
+        record = read_json(folder / "env.json", RECORD)
+        before = settings(recipes.text_of(folder / "config.yaml"), record["data"])
+    except (UserError, OSError, RecursionError, ValueError, TypeError, LookupError, AttributeError):
         return "its config.yaml or env.json is missing or damaged"
+    if before["model"] is None or before["data"] is None:
+        return "its config.yaml is damaged"
     for key, value in now.items():
         if key in before and before[key] != value:  # a later version may have other arguments
             return f"{key} is {value!r:.60} here, {before[key]!r:.60} there"
@@ -139,7 +141,7 @@ def plan(
     now = settings(text, data())
     if given is not None:
         checkpoint = find_checkpoint(home, given)
-        folder = checkpoint.parent.parent
+        folder = run_of(checkpoint)
         if (folder / "config.yaml").is_file():
             why = difference(folder, now)
             newest = newest_checkpoint(folder.parent, folder.name)
@@ -154,8 +156,11 @@ def plan(
     runs = [path.parent for path in home.glob("*/config.yaml")]
     for folder in sorted(runs, key=_last_written, reverse=True):
         if (why := difference(folder, now)) is None:
-            note = f"Newer runs differ: {passed[0]}." if passed else ""
-            return replace(_continued(folder, newest_checkpoint(home, folder.name), text), note=note)
+            newest = newest_checkpoint(home, folder.name)
+            if newest or not _checkpoints(folder):  # none: it ended before the first one
+                note = f"Newer runs differ: {passed[0]}." if passed else ""
+                return replace(_continued(folder, newest, text), note=note)
+            why = "none of its checkpoints can be read"
         passed.append(f"{folder}: {why}")
     others = f" ({len(passed) - 1} more runs differ)" if len(passed) > 1 else ""
     note = f"A new run: the newest one differs. {passed[0]}{others}." if passed else ""
@@ -174,19 +179,34 @@ def _continued(folder: Path, checkpoint: Path | None, text: str) -> Start:
 
 def _finished(content: dict[str, Any], text: str) -> str:
     """The setting by which a checkpoint has reached the budget of a resolved recipe; empty if it has not."""
-    trainer = yaml.safe_load(text)["trainer"]
+    trainer = recipes.parse(text, "the recipe")["trainer"]
     steps, epochs = trainer.get("max_steps", -1), trainer.get("max_epochs")
     if epochs is None:
         epochs = -1 if steps != -1 else 1000  # Lightning's default
     done = content.get("position", {}).get("epoch", -1)  # a whole number of epochs, since batches follow
+    if content.get("position", {}).get("stopped"):
+        return "the end that EarlyStopping set"
     if steps != -1 and content["global_step"] >= steps:
         return f"trainer.max_steps {steps}"
     return f"trainer.max_epochs {epochs}" if epochs != -1 and done >= epochs else ""
 
 
 def _last_written(folder: Path) -> float:
-    files = [folder / "config.yaml", *folder.glob("checkpoints/*.ckpt")]
-    return max(path.stat().st_mtime for path in files)
+    files = [folder / "config.yaml", *_checkpoints(folder)]
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoints/**/*.ckpt") if path.is_file()]
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run folder of a checkpoint: the nearest one above it that has a config.yaml, else two levels up."""
+    above = list(checkpoint.absolute().parents)
+    found = next(
+        (folder for folder in above[:4] if (folder / "config.yaml").is_file()), above[min(1, len(above) - 1)]
+    )
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
 
 def new_id() -> str:
@@ -205,7 +225,7 @@ def own_config(arguments: list[str], recipe: str) -> list[str]:
     if first is None:
         return arguments
     if given is None:
-        is_run = first.name == "config.yaml" and any(first.parent.glob("checkpoints/*.ckpt"))
+        is_run = first.name == "config.yaml" and bool(_checkpoints(first.parent))
         return [*arguments, "--ckpt_path", str(first.parent)] if is_run else arguments
     if given in ("", "null") or Path(given).is_file() or catalogue.is_exported(given):
         return arguments
@@ -213,7 +233,7 @@ def own_config(arguments: list[str], recipe: str) -> list[str]:
     stated = (recipes.read(first) or {}).get("trainer") or {}
     root = Path(roots[-1] if roots else stated.get("default_root_dir") or "runs")
     checkpoint = find_checkpoint(root / recipe, given)
-    own = checkpoint.parent.parent / "config.yaml"
+    own = run_of(checkpoint) / "config.yaml"
     if not own.is_file() or own.samefile(first):
         return arguments
     if not _holds(recipes.read(own), recipes.read(first)):
@@ -257,15 +277,28 @@ def find_checkpoint(home: Path, given: str) -> Path:
 
 
 def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
-    """The newest valid checkpoint below ``recipe_folder/<run>/checkpoints``; broken ones are reported."""
-    found = recipe_folder.glob(f"{run if run == '*' else escape(run)}/checkpoints/*.ckpt")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            read_checkpoint(path)
-        except UserError as error:
-            say(f"Skipping a checkpoint: {error}")
-        else:
-            return path
+    """The last valid checkpoint of the newest run below ``recipe_folder``; broken ones are reported.
+
+    Runs are ordered by time, and the checkpoints of a run by their steps: copies have other times.
+
+    Args:
+        recipe_folder: Folder of runs.
+        run: Name of one run, or ``*``.
+    """
+    folders = (
+        [recipe_folder / run] if run != "*" else [path for path in recipe_folder.glob("*") if path.is_dir()]
+    )
+    for folder in sorted(folders, key=_last_written, reverse=True):
+        found = _checkpoints(folder)
+        for path in sorted(found, key=lambda path: (step_of(path), path.stat().st_mtime), reverse=True):
+            try:
+                content = read_checkpoint(path)
+            except UserError as error:
+                say(f"Skipping a checkpoint: {error}")
+                continue
+            if "optimizer_states" in content:
+                return path
+            say(f"Skipping {path}: it holds weights only (save_weights_only), and no training can continue.")
     return None
 
 

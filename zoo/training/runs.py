@@ -36,7 +36,7 @@ from zoo.files.writing import write_text
 from zoo.guards import GuardedModule, environment, say
 from zoo.training.keys import Verb, check_parsed, foreign, of_other_data, recipe_files, recipe_name, run_label
 from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
-from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line
+from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line, run_of
 from zoo.training.usage import CODE
 
 PLAN = "ZOO_PLAN"  # environment variable: folder, checkpoint and steps, for the other processes of this run
@@ -217,7 +217,7 @@ class RecipeCLI(LightningCLI):
             if exported:
                 self._take(given)
             checkpoint = None if given is None or exported else find_checkpoint(root / self.recipe, given)
-            run = checkpoint.parent.parent if checkpoint else root
+            run = run_of(checkpoint) if checkpoint else root
             is_run = (run / "config.yaml").is_file()
             self.start = Start(run if is_run else root / self.recipe / new_id(), checkpoint)
         elif process_rank() and PLAN in os.environ:  # set by the process that started this one
@@ -227,6 +227,14 @@ class RecipeCLI(LightningCLI):
             if auto and given:
                 raise UsageError("Give --resume auto or --ckpt_path, not both.")
             text = self.config_text() if auto or given else ""
+            elsewhere = [
+                c for c in self.config.trainer.callbacks or [] if "dirpath" in (c.get("init_args") or {})
+            ]
+            if auto and any(c.init_args.dirpath for c in elsewhere):
+                raise UsageError(
+                    "--resume auto looks for checkpoints in the run's folder; leave out dirpath of "
+                    "ModelCheckpoint, or continue with --ckpt_path."
+                )
             self.start = plan(root, self.recipe, text, self.description, given, auto)
             checkpoint = self.start.checkpoint
             os.environ[PLAN] = json.dumps(
@@ -395,7 +403,7 @@ def _fit(cli: RecipeCLI) -> None:
         )
     seed = cli.config.seed_everything
     if isinstance(model, GuardedModule):
-        model.seed = seed
+        model.seed, model.run_folder = seed, cli.folder
     if isinstance(data, DataModule) and data.seed is None:
         data.seed = seed
     try:
