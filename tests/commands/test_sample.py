@@ -18,14 +18,17 @@ from torch import Tensor
 import zoo.use
 from zoo.checkpoints import Pretrained, describe, write
 from zoo.cli import main
+from zoo.data.label_maps.module import LabelMapFolder
 from zoo.data.pairs.world import ScenePairs
 from zoo.data.worlds import scenes
+from zoo.features.segmenter import FACADES
 from zoo.files.films import look, read_frames
 from zoo.files.pictures import read_array, read_picture, to_tensor, write_picture
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
+from zoo.use import label_maps
 from zoo.use.label_maps import Painting, edited
 
 
@@ -209,12 +212,62 @@ def test_label_maps_as_numbers_or_colours(tmp_path: Path, capsys: pytest.Capture
     Image.fromarray(numbers + 4).save("high.png")
     highest = int(numbers.max()) + 4
     said = refused(capsys, model.origin, "high.png", "-o", "x.png")
-    assert f"class number {highest} but these weights have 0 to 15" in said
+    assert f"class number {highest}, but there are 16 classes (0 to 15)" in said
     wrong = palette[numbers]
     wrong[3, 5] = (1, 2, 3)
     Image.fromarray(wrong).save("wrong.png")
     said = refused(capsys, model.origin, "wrong.png", "-o", "x.png")
     assert "1 pixels in colours of no class, the first (1, 2, 3)" in said
+
+
+def test_label_maps_are_read_as_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Void, colours that JPEG has blurred, and palettes in another order: by the data's own rules."""
+    classes = np.random.default_rng(0).integers(0, 12, (4, 4)).repeat(8, 0).repeat(8, 1)
+    colours = np.array(list(FACADES.values()), np.uint8)[classes]
+    for split in ("train", "val"):
+        target = tmp_path / "halves" / split / "a.png"
+        target.parent.mkdir(parents=True)
+        Image.fromarray(np.concatenate([np.full_like(colours, 90), colours], 1)).save(target)
+        for kind, values in (("images", colours), ("labels", classes.astype(np.uint8))):
+            target = tmp_path / "numbers" / kind / split / "a.png"
+            target.parent.mkdir(parents=True)
+            Image.fromarray(values).save(target)
+    lines = [f"{r},{g},{b},{name}" for name, (r, g, b) in FACADES.items()]
+    (tmp_path / "numbers" / "palette.csv").write_text("\n".join(lines))
+
+    def weights(name: str, **options: Any) -> Pretrained:
+        data = LabelMapFolder(str(tmp_path / name), size=32, **options)
+        module = Pix2Pix(levels=3, width=4, in_channels=len(data.preprocessing()["classes"]))
+        return write(module, describe(module, dict(module.hparams), data.describe()), tmp_path / f"w{name}")
+
+    def labels(model: Pretrained, name: str, values: np.ndarray, **options: Any) -> np.ndarray:
+        Image.fromarray(values).save(name, **options)
+        return label_maps.read(Path(name), model).argmax(0).numpy()
+
+    blurred = weights("halves")
+    assert np.array_equal(labels(blurred, "exact.png", colours), classes)
+    assert not capsys.readouterr().err
+    assert np.array_equal(labels(blurred, "near.png", np.where(colours > 0, colours - 1, 1)), classes)
+    assert "near.png: 1024 of its 1024 pixels show no class's exact colour and take the nearest" in (
+        capsys.readouterr().err
+    )
+    jpeg = labels(blurred, "blurred.jpg", colours, quality=95, subsampling=0)
+    assert (jpeg == classes).mean() > 0.9 and "take the nearest" in capsys.readouterr().err
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save("photo.png")
+    assert "photo.png is no label map" in refused(capsys, blurred.origin, "photo.png", "-o", "x.png")
+    both = np.concatenate([np.full_like(colours, 90), colours], 1)  # the photograph beside it
+    Image.fromarray(both).save("both.png")
+    assert "both.png is no label map" in refused(capsys, blurred.origin, "both.png", "-o", "x.png")
+
+    exact = weights("numbers", void=255)
+    assert np.array_equal(labels(exact, "rgb.png", colours), classes)
+    empty = classes.astype(np.uint8)
+    empty[:4] = 255
+    found = labels(exact, "void.png", empty)
+    assert bool((found[:4] == 12).all()) and np.array_equal(found[4:], classes[4:])
+    Image.fromarray(np.where(colours > 0, colours - 1, 1)).save("near.png")
+    assert "in colours of no class" in refused(capsys, exact.origin, "near.png", "-o", "x.png")
+    assert main(["sample", exact.origin, "void.png", "-o", "painted.png"]) == 0
 
 
 def test_channels_that_do_not_fit(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,6 +166,17 @@ def test_a_flat_folder_holds_out_by_name(tmp_path: Path) -> None:
     torch.testing.assert_close(batch["image"][0], picture(6, 6), rtol=0, atol=1 / 255)
 
 
+@pytest.mark.parametrize(("count", "train", "held"), [(1, 1, 0), (2, 2, 0), (3, 1, 1), (12, 8, 2)])
+def test_check_counts_what_training_reads(tmp_path: Path, count: int, train: int, held: int) -> None:
+    fill(tmp_path, [f"{i:02}.png" for i in range(count)])
+    found = ImageFolder.check(tmp_path)
+    assert not found.errors and found.samples == {"train": train, "val": held, "test": held}
+    data = ImageFolder(str(tmp_path), **found.arguments)
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    assert {split: len(data.split(split) or ()) for split in splits} == found.samples
+    assert len(epoch(data)["image"]) == train  # whole batches
+
+
 def test_split_and_class_folders(tmp_path: Path) -> None:
     fill(tmp_path, ["train/cat/a.png", "train/dog/b.png", "train/dog/deep/c.png", "val/dog/d.png"])
     data = ImageFolder(str(tmp_path), batch_size=1)

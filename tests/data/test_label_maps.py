@@ -15,7 +15,7 @@ from zoo.data.label_maps.module import LabelMapFolder
 from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES
-from zoo.files.pictures import to_tensor, write_picture
+from zoo.files.pictures import read_labels, to_tensor, write_picture
 
 PALETTE = {"sky": (70, 130, 180), "road": (128, 64, 128), "car": (0, 0, 142), "grass": (0, 0, 143)}
 COLOURS = np.array(list(PALETTE.values()), np.uint8)
@@ -127,6 +127,55 @@ def test_numbers_palette_pictures_and_colours_say_the_same(folder: Path) -> None
     samples = LabelMapFolder(str(folder), size=(20, 30)).split("val")
     for i in range(3):
         assert torch.equal(samples[i]["labels"], torch.from_numpy(numbers(seed=i).astype(np.int64)))
+
+
+def optimised(path: Path, colours: np.ndarray) -> None:
+    """A palette PNG of a picture's colours in the order in which they appear, as optimisers write it."""
+    image = Image.fromarray(colours, "RGB")
+    flat = [tuple(colour) for colour in colours.reshape(-1, 3).tolist()]
+    order = list(dict.fromkeys(flat))
+    indexed = Image.new("P", image.size)
+    indexed.putpalette([value for colour in order for value in colour])
+    indexed.putdata([order.index(colour) for colour in flat])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    indexed.save(path)
+    with Image.open(path) as saved:  # the same picture in other numbers
+        assert saved.mode == "P" and np.array_equal(np.asarray(saved.convert("RGB")), colours)
+
+
+def test_a_palette_in_another_order_is_read_by_its_colours(folder: Path) -> None:
+    labels = numbers(seed=1)
+    labels[0, :3] = (2, 3, 0)
+    path = folder / "labels" / "val" / "1.png"
+    optimised(path, COLOURS[labels])
+    assert not torch.equal(read_labels(path), torch.from_numpy(labels.astype(np.int64)))
+    for void in (None, 255, 0):
+        data = LabelMapFolder(str(folder), size=(20, 30), void=void)
+        found = data.split("val")[1]["labels"]
+        assert torch.equal(found, torch.from_numpy(labels.astype(np.int64))), void
+    strange = COLOURS[labels]
+    strange[3, 4] = (1, 2, 3)
+    optimised(path, strange)
+    said = r"1\.png shows number 0 in the colour of class 2 \(car\) but number 4 in \(1, 2, 3\), that of none"
+    with pytest.raises(UserError, match=said):
+        LabelMapFolder(str(folder), size=(20, 30)).split("val").load(1)
+    assert any("that of none" in fault.text for fault in LabelMapFolder.check(folder).errors)
+
+
+def test_palettes_that_agree_or_say_nothing_are_read_by_number(folder: Path) -> None:
+    labels = numbers(seed=1)
+    labels[:2] = 255
+    greys = np.arange(256)[:, None].repeat(3, 1)
+    padded = np.concatenate([COLOURS, np.tile(COLOURS[:1], (252, 1))])  # void looks like class 0
+    (folder / "palette.csv").write_text("70,130,180,sky\n0,0,0,road\n0,0,142,car\n0,0,143,grass\n")
+    padded[1] = 0
+    for palette in (greys, padded):
+        image = Image.fromarray(labels, "L").convert("P")
+        image.putdata(labels.reshape(-1).tolist())
+        image.putpalette(palette.astype(np.uint8).tobytes())
+        image.save(folder / "labels" / "val" / "1.png")
+        found = LabelMapFolder(str(folder), size=(20, 30), void=255).split("val")[1]["labels"].numpy()
+        assert np.array_equal(found, np.where(labels == 255, 4, labels))
 
 
 def test_without_a_palette_the_number_of_classes_is_told(folder: Path) -> None:
@@ -317,6 +366,18 @@ def test_check_writes_what_a_recipe_needs(folder: Path) -> None:
     assert found.samples == {"train": 3, "val": 3, "test": 0}
     sample = LabelMapFolder(str(folder), **found.arguments).split("train")[0]
     assert sample["input"].shape == (5, 20, 30)
+
+
+def test_check_finds_void_beside_a_palette(folder: Path) -> None:
+    labels = numbers()
+    labels[0] = 255
+    png(folder / "labels" / "train" / "0.png", labels)
+    found = LabelMapFolder.check(folder)
+    assert not found.errors and found.samples["train"] == 3
+    assert found.arguments == {"size": [20, 30], "void": 255}
+    data = LabelMapFolder(str(folder), **found.arguments)
+    assert bool((data.split("train")[0]["labels"][0] == 4).all())
+    assert len(data.preprocessing()["classes"]) == 5 and len(data.preprocessing()["colours"]) == 4
 
 
 def test_what_a_checkpoint_must_know(folder: Path) -> None:

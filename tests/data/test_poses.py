@@ -431,7 +431,6 @@ def test_faults_of_colons(tmp_path: Path, text: str, said: str) -> None:
     ("changes", "said"),
     [
         ({"images": 3}, "images must be a list, not 3"),
-        ({"annotations": [{"image_id": 7}]}, "lacks keypoints in annotations[0]"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 50}]}, "50 numbers for anna_1.png where 17"),
         ({"annotations": [{"image_id": 7, "keypoints": [float("nan")] * 51}]}, "that is not finite; write 0"),
         ({"annotations": [{"image_id": 7, "keypoints": [1] * 51}] * 2}, "has 2 people on anna_1.png"),
@@ -444,6 +443,80 @@ def test_faults_of_a_json(tmp_path: Path, changes: dict[str, Any], said: str) ->
         module(coco(tmp_path, **changes)).split("train")
     assert said in str(caught.value) and "person_keypoints.json" in str(caught.value)
     assert one_sentence(caught.value)
+
+
+SEEN = [number for x, y in BODY for number in (x, y, 2)]
+
+
+def entries(**first: Any) -> list[dict[str, Any]]:
+    """One annotation for each picture; ``first`` belongs to the first."""
+    plain: dict[str, Any] = {"keypoints": SEEN, "category_id": 1, "num_keypoints": 17}
+    return [plain | {"image_id": 7 + k} | (first if k == 0 else {}) for k in range(8)]
+
+
+def test_what_shows_no_keypoints_spoils_nothing(tmp_path: Path) -> None:
+    """COCO's own files: boxes without keypoints, people too small to be annotated, other categories."""
+    person = {"id": 1, "name": "person", "keypoints": list(COCO)}
+    dog = {"id": 2, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}
+    hidden = {"image_id": 7, "category_id": 1, "keypoints": [0] * 51, "num_keypoints": 0}
+    others = [
+        hidden,
+        hidden | {"keypoints": None},
+        {"image_id": 7, "category_id": 1},
+        {"image_id": 7, "category_id": 2, "keypoints": [1, 1, 2, 3, 3, 2]},
+        {"image_id": 7, "category_id": 3},
+    ]
+    categories = [dog, person, {"id": 3, "name": "car"}]
+    plain = read_people(coco(tmp_path / "plain", annotations=entries()))
+    for notes in (others + entries(), entries() + others):
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        found = read_people(coco(root, annotations=notes, categories=categories))
+        assert not found.faults and found.skeleton == OPENPOSE and len(found.people) == 8
+        for one, other in zip(found.people, plain.people, strict=True):
+            assert np.array_equal(one.keypoints, other.keypoints) and one.keypoints[:, 2].any()
+    for first in ({"keypoints": None}, {"keypoints": [0] * 51}, {"num_keypoints": 0}):  # nobody is seen
+        root = coco(tmp_path / str(len(list(tmp_path.iterdir()))), annotations=entries(**first))
+        alone = read_people(root)
+        assert (
+            not alone.faults and [bool(p.keypoints[:, 2].any()) for p in alone.people] == [False] + [True] * 7
+        )
+    cat = dog | {"id": 4, "name": "cat"}
+    notes = [{"image_id": 7, "category_id": k, "keypoints": [1, 1, 2, 3, 3, 2]} for k in (2, 4)]
+    found = read_people(coco(tmp_path / "mixed", annotations=notes, categories=[dog, cat]))
+    assert "has keypoints of several categories (dog, cat); keep one of them" in found.faults[0].text
+
+
+def test_the_size_of_the_json_is_that_of_the_picture(tmp_path: Path) -> None:
+    names = sorted(path.name for path in (folder(tmp_path / "names") / "images").iterdir())
+    with Image.open(tmp_path / "names" / "images" / names[0]) as image:
+        width, height = image.size
+
+    def sized(name: str, **first: int) -> Path:
+        images = [
+            {"id": 7 + k, "file_name": name, "width": width, "height": height} for k, name in enumerate(names)
+        ]
+        images[0] |= first
+        return coco(tmp_path / name, images=images)
+
+    assert not PoseFolder.check(sized("right")).errors
+    for name, first, said in (
+        (
+            "half",
+            {"width": 2 * width, "height": 2 * height},
+            f"those of {2 * width} x {2 * height}; give the",
+        ),
+        (
+            "turned",
+            {"width": height, "height": width},
+            f"those of {height} x {width}; save it without its EXIF",
+        ),
+    ):
+        root = sized(name, **first)
+        (error,) = PoseFolder.check(root).errors
+        assert said in error.text and error.file.endswith(names[0])
+        with pytest.raises(UserError, match="but its keypoints are those of"):
+            data = module(root, hold_out=0).split("train")
+            [data.load(k) for k in range(len(data))]
 
 
 def test_a_bad_json_is_named(tmp_path: Path) -> None:

@@ -73,18 +73,19 @@ def require_hold_out(hold_out: int) -> None:
         raise UsageError(f"data.hold_out is {hold_out}; give 0 or at least 3, 10 keeps a tenth.")
 
 
-def split_of(place: int, hold_out: int) -> Split:
+def split_of(place: int, hold_out: int, count: int) -> Split:
     """The split of the item at a place: of so many, the first is for test and the second for validation.
 
-    With a ``hold_out`` of 0 all items are for training.
+    With a ``hold_out`` of 0, and of fewer than three items in all, every item is for training.
     """
     held: dict[int, Split] = {0: "test", 1: "val"}
-    return held.get(place % hold_out, "train") if hold_out else "train"
+    return held.get(place % hold_out, "train") if hold_out and count > 2 else "train"
 
 
 def of_split(items: Iterable[Item], split: Split, hold_out: int) -> list[Item]:
     """The items of a split by their place, as :func:`split_of` says."""
-    return [item for place, item in enumerate(items) if split_of(place, hold_out) == split]
+    found = list(items)
+    return [item for place, item in enumerate(found) if split_of(place, hold_out, len(found)) == split]
 
 
 def split_pictures(folder: Path, split: Split, hold_out: int) -> list[Path]:

@@ -200,9 +200,17 @@ NAMES = Kind(
 IMAGES: Schema = [{"id": ID, "file_name": TEXT}]
 COCO_CAPTIONS: Schema = {"images": IMAGES, "annotations": [{"image_id": ID, "caption": TEXT}]}
 COCO_KEYPOINTS: Schema = {
-    "images": IMAGES,
-    "annotations": [{"image_id": ID, "keypoints": NUMBERS, "identity?": Optional(ID)}],
-    "categories?": [{"keypoints?": [TEXT], "skeleton?": [LIMB]}],
+    "images": [{"id": ID, "file_name": TEXT, "width?": whole(1), "height?": whole(1)}],
+    "annotations": [
+        {
+            "image_id": ID,
+            "keypoints?": Optional(NUMBERS),
+            "num_keypoints?": whole(),
+            "category_id?": ID,
+            "identity?": Optional(ID),
+        }
+    ],
+    "categories?": [{"id?": ID, "name?": TEXT, "keypoints?": [TEXT], "skeleton?": [LIMB]}],
 }
 PACK: Schema = {  # index.json of a pack
     "key": TEXT,

@@ -7,11 +7,12 @@ An edit gives a class or an instance another label or another style. This is the
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.errors import UserError
+from zoo.errors import UserError, printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,7 @@ def takes(model: Pretrained) -> bool:
 
 
 def read(path: Path, model: Pretrained) -> Tensor:
-    """A label map as one-hot (classes, H, W): by its colours if all are known, else by its numbers.
+    """A label map as one-hot (classes, H, W), read as in training.
 
     Raises:
         UserError: A colour or number is of no class of the model.
@@ -60,32 +61,17 @@ def read(path: Path, model: Pretrained) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from zoo.files.pictures import read_array, read_labels
+    from zoo.data.label_maps.files import Classes, read_numbers
 
-    preprocessing = model.config["data"]["preprocessing"]
-    classes, colours = len(preprocessing["classes"]), preprocessing.get("colours", [])
-    array = torch.from_numpy(read_array(path, stored=True).astype("int64"))
-    coloured = bool(colours) and array.shape[2] == 3
-    if coloured:
-        places = torch.tensor([65536, 256, 1])
-        matches = (array @ places)[None] == (torch.tensor(colours) @ places)[:, None, None]
-        if bool(matches.any(0).all()):
-            return matches.float()
-    try:
-        labels = read_labels(path)
-    except UserError as error:
-        if not coloured:
-            raise
-        unknown = ~matches.any(0)
-        raise UserError(
-            f"{path} has {int(unknown.sum())} pixels in colours of no class, the first "
-            f"{tuple(array[unknown][0].tolist())}; give the colours exactly (no JPEG), or class numbers."
-        ) from error
-    if int(labels.max()) >= classes:
-        raise UserError(
-            f"{path} holds the class number {int(labels.max())} but these weights have 0 to {classes - 1}."
-        )
-    return F.one_hot(labels, classes).permute(2, 0, 1).float()
+    data = model.config["data"]["preprocessing"]
+    colours = tuple((r, g, b) for r, g, b in data.get("colours", []))
+    classes = Classes(tuple(data["classes"]), colours)
+    blurred = data.get("layout") == "halves"
+    numbers, inexact = read_numbers(path, classes, data.get("void"), blurred)
+    if inexact:
+        share = f"{inexact} of its {numbers.size} pixels show no class's exact colour"
+        print(printable(f"{path}: {share} and take the nearest, as in training."), file=sys.stderr)
+    return F.one_hot(torch.from_numpy(numbers).long(), len(classes.names)).permute(2, 0, 1).float()
 
 
 def read_instances(path: Path, labels: Tensor) -> Tensor:

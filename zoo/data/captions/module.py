@@ -219,7 +219,7 @@ class CaptionFolder(CaptionModule):
         return [
             record
             for record, unit in zip(records, units, strict=True)
-            if split_of(places[unit], self.hold_out) == split
+            if split_of(places[unit], self.hold_out, len(places)) == split
         ]
 
     def sentences(self) -> Iterable[str]:

@@ -315,7 +315,7 @@ class ImageFolder(DataModule):
         channels: 1 converts all pictures to grey and 3 to RGB; if not given, they stay as they are, alpha
             included.
         hold_out: Without split folders, of so many pictures the first is for test and the second for
-            validation; 0 holds out none.
+            validation; 0, and fewer than three pictures, hold out none.
         licence: Licence of the pictures, stored in checkpoints.
         research_only: Whether the licence allows research only.
         reduced_decoding: Decode training JPEGs at a fraction of their size if that suffices: faster, but the
@@ -431,8 +431,8 @@ class ImageFolder(DataModule):
         split_folders = (root / "train").is_dir()
         layout = "train, val and test" if split_folders else "one folder, some held out for test"
         found = Findings("images", layout, public_path(cls))
-        data = cls(str(root), hold_out=0)
-        for split in SPLITS if split_folders else SPLITS[:1]:
+        data = cls(str(root))
+        for split in SPLITS:
             examine(found, split, data.files(split)[1], _facts, lambda path: [path])
         folders = [folder for folder in [root, *root.rglob("*")] if folder.is_dir()]
         found.notes += left_out(folders, PICTURE_SUFFIXES)

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.data.base import Split
 from zoo.data.folders import partners, pictures_in
-from zoo.data.pixels import Pixels, nearest_colours, read_pair, rgb
+from zoo.data.pixels import FAR, Pixels, nearest_colours, read_pair, rgb
 from zoo.errors import UserError
 from zoo.features.segmenter import FACADES, Colour
 from zoo.files.pictures import read_array, read_labels
@@ -51,6 +51,7 @@ CITYSCAPES = (  # the numbers of labelIds; license plates are -1 in Cityscapes' 
     *("person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle"),
     "license plate",
 )
+HINT = ", or set data.classes, or data.void if that number means no class"
 
 
 class Classes(NamedTuple):
@@ -189,9 +190,14 @@ def read_sample(
     if item.labels is None:
         assert classes is not None
         photo, colours = read_pair((item.photo,))
-        return rgb(photo, item.photo), _by_nearest_colour(rgb(colours, item.photo), classes, item.photo), None
+        refusal = (
+            f"The right half of {item.photo} is no label map in the palette's colours; write {PALETTE_FILE} "
+            "(r,g,b,name), or read the folder with zoo.data.pairs.module.PairFolder."
+        )
+        labels = nearest_colours(rgb(colours, item.photo), classes.colours, refusal)
+        return rgb(photo, item.photo), labels, None
     photo = rgb(read_array(item.photo), item.photo)
-    labels = _numbers(item.labels, classes, void)
+    labels, _ = read_numbers(item.labels, classes, void, tail=HINT)
     instances = None if item.instances is None else read_labels(item.instances).numpy()
     for path, values in ((item.labels, labels), (item.instances, instances)):
         if values is not None and values.shape != photo.shape[:2]:
@@ -202,31 +208,113 @@ def read_sample(
     return photo, labels, instances
 
 
-def _numbers(path: Path, classes: Classes | None, void: int | None) -> Pixels:
-    """The class numbers of a label map's file."""
-    if classes and classes.colours and _in_colour(path):
-        return _by_colour(read_array(path, stored=True), classes, path)
+def read_numbers(
+    path: Path, classes: Classes | None, void: int | None, blurred: bool = False, tail: str = ""
+) -> tuple[Pixels, int]:
+    """The class numbers (H, W) of a label map, in training and in use, and how many pixels are inexact.
+
+    RGB files are read by their colours, grey ones by their values. A palette PNG is read by its numbers,
+    unless its palette shows the classes' colours in another order, as optimisers leave it.
+
+    Args:
+        path: The file.
+        classes: The meaning of the numbers, void last if there is one; None accepts any number.
+        void: The number that becomes the last class.
+        blurred: Take the nearest colour, as for data that JPEG has blurred; else each must be exact.
+        tail: End of the sentence about a number of no class.
+
+    Raises:
+        UserError: The file is unreadable, a number or colour belongs to no class, or numbers and colours
+            contradict each other.
+    """
+    colours = np.array(classes.colours if classes else ()).reshape(-1, 3)
+    head = _head(path)
+    png, lossy = head[:8] == b"\x89PNG\r\n\x1a\n", head[:2] == b"\xff\xd8"
+    colourful = head[25:26] in (b"\2", b"\6") if png else blurred or not lossy
+    if classes and len(colours) and colourful:
+        pixels = read_array(path, stored=not blurred)
+        if pixels.shape[2] > 2 and blurred:
+            refusal = f"{path} is no label map in the classes' colours; give those, or class numbers."
+            found = nearest_colours(rgb(pixels, path), classes.colours, refusal)
+            levels = colours * (np.iinfo(pixels.dtype).max // 255)
+            return found, int((levels[found] != pixels).any(2).sum())
+        if pixels.shape[2] > 2:
+            return _by_colour(pixels, classes, path), 0
     numbers: Pixels = read_labels(path).numpy()
     if classes is None:
-        return numbers
+        return numbers, 0
     count = len(classes.names) - (void is not None)
+    if len(colours) and png and head[25:26] == b"\3":
+        counts = np.bincount(numbers.reshape(-1), minlength=256)
+        used = np.flatnonzero(counts)
+        shown = _palette(path)[used]
+        distances = np.sqrt(((shown[:, None] - colours) ** 2).sum(2))
+        meant = np.where(distances.min(1) <= (FAR if blurred else 0), distances.argmin(1), -1)
+        if _are_reordered(path, used, shown, meant, void, classes):
+            table = np.zeros(256, np.int64)
+            table[used] = meant
+            return table[numbers], int(counts[used][distances.min(1) > 0].sum())
     highest = numbers.max() if void is None else np.where(numbers == void, 0, numbers).max()
     if highest >= count:
         raise UserError(
             f"{path} holds the class number {highest}, but there are {count} classes (0 to {count - 1}); "
-            "correct it, or set data.classes, or data.void if that number means no class."
+            f"correct it{tail}."
         )
-    return numbers if void is None else np.where(numbers == void, count, numbers)
+    return (numbers if void is None else np.where(numbers == void, count, numbers)), 0
 
 
-def _in_colour(path: Path) -> bool:
-    """Whether a PNG's header says RGB or RGBA; damage is reported when the file is read."""
+def _are_reordered(
+    path: Path, used: Pixels, shown: Pixels, meant: Pixels, void: int | None, classes: Classes
+) -> bool:
+    """Whether the palette of a PNG shows the classes' colours, but not in the order of their numbers.
+
+    Args:
+        path: The file.
+        used: (N,), its numbers.
+        shown: (N, 3), their colours.
+        meant: (N,), the classes of these colours, -1 for none.
+        void: The number that means no class.
+        classes: The classes.
+
+    Raises:
+        UserError: Some colours mean other classes than the numbers, and others none.
+    """
+    plain = used != void
+    agrees = (meant == used) & plain
+    contrary = (meant >= 0) & (meant != used) & (plain | ~agrees.any())
+    greys = (shown == used[:, None]).all(1) & (used < len(classes.names))  # such palettes say nothing
+    if not contrary.any() or greys[plain].all():
+        return False
+    if (meant >= 0).all():
+        return True
+    at, other = int(contrary.argmax()), int((meant < 0).argmax())
+    raise UserError(
+        f"{path} shows number {used[at]} in the colour of class {meant[at]} ({classes.names[meant[at]]}) but "
+        f"number {used[other]} in {tuple(shown[other].tolist())}, that of none; save class numbers in grey, "
+        f"or add the colour to {PALETTE_FILE}."
+    )
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes, which say what a file is; damage is reported when the file is read."""
     try:
         with opened(path) as file:
-            head = file.read(26)
+            return file.read(26)
     except UserError:
-        return False
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[25:26] in (b"\x02", b"\x06")
+        return b""
+
+
+def _palette(path: Path) -> Pixels:
+    """The 256 colours of a readable palette PNG; -1 where it has none."""
+    data, at = read_bytes(path), 8
+    while data[at + 4 : at + 8] not in (b"PLTE", b"IDAT", b""):
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    colours = np.full((256, 3), -1)
+    if data[at + 4 : at + 8] == b"PLTE":
+        length = min(768, int.from_bytes(data[at : at + 4], "big")) // 3 * 3
+        given = np.frombuffer(data[at + 8 : at + 8 + length], np.uint8)
+        colours[: len(given) // 3] = given[: len(given) // 3 * 3].reshape(-1, 3)
+    return colours
 
 
 def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
@@ -244,12 +332,3 @@ def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
             f"{tuple(pixels[unknown][0].tolist())}; add it to {PALETTE_FILE} or correct the file."
         )
     return numbers
-
-
-def _by_nearest_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
-    """Class numbers from colours that JPEG compression has blurred."""
-    refusal = (
-        f"The right half of {path} is no label map in the palette's colours; write {PALETTE_FILE} "
-        "(r,g,b,name), or read the folder with zoo.data.pairs.module.PairFolder."
-    )
-    return nearest_colours(pixels, classes.colours, refusal)

@@ -159,8 +159,7 @@ class LabelMapFolder(DataModule):
             "load_size": list(self.load_size),
             "mirror": self.mirror,
             "classes": list(classes.names),
-            # void has no colour, so such maps are read by their numbers
-            "colours": [list(colour) for colour in classes.colours] if self.void is None else [],
+            "colours": [list(colour) for colour in classes.colours],  # void, the last class, has none
             "void": self.void,
         }
 
@@ -187,10 +186,14 @@ class LabelMapFolder(DataModule):
         if layout is None:
             raise UserError(f"{root} holds no label maps; {EXPECTED}.")
         classes, numbers = known_classes(root, layout), set[int]()
+        count = len(classes.names) if classes else 0
+        void = 255 if classes and count < 256 and layout != "halves" else None
+        if classes and void:
+            classes = Classes((*classes.names, "void"), classes.colours)
         found = Findings("pairs", LAYOUTS[layout], public_path(cls), mixed_channels={1, 3})
 
         def look(item: LabelFiles) -> list[Facts]:
-            photo, labels, instances = read_sample(item, classes, None)
+            photo, labels, instances = read_sample(item, classes, void)
             numbers.update(np.unique(labels).tolist())
             maps = [(item.labels or item.photo, "labels", labels)]
             if item.instances is not None and instances is not None:
@@ -209,6 +212,8 @@ class LabelMapFolder(DataModule):
         sizes = [fact.size for fact in found.facts if fact.side == "photo"]
         width, height = min(sizes, default=(256, 256))
         found.arguments = {"size": [height, width]}
+        if void and count in numbers:
+            found.arguments["void"] = void
         if layout == "folders" and not (root / PALETTE_FILE).exists():
             found.arguments["classes"] = max(2, max(numbers - {255}, default=0) + 1)
             if 255 in numbers:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zoo.data.base import Split
 from zoo.data.checks import Facts, Fault, picture_facts
 from zoo.data.folders import SPLITS, csv_rows, decoded, header_of, pictures_below, split_of, unusable
-from zoo.data.pixels import planes, with_channels
+from zoo.data.pixels import Pixels, planes, with_channels
 from zoo.data.poses.skeletons import COCO, OPENPOSE, Array, Skeleton, to_openpose
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import read_array
@@ -45,12 +45,14 @@ class Person(NamedTuple):
         identity: Identity of the person.
         keypoints: (K, 3): x and y in pixels from the centre of the first pixel, and 1 if known, else 0.
         split: The split that the files state, or None.
+        size: Width and height of the picture that the files state, or None.
     """
 
     path: Path
     identity: str
     keypoints: Array
     split: Split | None
+    size: tuple[int, int] | None = None
 
 
 @dataclass
@@ -86,7 +88,8 @@ class People:
         if any(person.split for person in self.people):
             return [person for person in self.people if (person.split or "train") == split]
         places = {name: k for k, name in enumerate(sorted({person.identity for person in self.people}))}
-        return [person for person in self.people if split_of(places[person.identity], hold_out) == split]
+        splits = {name: split_of(place, hold_out, len(places)) for name, place in places.items()}
+        return [person for person in self.people if splits[person.identity] == split]
 
 
 class _Row(NamedTuple):
@@ -95,6 +98,7 @@ class _Row(NamedTuple):
     image: str
     identity: str | None
     keypoints: Array
+    size: tuple[int, int] | None = None
 
 
 class _Table(NamedTuple):
@@ -183,7 +187,7 @@ def read_people(root: Path) -> People:
             identity = row.identity or _identity(path, folders, base)
             if not (market and identity in JUNK):
                 split = _split(source.stem) or FOLDERS.get(folder)
-                known[path] = Person(path, identity, row.keypoints, split)
+                known[path] = Person(path, identity, row.keypoints, split, row.size)
     found.people = [known[path] for path in sorted(known)]
     if not any(fault.file in map(str, found.sources) for fault in found.faults):
         found.faults += _unannotated(pictures, known, market)
@@ -242,9 +246,28 @@ def look(person: Person) -> list[Facts]:
     Raises:
         UserError: It is unreadable or no colour picture.
     """
-    values = read_array(person.path)
+    values = read_person(person)
     with_channels(planes(values), 3, person.path)
     return [picture_facts(person.path, "image", values)]
+
+
+def read_person(person: Person) -> Pixels:
+    """The picture (H, W, C) of a person, in the bits of its file.
+
+    Raises:
+        UserError: It is unreadable, or of another size than that of its keypoints.
+    """
+    values = read_array(person.path)
+    height, width = values.shape[:2]
+    if person.size not in (None, (width, height)):
+        assert person.size is not None
+        turned = person.size == (height, width)
+        advice = "save it without its EXIF orientation" if turned else "give the picture of that size"
+        raise UserError(
+            f"{person.path} is {width} x {height} pixels, but its keypoints are those of {person.size[0]} x "
+            f"{person.size[1]}; {advice}."
+        )
+    return values
 
 
 def notes(members: list[Person]) -> list[Fault]:
@@ -374,28 +397,28 @@ def _read_coco(text: str, found: People, path: Path) -> _Table | None:
     except UserError as error:
         found.faults.append(Fault(str(path), str(error)))
         return None
-    names = {image["id"]: image["file_name"] for image in data["images"]}
-    given = [entry for entry in data["annotations"] if not entry.get("iscrowd")]
-    pictures = [entry["image_id"] for entry in given]
-    numbers = [entry["keypoints"] for entry in given]
-    kinds = [kind for kind in data.get("categories", []) if kind.get("keypoints")]
-    points = tuple(kinds[0]["keypoints"]) if kinds else COCO
-    joined = tuple((a - 1, b - 1) for a, b in kinds[0].get("skeleton", [])) if kinds else ()
+    images = {image["id"]: image for image in data["images"]}
+    kind, given = _category(data, fault)
+    points = tuple(kind["keypoints"]) if kind else COCO
+    joined = tuple((a - 1, b - 1) for a, b in kind.get("skeleton", [])) if kind else ()
     skeleton = OPENPOSE if _form(points) else Skeleton(points, joined)
     if not skeleton.limbs or not all(0 <= k < len(skeleton.names) for limb in skeleton.limbs for k in limb):
         fault(f"names {len(points)} points and no skeleton that joins them; write one into its category")
         return None
-    several = {image for image, count in Counter(pictures).items() if count > 1}
-    for image in several:
-        fault(f"has {pictures.count(image)} people on {names.get(image, image)}; crop to one per picture")
+    people: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for entry in given:
+        people[entry["image_id"]].append(entry)
     rows = []
-    for image, values, entry in zip(pictures, numbers, given, strict=True):
-        if image in several:
-            continue
-        name = names.get(image)
-        if name is None:
+    for image, entries in people.items():
+        shown = [entry for entry in entries if _is_seen(entry)] or entries[:1]
+        if image not in images:
             fault(f"has an annotation of image {image}, which it does not list; take it out")
             continue
+        name, entry = images[image]["file_name"], shown[0]
+        if len(shown) > 1:
+            fault(f"has {len(shown)} people on {name}; crop to one per picture")
+            continue
+        values = entry.get("keypoints") or [0] * (3 * len(points))
         if len(values) != 3 * len(points):
             reason = f"has {len(values)} numbers for {name} where {len(points)} points need {3 * len(points)}"
             fault(f"{reason}; correct it")
@@ -405,10 +428,40 @@ def _read_coco(text: str, found: People, path: Path) -> _Table | None:
             fault(f"has a number for {name} that is not finite; write 0, 0, 0 where unknown")
             continue
         keypoints: Array = wide.astype(np.float32)
-        keypoints[:, 2] = keypoints[:, 2] > 0
+        keypoints[:, 2] = (keypoints[:, 2] > 0) & _is_seen(entry)
         form = _form(points)
         if form:
             keypoints = _as_body(keypoints[[points.index(point) for point in form]])
         who = entry.get("identity")
-        rows.append(_Row(name, None if who is None else str(who), keypoints))
+        sides = images[image].get("width"), images[image].get("height")
+        size = None if None in sides else sides
+        rows.append(_Row(name, None if who is None else str(who), keypoints, size))
     return _Table(rows, skeleton)
+
+
+def _category(
+    data: dict[str, Any], fault: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The category whose keypoints are read, None if COCO's, and its annotations; crowds are left out.
+
+    Of several categories with keypoints it is the one that annotations have, or else ``person``.
+    """
+    given = [entry for entry in data["annotations"] if not entry.get("iscrowd")]
+    categories = data.get("categories", [])
+    kinds = [kind for kind in categories if kind.get("keypoints")]
+    if len(categories) < 2 or not kinds:
+        return (kinds[0] if kinds else None), given
+    seen = {entry.get("category_id") for entry in given if _is_seen(entry)}
+    used = [kind for kind in kinds if kind.get("id") in seen]
+    names = [str(kind.get("name")) for kind in used]
+    if len(used) > 1 and "person" not in names:
+        fault(f"has keypoints of several categories ({first_few(names, 5)}); keep one of them")
+    kind = used[names.index("person") if "person" in names else 0] if used else kinds[0]
+    return kind, [entry for entry in given if entry.get("category_id", kind.get("id")) == kind.get("id")]
+
+
+def _is_seen(entry: dict[str, Any]) -> bool:
+    """Whether an annotation has a keypoint that is not unknown."""
+    return entry.get("num_keypoints", 1) > 0 and any(
+        seen > 0 for seen in (entry.get("keypoints") or [])[2::3]
+    )

@@ -38,12 +38,21 @@ from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings, at_least, examine, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
 from zoo.data.pixels import bicubic, planes, with_channels
-from zoo.data.poses.files import EXPECTED, People, Person, look, looks_like_poses, notes, outside, read_people
+from zoo.data.poses.files import (
+    EXPECTED,
+    People,
+    Person,
+    look,
+    looks_like_poses,
+    notes,
+    outside,
+    read_people,
+    read_person,
+)
 from zoo.data.poses.sets import Sprites
 from zoo.data.poses.skeletons import CLOSING, Skeleton, draw_pose, keypoint_maps, pose_mask
 from zoo.drawing.sheets import grid
 from zoo.errors import UserError
-from zoo.files.pictures import read_array
 from zoo.seeds import mix
 
 LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no real person", False)}
@@ -224,9 +233,8 @@ class PoseFolder(KeypointModule):
         found = Findings(cls.contract, f"pairs of pictures with keypoints in {names}")
         found.class_path = public_path(cls)
         found.errors += held.faults
-        few = len({person.identity for person in held.people}) < 3  # holding out would leave nobody
         for split in SPLITS:
-            members = held.of_split(split, 0 if few else 10)
+            members = held.of_split(split, 10)
             if members:
                 examine(found, split, members, look, lambda person: [person.path])
                 found.samples[split] = len(find_pairs(members, None))
@@ -235,7 +243,7 @@ class PoseFolder(KeypointModule):
         sizes = {fact.path: fact.size for fact in found.facts}
         if sizes:
             (width, height), _ = Counter(sizes.values()).most_common(1)[0]
-            found.arguments = {"height": height, "width": width} | ({"hold_out": 0} if few else {})
+            found.arguments = {"height": height, "width": width}
         found.notes += [note for person in held.people if (note := outside(person, sizes))]
         return found
 
@@ -309,9 +317,9 @@ def load_person(person: Person, height: int, width: int) -> tuple[Tensor, Tensor
     """A picture (3, H, W) in the bits of its file, resized, and its keypoints (K, 3) scaled with it.
 
     Raises:
-        UserError: The file is unreadable or no colour picture.
+        UserError: The file is unreadable, no colour picture, or of another size than its keypoints.
     """
-    picture = with_channels(planes(read_array(person.path)), 3, person.path).contiguous()
+    picture = with_channels(planes(read_person(person)), 3, person.path).contiguous()
     rows, columns = picture.shape[1:]
     keypoints = torch.from_numpy(person.keypoints.copy())
     if (rows, columns) == (height, width):
