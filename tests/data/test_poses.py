@@ -539,13 +539,15 @@ def test_single_pictures_of_all_make_no_training(tmp_path: Path) -> None:
     assert one_sentence(caught.value)
 
 
-def test_too_few_identities_to_hold_any_out(tmp_path: Path) -> None:
-    root = folder(tmp_path, ["a_1.png", "a_2.png", "b_1.png", "b_2.png"])
-    with pytest.raises(UserError, match=r"None of the 2 identities in .* set data.hold_out to 0") as caught:
+def test_of_two_identities_none_is_held_out(tmp_path: Path) -> None:
+    root = folder(tmp_path / "two", ["a_1.png", "a_2.png", "b_1.png", "b_2.png"])
+    found = PoseFolder.check(root)
+    assert not found.errors and found.samples == {"train": 4}
+    assert len(PoseFolder(str(root), **found.arguments).split("train")) == 4
+    root = folder(tmp_path / "tested", ["test/a_1.png", "test/a_2.png"])
+    with pytest.raises(UserError, match=r"None of the 1 identities in .* is for training; name") as caught:
         module(root).split("train")
     assert one_sentence(caught.value)
-    found = PoseFolder.check(root)
-    assert not found.errors and found.arguments["hold_out"] == 0 and found.samples == {"train": 4}
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ class CaptionFolder(CaptionModule):
         records = self.records(split)
         if not records:
             if split == "train":
-                raise UserError(f"{self.root} leaves no picture for training; lower data.hold_out to 0.")
+                raise UserError(f"{self.root} has no picture for training; put some into its split train.")
             return None
         captions = [caption for record in records for caption in record.captions]
         return CaptionSet(
