@@ -181,8 +181,8 @@ class PoseFolder(KeypointModule):
             if not members:
                 count = len({person.identity for person in found.people})
                 raise UserError(
-                    f"None of the {count} identities in {self.root} is for training; name a file of keypoints "
-                    "or a folder of pictures train."
+                    f"None of the {count} identities in {self.root} is for training; name a file of "
+                    "keypoints or a folder of pictures train."
                 )
             raise UserError(
                 f"No identity in the training part of {self.root} has two pictures; name files so that their "
