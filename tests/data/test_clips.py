@@ -785,3 +785,10 @@ def test_sprites_have_eight_frames(tmp_path: Path) -> None:
         SpriteClips(str(tmp_path), past=8, future=1)
     with pytest.raises(UserError, match=r"data\.size is 8"):
         SpriteClips(str(tmp_path), size=8)
+
+
+def test_a_relative_name_with_a_colon_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "2024-01-01T13:28:35.mp4", 5)
+    video = look(Path("2024-01-01T13:28:35.mp4"))
+    assert [number_of(frame) for frame in read_frames(video, range(5))] == [*range(5)]

@@ -251,7 +251,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise UserError(f"{path} is empty; replace it.")
         # genpts derives missing timestamps from decoding order (AVI); named formats never open other files
         options = {"fflags": "+genpts", "max_pixels": str(MOST_PIXELS)}
-        with av.open(str(path), format=_format(path, head), options=options) as container:
+        # an absolute path: a relative one with a colon would name a protocol
+        with av.open(str(path.absolute()), format=_format(path, head), options=options) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream; replace it.")
             stream = container.streams.video[0]
