@@ -294,7 +294,9 @@ def pictures() -> dict[str, bytes]:
     profile = bytes(imagecodecs.cms_profile("rgb", whitepoint=(0.3127, 0.329, 1.0), **colours))
     for suffix in ("png", "jpeg", "tiff", "webp"):
         found[f"profile.{suffix}"] = written(image.save, suffix, icc_profile=profile, exif=exif)
-    found["profile16.png"] = deepened(found["profile.png"], bytes(imagecodecs.png_encode(np.dstack([deep] * 3))))
+    found["profile16.png"] = deepened(
+        found["profile.png"], bytes(imagecodecs.png_encode(np.dstack([deep] * 3)))
+    )
     stack = np.moveaxis(colour, 2, 0)
     found["pages.tif"] = written(tifffile.imwrite, stack, photometric="minisblack")
     found["x.npy"] = written(np.save, colour)

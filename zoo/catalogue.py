@@ -188,6 +188,8 @@ def _find_here(class_path: str) -> None:
     Never otherwise: libraries try optional imports, which any folder could answer.
     """
     top = class_path.partition(".")[0]
+    if not top.isidentifier() or len(top) > 200:
+        return
     here = Path(f"{top}.py").is_file() or Path(top, "__init__.py").is_file()
     if here and "" not in sys.path and top not in sys.modules and importlib.util.find_spec(top) is None:
         sys.path.append("")

@@ -156,7 +156,7 @@ def plan(
     runs = [path.parent for path in home.glob("*/config.yaml")]
     for folder in sorted(runs, key=_last_written, reverse=True):
         if (why := difference(folder, now)) is None:
-            newest = newest_checkpoint(home, folder.name)
+            newest = newest_checkpoint(home, folder.name, whole=True)
             if newest or not _checkpoints(folder):  # none: it ended before the first one
                 note = f"Newer runs differ: {passed[0]}." if passed else ""
                 return replace(_continued(folder, newest, text), note=note)
@@ -276,7 +276,7 @@ def find_checkpoint(home: Path, given: str) -> Path:
     return found
 
 
-def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
+def newest_checkpoint(recipe_folder: Path, run: str = "*", whole: bool = False) -> Path | None:
     """The last valid checkpoint of the newest run below ``recipe_folder``; broken ones are reported.
 
     Runs are ordered by time, and the checkpoints of a run by their steps: copies have other times.
@@ -284,6 +284,7 @@ def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
     Args:
         recipe_folder: Folder of runs.
         run: Name of one run, or ``*``.
+        whole: Whether to pass over checkpoints of weights alone, from which no training can continue.
     """
     folders = (
         [recipe_folder / run] if run != "*" else [path for path in recipe_folder.glob("*") if path.is_dir()]
@@ -296,9 +297,9 @@ def newest_checkpoint(recipe_folder: Path, run: str = "*") -> Path | None:
             except UserError as error:
                 say(f"Skipping a checkpoint: {error}")
                 continue
-            if "optimizer_states" in content:
+            if "optimizer_states" in content or not whole:
                 return path
-            say(f"Skipping {path}: it holds weights only (save_weights_only), and no training can continue.")
+            say(f"Skipping {path}: it holds weights only (save_weights_only), so no training can continue.")
     return None
 
 
