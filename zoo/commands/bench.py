@@ -423,7 +423,6 @@ def sentences(recipe: str, lines: list[Line]) -> list[str]:
             continue
         found.append(
             f"{where}: {NAMES['zoo']} costs {ours.median / other.median - 1:+.1%} over the "
-            f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians; "
-            f"over whole blocks {ours.mean / other.mean - 1:+.1%})."
+            f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians)."
         )
     return found
