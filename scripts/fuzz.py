@@ -356,6 +356,9 @@ def grids() -> dict[str, bytes]:
     found["x.binvox"] = b"#binvox 1\ndim 9 8 7\ntranslate 0 0 0\nscale 1\ndata\n" + runs
     corners = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
     found["x.off"] = f"OFF\n4 4 6\n{corners}3 0 1 2\n3 0 1 3\n4 0 1 2 3\n3 1 2 3\n".encode()
+    places = np.array(corners.split(), ">f4").tobytes()
+    sides = np.array([3, 0, 1, 2, 0, 3, 0, 1, 3, 0], ">i4").tobytes()
+    found["binary.off"] = b"OFF BINARY\n" + np.array([4, 2, 5], ">i4").tobytes() + places + sides
     found["x.obj"] = (
         f"o x\n{corners}".replace("\n", "\nv ").encode()[:-2] + b"f 1 2 3\nf -1/1/1 2//2 3/4\nf 1 2 3 4\n"
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,29 @@ def test_heads_of_off_files(tmp_path: Path, head: str) -> None:
     plain = read_mesh(path)
     path.write_bytes((head + CUBE.split("\n", 2)[2]).encode())
     assert plain.shape == (12, 3, 3) and np.array_equal(read_mesh(path), plain)
+
+
+@pytest.mark.parametrize(("kind", "more"), [("COFF", 4), ("NOFF", 3), ("STCNOFF", 9)])
+def test_colours_and_normals_of_off_files_are_ignored(tmp_path: Path, kind: str, more: int) -> None:
+    path = tmp_path / "cube.off"
+    path.write_text(CUBE)
+    plain = read_mesh(path)
+    _, counts, *rest = CUBE.splitlines()
+    corners, faces = rest[:8], rest[8:]
+    path.write_text("\n".join([kind, counts, *(corner + " 0.5" * more for corner in corners), *faces]))
+    assert np.array_equal(read_mesh(path), plain)
+    numbers = [np.array(counts.split(), ">i4").tobytes()]
+    numbers += [np.array((corner + " 0.5" * more).split(), ">f4").tobytes() for corner in corners]
+    for face in faces:
+        count, *around = face.split()
+        around = around[: int(count)]
+        numbers.append(np.array([count, *around, 1], ">i4").tobytes() + np.array([0.5], ">f4").tobytes())
+    whole = f"{kind} BINARY\n".encode() + b"".join(numbers)
+    path.write_bytes(whole)
+    assert np.array_equal(read_mesh(path), plain)
+    path.write_bytes(whole[:-20])
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        read_mesh(path)
 
 
 # ----------------------------------------------------------------------------------------------------- faults

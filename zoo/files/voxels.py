@@ -167,7 +167,7 @@ def read_mesh(path: Path) -> Array:
     """The triangles (T, 3, 3) of an .off, .obj or .stl file: triangle, corner, axis.
 
     Polygons are split into triangles. OFF files whose counts follow the first word without a space, as some
-    of ModelNet's, are read too. Colours, materials and normals are ignored.
+    of ModelNet's, are read too, and binary ones. Colours, materials and normals are ignored.
 
     Raises:
         UserError: The file is unreadable, damaged, or has no triangle or no extent.
@@ -175,7 +175,10 @@ def read_mesh(path: Path) -> Array:
     data, suffix = read_bytes(path), path.suffix.lower()
     with _decoding(path):
         read = {".off": _from_off, ".obj": _from_obj}.get(suffix)
-        triangles = read(path, data.decode("utf-8", "replace")) if read else _from_stl(path, data)
+        if suffix == ".off" and re.match(rb"[A-Z]*OFF\s+BINARY\s", data):
+            triangles = _from_binary_off(path, data)
+        else:
+            triangles = read(path, data.decode("utf-8", "replace")) if read else _from_stl(path, data)
     if not len(triangles):
         raise UserError(f"{path} has no triangle; it is damaged or holds no surface, replace it.")
     if not np.isfinite(triangles).all():
@@ -188,9 +191,10 @@ def read_mesh(path: Path) -> Array:
 def _from_off(path: Path, text: str) -> Array:
     kept = (line.split("#")[0].split() for line in text.splitlines())
     lines = [line for line in kept if line]
-    if not lines or not lines[0][0].upper().startswith("OFF"):
+    head = re.match("(?:ST)?C?N?OFF", lines[0][0], re.IGNORECASE) if lines else None
+    if head is None:
         raise UserError(f"{path} does not begin with OFF; it is damaged or no OFF file, replace it.")
-    glued = lines[0][0][3:]
+    glued = lines[0][0][head.end() :]
     lines[0] = ([glued] if glued else []) + lines[0][1:]
     lines = lines if lines[0] else lines[1:]
     corners, faces = int(lines[0][0]), int(lines[0][1])
@@ -208,6 +212,31 @@ def _from_off(path: Path, text: str) -> Array:
     return _surface(path, lines[1 : 1 + corners], around)
 
 
+def _from_binary_off(path: Path, data: bytes) -> Array:
+    """Geomview's binary form: big-endian counts and numbers of 4 bytes; a count of colours ends each face."""
+    head, _, _ = data.partition(b"BINARY")
+    kinds = head.split()[0]
+    if not re.fullmatch(b"(?:ST)?C?N?OFF", kinds):
+        raise UserError(f"{path} is a mesh of other dimensions ({kinds.decode()}); export it as OFF.")
+    width = 3 + 3 * (b"N" in kinds) + 4 * (b"C" in kinds) + 2 * (b"ST" in kinds)
+    start = data.index(b"\n") + 1
+    words = np.frombuffer(data[start : start + (len(data) - start) // 4 * 4], ">i4")
+    corners, faces = int(words[0]), int(words[1])
+    place = 3 + corners * width
+    if min(corners, faces) < 0 or len(words) < place + 2 * faces:
+        raise UserError(f"{path} says it has {corners} corners and {faces} faces; it is cut off, replace it.")
+    around = []
+    for _ in range(faces):
+        count = int(words[place])
+        colours = int(words[place + 1 + count])
+        if min(count, colours) < 0:
+            raise UserError(f"{path} has a face of {min(count, colours)} numbers; it is damaged, replace it.")
+        around.append([int(word) for word in words[place + 1 : place + 1 + count]])
+        place += 2 + count + colours
+    points = words[3 : 3 + corners * width].view(">f4").reshape(corners, width)
+    return _surface(path, points.tolist(), around)
+
+
 def _from_obj(path: Path, text: str) -> Array:
     points: list[list[str]] = []
     faces: list[list[int]] = []
@@ -222,7 +251,7 @@ def _from_obj(path: Path, text: str) -> Array:
     return _surface(path, points, faces)
 
 
-def _surface(path: Path, points: list[list[str]], faces: list[list[int]]) -> Array:
+def _surface(path: Path, points: list[list[Any]], faces: list[list[int]]) -> Array:
     """The triangles of polygons, each as a fan, from the words of each point and the indices of each face."""
     if flat := next((point for point in points if len(point) < 3), None):
         raise UserError(f"{path} has a corner of {len(flat)} coordinates; give x, y and z.")
