@@ -100,7 +100,7 @@ def step_of(path: Path) -> float:
     """Step at which a checkpoint was written, without reading its tensors; infinite if it is damaged."""
     try:
         return int(_load(path, "meta")["global_step"])
-    except Exception:  # whatever is wrong is told when it is read
+    except Exception:  # read_checkpoint reports the reason
         return math.inf
 
 

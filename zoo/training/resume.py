@@ -108,12 +108,11 @@ def settings(config: str, data: dict[str, Any]) -> dict[str, Any]:
 def difference(folder: Path, now: dict[str, Any]) -> str | None:
     """The first setting in which the run of ``folder`` differs, in words; None if it is the same run."""
     try:
-        text, key = recipes.text_of(folder / "config.yaml"), "seed_everything"
-        seed = re.search(rf"^{key}: (\d+)$", text, re.MULTILINE)
-        if seed and seed[1] != str(
-            now[key]
-        ):  # most runs of a recipe; parsing each takes a hundredth of a second
-            return f"{key} is {now[key]} here, {seed[1]} there"
+        text, seed = recipes.text_of(folder / "config.yaml"), now["seed_everything"]
+        # a recipe may have hundreds of runs of other seeds, and parsing each takes a hundredth of a second
+        found = re.search(r"^seed_everything: (\d+)$", text, re.MULTILINE)
+        if found and found[1] != str(seed):
+            return f"seed_everything is {seed} here, {found[1]} there"
         record = read_json(folder / "env.json", RECORD)
         before = settings(text, record["data"])
     except (UserError, OSError, RecursionError, ValueError, TypeError, LookupError, AttributeError):

@@ -34,7 +34,16 @@ from zoo.errors import UsageError, UserError, nearest, reason_of
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import write_text
 from zoo.guards import GuardedModule, environment, say
-from zoo.training.keys import Verb, check_parsed, foreign, of_other_data, recipe_files, recipe_name, run_label
+from zoo.training.keys import (
+    Verb,
+    blocks,
+    check_parsed,
+    foreign,
+    of_other_data,
+    recipe_files,
+    recipe_name,
+    run_label,
+)
 from zoo.training.loggers import FolderLogger, KeepRows, MetricsFile, WandbChoice, process_rank, wandb_logger
 from zoo.training.resume import Start, alone, find_checkpoint, new_id, own_config, plan, recipe_line, run_of
 from zoo.training.usage import CODE
@@ -227,10 +236,8 @@ class RecipeCLI(LightningCLI):
             if auto and given:
                 raise UsageError("Give --resume auto or --ckpt_path, not both.")
             text = self.config_text() if auto or given else ""
-            elsewhere = [
-                c for c in self.config.trainer.callbacks or [] if "dirpath" in (c.get("init_args") or {})
-            ]
-            if auto and any(c.init_args.dirpath for c in elsewhere):
+            callbacks = self.config.trainer.as_dict().get("callbacks")
+            if auto and any(stated.get("dirpath") for _, _, stated in blocks(callbacks)):
                 raise UsageError(
                     "--resume auto looks for checkpoints in the run's folder; leave out dirpath of "
                     "ModelCheckpoint, or continue with --ckpt_path."
@@ -328,7 +335,7 @@ def execute(cli: RecipeCLI) -> int:
     if checkpoint:
         require_same_class(checkpoint, model)
     if cli.start.finished:
-        say(f"Finished already: {checkpoint} has reached {cli.start.finished}; raise it to train on.")
+        say(f"Finished already: {checkpoint} has reached {cli.start.finished}; change that to continue.")
         return 0
     if cli.start.note:
         say(cli.start.note)
