@@ -443,3 +443,25 @@ def find_weights(name: str) -> Entry | None:
         hint = nearest(name, entries, "`zoo list checkpoints` names all, or give a path.")
         raise UsageError(f"There are no weights {name}; {hint}")
     return entries.get(name)
+
+
+def stored(name: str) -> tuple[Path, str | None]:
+    """Where stored weights lie, and their sha256 by the index.
+
+    Args:
+        name: A name of the index, an exported folder, a file in it, a training checkpoint, or a run folder.
+
+    Raises:
+        UserError: It is none of these; suggests the nearest name.
+    """
+    path = Path(os.path.expanduser(name))
+    if path.name in ("model.safetensors", "model.json") and os.path.isfile(path):
+        path = path.parent
+    if os.path.isfile(path / "model.json") or os.path.isfile(path):
+        return path, None
+    if os.path.isfile(last := path / "checkpoints" / "last.ckpt"):
+        return last, None
+    if entry := find_weights(name):
+        return recipes.bundled("checkpoints") / entry["folder"], entry["sha256"]
+    holds = f"The folder {path} holds no model.json" if path.is_dir() else f"{path} is no file"
+    raise UserError(f"{holds}; give a folder that `zoo export` wrote, or a .ckpt file.")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,24 +25,31 @@ import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from zoo import catalogue, recipes
+from zoo import catalogue
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.bounds import require_arguments
 from zoo.class_paths import public_path
 from zoo.errors import UserError, reason_of
-from zoo.files.checkpoints import read_own_checkpoint, read_tensors
-from zoo.files.schemas import MODEL, ROWS, read_json
-from zoo.files.writing import sha256, write_bytes, write_text
+from zoo.files.schemas import ROWS, read_json
+from zoo.files.weights import (
+    CONFIG,
+    FORMAT,
+    STAGED,
+    WEIGHTS,
+    State,
+    by_part,
+    is_described,
+    joined,
+    read_exported,
+    read_trained,
+)
+from zoo.files.writing import write_bytes, write_text
 from zoo.guards import GuardedModule
 
-FORMAT = 1
-WEIGHTS, CONFIG = "model.safetensors", "model.json"
-STAGED = ".model.safetensors.new"  # weights until the model.json that describes them is written
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 LAYERS = 1000  # parameters that any module may have, whatever it has in its file
 MOST_UNSAVED = 2**27  # values of a module that is built with initial weights
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
-State = dict[str, Tensor]
 Config = dict[str, Any]
 
 
@@ -188,17 +194,8 @@ def load(name: str | Path, settings: Config | None = None) -> Pretrained:
     Raises:
         UserError: There is nothing of that name, or it is damaged, foreign or of a newer format.
     """
-    path = Path(os.path.expanduser(name))
-    if path.name in (WEIGHTS, CONFIG) and os.path.isfile(path):
-        path = path.parent
-    if os.path.isfile(path / CONFIG):
-        return read_folder(path, None, settings)
-    if os.path.isfile(path):
-        return read_training_checkpoint(path)
-    if entry := catalogue.find_weights(str(name)):
-        return read_folder(recipes.bundled("checkpoints") / entry["folder"], entry["sha256"], settings)
-    holds = f"The folder {path} holds no {CONFIG}" if path.is_dir() else f"{path} is no file"
-    raise UserError(f"{holds}; give a folder that `zoo export` wrote, or a .ckpt file.")
+    path, expected = catalogue.stored(str(name))
+    return read_folder(path, expected, settings) if path.is_dir() else read_training_checkpoint(path)
 
 
 def read_folder(folder: Path, expected: str | None = None, settings: Config | None = None) -> Pretrained:
@@ -212,32 +209,15 @@ def read_folder(folder: Path, expected: str | None = None, settings: Config | No
     Raises:
         UserError: A file is missing, truncated, changed, or of a newer format.
     """
-    path, weights = folder / CONFIG, folder / WEIGHTS
-    config = read_json(path, MODEL, FORMAT)
+    config, states, origin = read_exported(folder, expected)
     config["hyper_parameters"] |= settings or {}
-    if _described(folder / STAGED, path):  # an export was killed before it renamed them
-        weights = folder / STAGED
-    if not weights.is_file():
-        raise UserError(
-            f"There is no {weights}, which {CONFIG} beside it describes; copy or export it again."
-        )
-    if (size := weights.stat().st_size) != config["weights"]["bytes"]:
-        raise UserError(
-            f"{weights} has {size} of {config['weights']['bytes']} bytes; copy or export it again."
-        )
-    for source, wanted in ((CONFIG, config["weights"]["sha256"]), ("the index", expected)):
-        if wanted is not None and (found := sha256(weights)) != wanted:
-            raise UserError(
-                f"{weights}: sha256 is {found[:12]}… but {source} says {wanted[:12]}…; get it again."
-            )
-    states = _by_part(read_tensors(weights))
-    module = build(config["class"], config["hyper_parameters"], states, str(folder))
+    module = build(config["class"], config["hyper_parameters"], states, origin)
     if states.keys() != set(config["players"]):
         raise UserError(
-            f"{path}: players are {', '.join(config['players'])}, but {WEIGHTS} holds {', '.join(states)}; "
-            "export it again."
+            f"{folder / CONFIG}: players are {', '.join(config['players'])}, but {WEIGHTS} holds "
+            f"{', '.join(states)}; export it again."
         )
-    return Pretrained(module, config, str(folder))
+    return Pretrained(module, config, origin)
 
 
 def read_training_checkpoint(path: Path) -> Pretrained:
@@ -246,20 +226,10 @@ def read_training_checkpoint(path: Path) -> Pretrained:
     Raises:
         UserError: It is damaged, unsafe, of a newer format, or not of this zoo.
     """
-    checkpoint = read_own_checkpoint(path)
-    record = checkpoint["zoo"]
-    hparams = {k: v for k, v in checkpoint.get("hyper_parameters", {}).items() if not k.startswith("_")}
-    module = build(record["class"], hparams, _by_part(checkpoint["state_dict"]), str(path))
-    machine = record.get("environment") or {}
-    config = describe(module, hparams, record.get("data", {})) | {
-        "step": checkpoint.get("global_step"),
-        "recipe": record.get("recipe"),
-        "command": record.get("command"),
-        "commit": machine.get("commit"),
-        "seed": record.get("seed"),
-        "environment": machine,
-    }
-    return Pretrained(module, config, str(path))
+    config, states, origin = read_trained(path)
+    module = build(config["class"], config["hyper_parameters"], states, origin)
+    described = describe(module, config["hyper_parameters"], config["data"])
+    return Pretrained(module, described | config, origin)
 
 
 def build(class_path: str, hparams: Config, states: Mapping[str, State], origin: str) -> GuardedModule:
@@ -280,7 +250,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     require_arguments(cls.__init__, hparams, origin)
     layers = max(LAYERS, 4 * sum(map(len, states.values())))
     module = _made(cls, hparams, origin, "meta", layers)  # names and shapes only: no file can ask for memory
-    own = _by_part(module.state_dict())
+    own = by_part(module.state_dict())
     if issubclass(cls, AdversarialModule):  # what is not a player's is not loaded
         own = {part: state for part, state in own.items() if part in PLAYERS}
         states = {part: state for part, state in states.items() if part in PLAYERS}
@@ -317,7 +287,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
         module.to_empty(device="cpu").to(
             "cpu"
         )  # Lightning remembers the device, and only learns it from `to`
-    module.load_state_dict(_joined(states), strict=False)  # checked above
+    module.load_state_dict(joined(states), strict=False)  # checked above
     return module.eval()
 
 
@@ -408,12 +378,12 @@ def write(
     """
     if not force and any((out / file).exists() for file in (WEIGHTS, CONFIG)):
         raise UserError(f"There are weights in {out} already; choose another folder or add --force.")
-    states = _by_part(module.state_dict())
+    states = by_part(module.state_dict())
     if players is None:
         players = PLAYERS[:1] if isinstance(module, AdversarialModule) else tuple(states)
     if unknown := [part for part in players if part not in states]:
         raise UserError(f"{config['class']} has no {unknown[0]}; its parts are {', '.join(states)}.")
-    tensors = _joined({part: states[part] for part in players})
+    tensors = joined({part: states[part] for part in players})
     for key, value in tensors.items():
         if value.is_floating_point():
             tensors[key] = value.to(DTYPES[dtype])
@@ -441,11 +411,11 @@ def write(
     digest = hashlib.sha256(content).hexdigest()
     config["weights"] = {"file": WEIGHTS, "sha256": digest, "bytes": len(content)}
     if "generator" in players or not isinstance(module, AdversarialModule):
-        again = build(config["class"], config["hyper_parameters"], _by_part(tensors), str(out))
+        again = build(config["class"], config["hyper_parameters"], by_part(tensors), str(out))
         config["golden"] = Pretrained(again, config, str(out)).golden()
     # wherever this is killed, model.json and the weights that it describes lie in the folder
     staged = out / STAGED
-    if _described(staged, out / CONFIG):  # an earlier export was killed
+    if is_described(staged, out / CONFIG):  # an earlier export was killed
         staged.replace(out / WEIGHTS)
     try:
         write_bytes(staged, content)
@@ -457,11 +427,6 @@ def write(
     return read_folder(out)
 
 
-def _described(weights: Path, config: Path) -> bool:
-    """Whether a file exists and is the one whose hash ``model.json`` states."""
-    return weights.is_file() and config.is_file() and sha256(weights) in config.read_text(errors="replace")
-
-
 def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
     """Fields common to every ``model.json``; ``data`` is the data module's description of itself."""
     game = isinstance(module, AdversarialModule)
@@ -469,26 +434,8 @@ def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
         "class": public_path(type(module)),
         "hyper_parameters": hparams,
         "takes": module.takes,
-        "players": [part for part in _by_part(module.state_dict()) if part in PLAYERS or not game],
+        "players": [part for part in by_part(module.state_dict()) if part in PLAYERS or not game],
         "data": data,
-    }
-
-
-def _by_part(tensors: Mapping[str, Tensor]) -> dict[str, State]:
-    """Tensors by the first part of their key (``generator``), and then by the rest of it."""
-    states: dict[str, State] = {}
-    for key, tensor in tensors.items():
-        part, _, rest = key.partition(".")
-        states.setdefault(part, {})[rest] = tensor
-    return states
-
-
-def _joined(states: Mapping[str, State]) -> State:
-    """The reverse of :func:`_by_part`."""
-    return {
-        f"{part}.{rest}" if rest else part: tensor
-        for part, state in states.items()
-        for rest, tensor in state.items()
     }
 
 
