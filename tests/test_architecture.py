@@ -64,6 +64,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "class_paths",
             "errors",
             "bounds",
+            "metrics.scoring.report",
         },
     ),
     ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),

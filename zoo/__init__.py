@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from zoo.checkpoints import Pretrained
@@ -26,16 +27,17 @@ def load(name: str) -> Pretrained:
     return _load(name)
 
 
-def fit(recipe: str, **overrides: Any) -> Path:
+def fit(recipe: str, seeds: Sequence[int] | None = None, **overrides: Any) -> Path:
     """Train a recipe, as ``zoo fit --config RECIPE`` does.
 
     Args:
         recipe: A name that ``zoo list recipes`` prints, or the path of a YAML file.
+        seeds: Train and test with each of these in processes of their own, as ``--seeds`` does.
         overrides: Other values by section, ``model={"width": 48}, trainer={"max_steps": 100}``, and options
             of the command, ``resume="auto"``.
 
     Returns:
-        The run folder.
+        The run folder; with ``seeds`` the group's, whose ``eval.json`` has mean and deviation of each score.
 
     Raises:
         UserError: A key or value is wrong, or the data are missing.
@@ -48,6 +50,10 @@ def fit(recipe: str, **overrides: Any) -> Path:
     for key, value in overrides.items():
         for option, given in _flat(key, value).items():
             arguments.append(f"--{option}={given if isinstance(given, str) else json.dumps(given)}")
+    if seeds is not None:
+        from zoo.training.seeds import fit_each, taken_from
+
+        return fit_each(*taken_from([*arguments, "--seeds", *map(str, seeds)]))
     built = build(arguments)
     run_built(built)
     return built.folder

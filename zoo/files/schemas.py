@@ -122,6 +122,7 @@ ROWS: Schema = [  # eval.json
         "differs?": Optional(TEXT),
     }
 ]
+SEEDS: Schema = [{"seed": whole(), "run": TEXT, "rows": ROWS}]  # seeds.json of a group of runs
 DATA: Schema = {"research_only?": FLAG, "licence?": Optional(TEXT), "name?": Optional(TEXT)}
 MODEL: dict[str, Any] = {  # model.json
     "class": TEXT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -13,11 +14,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from zoo.errors import UserError
 from zoo.files.reading import opened
 
+REPORT = "ZOO_REPORT"  # environment variable: see `report`
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # names that `staging` gives
 _swept: set[Path] = set()  # folders in which this process has removed what dead ones left
 
@@ -163,6 +165,12 @@ def append_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
+
+
+def report(**facts: Any) -> None:
+    """Append facts to the file that ``$ZOO_REPORT`` names, for the command that started this process."""
+    if file := os.environ.get(REPORT):
+        append_text(Path(file), json.dumps(facts) + "\n")
 
 
 def cache_folder() -> Path:

@@ -45,6 +45,13 @@ def run(verb: Verb, arguments: list[str]) -> int:
         rest = [argument for argument in arguments if argument not in ("--help", "-h")]
         print(usage.text(verb, keys.resolve_names(rest) if rest else []))
         return 0
+    if verb == "fit":
+        from zoo.training import seeds
+
+        arguments, each = seeds.taken_from(arguments)
+        if each and not any(argument.startswith("--print_config") for argument in arguments):
+            seeds.fit_each(arguments, each)
+            return 0
     return run_built(build([argument for argument in arguments if argument != "all"], verb))
 
 

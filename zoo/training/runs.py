@@ -32,7 +32,7 @@ from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError, nearest, reason_of
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
-from zoo.files.writing import write_text
+from zoo.files.writing import report, write_text
 from zoo.guards import GuardedModule, environment, say
 from zoo.training.keys import (
     Verb,
@@ -334,6 +334,8 @@ def execute(cli: RecipeCLI) -> int:
         say(f"From {checkpoint or cli.weights}")
     if checkpoint:
         require_same_class(checkpoint, model)
+    if trainer.is_global_zero and cli.verb == "fit":
+        report(folder=str(cli.folder), finished=bool(cli.start.finished))
     if cli.start.finished:
         say(f"Finished already: {checkpoint} has reached {cli.start.finished}; change that to continue.")
         return 0

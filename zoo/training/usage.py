@@ -20,7 +20,11 @@ WHAT = {
     "predict": "Write the generator's images for a recipe's test split.",
 }
 EXAMPLES = {
-    "fit": ("--config gan/digits", "--config pix2pix/scenes --resume auto --model.width 48"),
+    "fit": (
+        "--config gan/digits",
+        "--config pix2pix/scenes --resume auto --model.width 48",
+        "--config gan/digits --seeds 0 1 2",
+    ),
     "validate": ("--config pix2pix/scenes --ckpt_path last",),
     "test": ("--config pix2pix/scenes --ckpt_path last", "--config runs/pix2pix/scenes/ID/config.yaml"),
     "predict": ("--config pix2pix/scenes --ckpt_path last",),
@@ -35,6 +39,11 @@ OPTIONS = (
     ("--trainer.KEY VALUE", "an argument of Lightning's trainer, as --trainer.max_steps 1000"),
     ("--model CLASS", "another class by its import path; likewise --data CLASS"),
     ("--seed_everything N", "seed of all random draws (default: the recipe's, else 0)"),
+    (
+        "--seeds N N …",
+        "train with each seed in turn, run `zoo test` on each, and write mean ± deviation of its scores to "
+        "eval.json of the group; with --resume auto finished seeds are skipped",
+    ),
     ("--ckpt_path CKPT", "start from a checkpoint, a run folder, or `last`: the newest of this recipe"),
     ("--resume auto", "continue the newest run of the same recipe, seed, data and hyper-parameters, if any"),
     ("--wandb CHOICE", "auto (online with a key and a reachable host), online, offline or off"),
@@ -43,6 +52,7 @@ OPTIONS = (
     ("--debug", "show tracebacks"),
     ("--help", "with --config RECIPE: its model's and data's arguments; --help all: every option there is"),
 )
+FIT_ONLY = ("--resume", "--seeds")
 CODE = (
     "A recipe is code, as a script is: its class_path entries may name any class that is installed or in the "
     "current folder. Read recipes of strangers first."
@@ -62,7 +72,7 @@ def text(verb: Verb, arguments: list[str]) -> str:
         return "\n\n".join(_of_class(section, files, width) for section in ("model", "data"))
     lines = [f"usage: zoo {verb} --config RECIPE [options]", "", WHAT[verb], ""]
     lines += [f"  zoo {verb} {example}" for example in EXAMPLES[verb]]
-    rows = [row for row in OPTIONS if verb == "fit" or row[0] != "--resume auto"]
+    rows = [row for row in OPTIONS if verb == "fit" or row[0].split()[0] not in FIT_ONLY]
     return "\n".join([*lines, "", *_rows(rows, width), "", *textwrap.wrap(CODE, width)])
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from lightning.pytorch.loggers import WandbLogger
 from zoo.drawing.tables import aligned
 from zoo.errors import UserError
 from zoo.files.schemas import ROWS, read_json
-from zoo.files.writing import write_text
+from zoo.files.writing import report, write_text
 from zoo.guards import GuardedModule
 
 
@@ -104,6 +106,7 @@ def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = Non
         step = module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
         print("\n" + table(rows) + (f"\n{sentence}" if sentence else ""))
         record(folder, rows, step)
+        report(rows=[strict({"step": step, **asdict(row)}) for row in rows])
         scores = {"/".join(["test", row.metric, row.subject]): row.value for row in rows}
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -142,6 +145,46 @@ def side_by_side(subjects: Mapping[str, Sequence[Row]]) -> str:
         scores = {_column(row): number(row) for row in rows}
         cells.append((subject, *(scores.get(metric, "") for metric in metrics)))
     return aligned(cells, underlined=True)
+
+
+def over_seeds(found: Mapping[int, Sequence[Mapping[str, Any]]]) -> tuple[list[Row], str]:
+    """Mean and standard deviation (divisor n - 1) of each score over trainings with several seeds.
+
+    A score that was not measured once per seed by one protocol is left out, and a line on stderr says so.
+
+    Args:
+        found: Rows of each seed, as ``eval.json`` has them.
+
+    Returns:
+        The means with their deviations as errors, and a table of them beside each seed's score.
+    """
+    means = list[Row]()
+    lines = [("metric", "on", *(f"seed {seed}" for seed in found), "mean ± deviation", "paper")]
+    for first in next(iter(found.values())):
+        metric, subject = named = (first["metric"], first["subject"])
+        same = [row for rows in found.values() for row in rows if (row["metric"], row["subject"]) == named]
+        protocol = comparable(first["protocol"])
+        try:
+            if len(same) != len(found):
+                raise UserError(f"{metric} of {subject} images was not measured once per seed; left out.")
+            for row in same:
+                require_one_protocol(metric, protocol, comparable(row["protocol"]))
+        except UserError as error:
+            print(error, file=sys.stderr)
+            continue
+        values = [float(row["value"]) for row in same]
+        mean = Row(
+            metric,
+            statistics.fmean(values),
+            subject,
+            protocol | {"seeds": list(found), "error": "deviation over the seeds"},
+            statistics.stdev(values) if all(map(math.isfinite, values)) else None,
+            first.get("paper"),
+            first.get("differs"),
+        )
+        means.append(mean)
+        lines.append((*named, *(f"{value:.4g}" for value in values), number(mean), mean.paper or ""))
+    return means, aligned(lines, underlined=True)
 
 
 def _column(row: Row) -> str:
