@@ -18,11 +18,7 @@ FILES = sorted(
 
 # first matching line wins; a name stands for the module and what lies below it
 MAY_IMPORT: list[tuple[str, set[str]]] = [
-    # checkpoints: a second stage starts from the first one's weights
-    (
-        "zoo.models",
-        {"adversarial", "guards", "losses", "features", "errors", "bounds", "checkpoints", "references"},
-    ),
+    ("zoo.models", {"adversarial", "guards", "losses", "features", "errors", "bounds", "references"}),
     ("zoo.references", {"references", "adversarial", "guards", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),
@@ -41,7 +37,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.features", {"features", "files", "errors"}),
     ("zoo.files", {"files", "errors"}),
     ("zoo.drawing", {"drawing", "errors"}),
-    ("zoo.losses", set()),
+    ("zoo.losses", {"losses"}),
     ("zoo.errors", set()),
     ("zoo.interrupts", set()),
     ("zoo.seeds", set()),
@@ -68,7 +64,10 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
         },
     ),
     ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),
-    ("zoo.adversarial", {"guards", "errors", "bounds"}),
+    (
+        "zoo.adversarial",
+        {"guards", "losses", "files.weights", "catalogue", "class_paths", "errors", "bounds"},  # init_from
+    ),
     ("zoo.bounds", {"recipes", "files.schemas", "errors"}),
 ]
 TORCH_AND_FRIENDS = {

@@ -141,6 +141,14 @@ def test_a_chain_of_resumes_ends_with_equal_weights(name: str, tmp_path: Path) -
     assert torch.equal(weights(resumed), whole)
 
 
+@pytest.mark.parametrize("name", ["GAN", "Pix2PixHD"])  # changes are drawn as D judges, or before a step
+def test_fine_tuning_resumes_exactly(name: str, tmp_path: Path) -> None:
+    more = ("--model.freeze_discriminator", "1", "--model.diff_augment", "[color, translation, cutout]")
+    whole = weights(play(name, tmp_path / "whole", STEPS, *more))
+    resumed = play(name, tmp_path / "resumed", STEPS, *more, ckpt=tmp_path / "whole" / f"step={MID}.ckpt")
+    assert torch.equal(weights(resumed), whole)
+
+
 @pytest.mark.parametrize("name", GAMES)
 def test_two_processes_end_with_equal_weights(name: str, tmp_path: Path) -> None:
     with socket.socket() as free:

@@ -49,7 +49,7 @@ def test_cards_and_recipes_have_no_gaps() -> None:
 
 # arguments that say what the data are, which part of a paper is trained, or how memory is laid out
 PLUMBING = {"shape", "data_key", "in_channels", "size", "scale", "features"}
-PLUMBING |= {"start_from", "stage", "enhancers", "channels_last"}
+PLUMBING |= {"init_from", "stage", "enhancers", "channels_last"}
 
 
 @pytest.mark.parametrize("recipe", recipes.all_recipes(), ids=lambda recipe: str(recipe.name))

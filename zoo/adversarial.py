@@ -13,18 +13,27 @@ from __future__ import annotations
 import math
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial, reduce
+from itertools import chain
 from operator import add
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from torch import Tensor, nn
 
-from zoo.bounds import PositiveFloat, PositiveInt
+from zoo import catalogue
+from zoo.bounds import NonNegativeInt, PositiveFloat, PositiveInt, require_arguments
+from zoo.class_paths import public_path
+from zoo.errors import UsageError, UserError
+from zoo.files.weights import LAYERS, Stored, made, read_exported, read_trained, terms_of_use
 from zoo.guards import GuardedModule, is_logged, say
+from zoo.losses import augment
+from zoo.losses.augment import Draws
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]
@@ -42,12 +51,26 @@ class GameOptions(TypedDict, total=False):
         compile: Whether to compile both players with ``torch.compile``.
         channels_last: Whether to keep the players' 4-d weights in the channels-last memory format. Often
             faster, above all under ``trainer.precision bf16-mixed``; results differ by rounding only.
+        init_from: Weights to begin with: a name, an exported folder, a training checkpoint or a run folder.
+            The generator must fit; the discriminator is taken if it was kept and fits, and else starts anew,
+            which is said. Read when a training starts, not when it is resumed.
+        freeze_discriminator: Number of the discriminator's first layers that are not trained (Mo 2020,
+            https://arxiv.org/abs/2002.10964). A layer is a convolution or a dense layer with the parameters
+            of what follows it up to the next one (norms, slopes), counted from the input; of a discriminator
+            of several scales, the layers of this number of all scales. Batch norm keeps using the statistics
+            of the batch.
+        diff_augment: Changes of all that the discriminator sees in training (Zhao 2020,
+            :mod:`zoo.losses.augment`). What is judged together (an input and its translation) is translated
+            and cut out together; only the picture is recoloured, never a condition.
     """
 
     clip_grad_norm: PositiveFloat | None
     accumulate: PositiveInt
     compile: bool
     channels_last: bool
+    init_from: str | None
+    freeze_discriminator: NonNegativeInt
+    diff_augment: tuple[Literal["color", "translation", "cutout"], ...]
 
 
 class AdversarialModule(GuardedModule):
@@ -73,6 +96,10 @@ class AdversarialModule(GuardedModule):
         self.accumulate = options.get("accumulate", 1)
         self.compile_players = options.get("compile", False)
         self.channels_last = options.get("channels_last", False)
+        self.init_from = options.get("init_from")
+        self.freeze_discriminator = options.get("freeze_discriminator", 0)
+        self.diff_augment = tuple(options.get("diff_augment", ()))
+        self._has_augmented = False
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
 
@@ -89,6 +116,149 @@ class AdversarialModule(GuardedModule):
     def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
         """Weighted terms whose sum the generator minimises."""
         raise NotImplementedError
+
+    def seen(self, image: Tensor, *conditions: Tensor, draws: Draws | None = None) -> Tensor:
+        """What the discriminator judges: conditions and image, concatenated; changed by ``diff_augment``.
+
+        A paper passes what its discriminator judges through this method, in all losses.
+
+        Args:
+            image: Real or fake pictures (B, C, H, W) in [-1, 1].
+            conditions: Maps (B, ., H, W) that they are judged with.
+            draws: The changes, where several images are to be changed alike; else new ones are drawn.
+
+        Raises:
+            UsageError: ``diff_augment`` is set and these are no pictures.
+        """
+        if self.diff_augment and self.training:
+            if image.dim() != 4:
+                raise UsageError("model.diff_augment changes pictures, and this data has none; leave it out.")
+            self._has_augmented = True
+            draws = augment.draw(self.diff_augment, image) if draws is None else draws
+            image = augment.recoloured(image, draws)
+            return augment.moved(torch.cat([*conditions, image], dim=1), draws)
+        return torch.cat([*conditions, image], dim=1) if conditions else image
+
+    def may_start_anew(self, generator: Collection[str]) -> tuple[str, ...]:
+        """Beginnings of the generator's weights that ``init_from`` may lack, or hold in another shape.
+
+        Args:
+            generator: The names of the weights that it holds.
+        """
+        return ()
+
+    def discriminator_layers(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer of the discriminator from its input, see ``freeze_discriminator``.
+
+        Modules are taken in the order in which they were registered; a paper whose discriminator runs them
+        in another order, or has several branches, overrides this.
+        """
+        layers: list[list[nn.Parameter]] = []
+        known: set[int] = set()
+        for module in self.discriminator.modules():
+            starts = isinstance(module, nn.modules.conv._ConvNd | nn.Linear)
+            own = [p for p in module.parameters(recurse=starts) if id(p) not in known]
+            known |= set(map(id, own))
+            if own and (starts or not layers):
+                layers.append([])
+            if own:
+                layers[-1] += own
+        return layers
+
+    # -------------------------------------------------------------------------------- the start of a training
+
+    def begin(self) -> None:
+        """Load the weights of ``init_from``, once, unless a checkpoint was loaded."""
+        if self.init_from and not self.restored and self.beginning is None:
+            self.begin_with(self.init_from)
+
+    def begin_with(self, origin: str) -> None:
+        """Load both players' weights from another training; see ``init_from``.
+
+        Args:
+            origin: A name of the index, an exported folder, a training checkpoint, or a run folder.
+
+        Raises:
+            UserError: The weights are missing, damaged, of another class, or do not fit the generator.
+        """
+        path, expected = catalogue.stored(origin)
+        given = read_exported(path, expected) if path.is_dir() else read_trained(path)
+        mine, theirs = public_path(type(self)), given.config["class"]
+        if theirs != mine:
+            raise UserError(f"{origin} holds a {theirs}, but this trains a {mine}: choose others, or none.")
+        if "generator" not in given.states:
+            raise UserError(f"{origin} holds no generator to begin with; choose others, or none.")
+        taken: list[str] = []
+        for player in PLAYERS:
+            own, found = getattr(self, player).state_dict(), given.states.get(player, {})
+            wrong = [key for key in dict.fromkeys((*own, *found)) if _shape(own, key) != _shape(found, key)]
+            if player == "generator":
+                lacking = [key for key in wrong if not key.startswith(self.may_start_anew(found))]
+                if lacking:
+                    raise UserError(self._misfit(given, lacking[0]))
+            elif wrong:
+                there, here = _shape(found, wrong[0]), _shape(own, wrong[0])
+                why = f"{player}.{wrong[0]} is {there} there and {here} here" if found else "it holds none"
+                if getattr(self, "adversarial", True):  # else it is judged by nobody
+                    say(f"From {origin} the generator alone; the discriminator starts anew ({why}).")
+                continue
+            fits = {key: value for key, value in found.items() if key not in wrong}
+            getattr(self, player).load_state_dict(fits, strict=False)
+            taken.append(player)
+        self.beginning = {
+            "name": origin,
+            "step": given.config.get("step"),
+            "sha256": given.config.get("weights", {}).get("sha256"),
+            "players": taken,
+            **terms_of_use(given.config),
+        }
+        if self.freeze_discriminator and "discriminator" not in taken:
+            say(
+                "model.freeze_discriminator freezes untrained layers: leave it out, or begin with weights "
+                "that hold the discriminator."
+            )
+
+    def _misfit(self, given: Stored, key: str) -> str:
+        """Why given weights do not fit, and which arguments would make them."""
+        own, found = self.generator.state_dict(), given.states["generator"]
+        mine, theirs = dict(self.hparams), given.config["hyper_parameters"]
+        wanted = []
+        for name in theirs:
+            if name in mine and mine[name] != theirs[name]:
+                try:
+                    require_arguments(type(self).__init__, {name: theirs[name]}, given.origin)
+                    other = made(type(self), mine | {name: theirs[name]}, given.origin, "meta", LAYERS)
+                except UserError:  # these arguments do not go together
+                    continue
+                state = other.generator.state_dict()
+                if any(_shape(state, each) != _shape(own, each) for each in (*own, *state)):
+                    wanted.append(f"model.{name} to {theirs[name]}")
+        advice = f"set {' and '.join(wanted)}, and give data that fit" if wanted else "choose others"
+        return (
+            f"{given.origin} does not fit this model: generator.{key} is {_shape(found, key)} there and "
+            f"{_shape(own, key)} here; {advice}, or leave out model.init_from."
+        )
+
+    def freeze_layers(self) -> None:
+        """Exclude the discriminator's first ``freeze_discriminator`` layers from training.
+
+        Raises:
+            UsageError: It has no more layers than that.
+        """
+        if not self.freeze_discriminator:
+            return
+        layers = self.discriminator_layers()
+        if self.freeze_discriminator >= len(layers):
+            raise UsageError(
+                f"model.freeze_discriminator is {self.freeze_discriminator}, but the discriminator has "
+                f"{len(layers)} layers; give at most {len(layers) - 1}."
+            )
+        for parameter in chain.from_iterable(layers[: self.freeze_discriminator]):
+            parameter.requires_grad = False
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The start of a training, then the guards."""
+        return [Beginning(), *super().configure_callbacks()]
 
     # ---------------------------------------------------------------------------------------- a training step
 
@@ -159,6 +329,11 @@ class AdversarialModule(GuardedModule):
             optimizer.zero_grad(set_to_none=True)
             for evaluate in micro_batches:
                 terms = evaluate()
+                if self.diff_augment and not self._has_augmented:
+                    raise UsageError(
+                        f"{type(self).__name__} passes nothing through `seen`, so model.diff_augment would "
+                        "do nothing; leave it out."
+                    )
                 loss = reduce(add, terms.values())
                 self.manual_backward(loss / len(micro_batches) if len(micro_batches) > 1 else loss)
                 parts.append({f"{player[0]}_{name}": term.detach() for name, term in terms.items()})
@@ -178,7 +353,7 @@ class AdversarialModule(GuardedModule):
         """One Adam per player, the generator's first; fused where the device supports it."""
         fused = next(self.parameters()).device.type in ("cpu", "cuda", "mps")
         players = (self.generator, self.discriminator)
-        return [torch.optim.Adam(player.parameters(), lr, betas, fused=fused) for player in players]
+        return [torch.optim.Adam(trained(player), lr, betas, fused=fused) for player in players]
 
     @property
     def is_logged_step(self) -> bool:
@@ -229,8 +404,9 @@ class AdversarialModule(GuardedModule):
             {id(p) for group in optimizer.param_groups for p in group["params"]}
             for optimizer in self.trainer.optimizers
         ]
+        taught = trained(self)
         self._opponents = {
-            player: [p for other in own if other is not mine for p in self.parameters() if id(p) in other]
+            player: [p for other in own if other is not mine for p in taught if id(p) in other]
             for player, mine in zip(PLAYERS, own, strict=True)
         }
         self.arrange()
@@ -351,6 +527,26 @@ class AdversarialModule(GuardedModule):
         return self.generate(batch)
 
 
+class Beginning(Callback):
+    """Freeze layers before optimizers are made, and load the weights of ``init_from``."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Freeze layers for a training."""
+        assert isinstance(pl_module, AdversarialModule)
+        if stage == "fit":
+            pl_module.freeze_layers()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Load the weights, unless a checkpoint was restored: only now that is known."""
+        assert isinstance(pl_module, AdversarialModule)
+        pl_module.begin()
+
+
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 def chunk(batch: Batch, parts: int) -> list[Batch]:
     """Split each value of ``batch`` into ``parts`` pieces of its first dimension.
 
@@ -366,6 +562,11 @@ def chunk(batch: Batch, parts: int) -> list[Batch]:
 
 def _mean(parts: list[Terms]) -> Terms:
     return {name: torch.stack([terms[name] for terms in parts]).mean() for name in parts[0]}
+
+
+def _shape(state: Mapping[str, Tensor], key: str) -> str:
+    """A weight's shape, for comparison and messages."""
+    return "x".join(map(str, state[key].shape)) or "one number" if key in state else "absent"
 
 
 def _norm(parameters: list[nn.Parameter]) -> Tensor:

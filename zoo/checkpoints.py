@@ -14,7 +14,6 @@ import hashlib
 import json
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +22,24 @@ from typing import Any, Literal, cast
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo import catalogue
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.bounds import require_arguments
 from zoo.class_paths import public_path
-from zoo.errors import UserError, reason_of
+from zoo.errors import UserError
 from zoo.files.schemas import ROWS, read_json
 from zoo.files.weights import (
     CONFIG,
     FORMAT,
+    LAYERS,
     STAGED,
     WEIGHTS,
     State,
     by_part,
     is_described,
     joined,
+    made,
     read_exported,
     read_trained,
 )
@@ -47,7 +47,6 @@ from zoo.files.writing import write_bytes, write_text
 from zoo.guards import GuardedModule
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-LAYERS = 1000  # parameters that any module may have, whatever it has in its file
 MOST_UNSAVED = 2**27  # values of a module that is built with initial weights
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 Config = dict[str, Any]
@@ -249,7 +248,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
     cls: type[GuardedModule] = catalogue.import_class(class_path)
     require_arguments(cls.__init__, hparams, origin)
     layers = max(LAYERS, 4 * sum(map(len, states.values())))
-    module = _made(cls, hparams, origin, "meta", layers)  # names and shapes only: no file can ask for memory
+    module = made(cls, hparams, origin, "meta", layers)  # names and shapes only: no file can ask for memory
     own = by_part(module.state_dict())
     if issubclass(cls, AdversarialModule):  # what is not a player's is not loaded
         own = {part: state for part, state in own.items() if part in PLAYERS}
@@ -280,7 +279,7 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
         )
         if (asked := sum(value.numel() for value in module.state_dict().values())) > most:
             raise UserError(f"{origin} asks for {asked:,} weights and holds few of them; it is damaged.")
-        module = _made(cls, hparams, origin, "cpu", layers)
+        module = made(cls, hparams, origin, "cpu", layers)
     for part in own.keys() - states.keys():
         delattr(module, part)
     if not rebuilt:
@@ -289,30 +288,6 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
         )  # Lightning remembers the device, and only learns it from `to`
     module.load_state_dict(joined(states), strict=False)  # checked above
     return module.eval()
-
-
-def _made(cls: type[GuardedModule], hparams: Config, origin: str, device: str, layers: int) -> GuardedModule:
-    """The module on a device, of at most so many parameters; the caller's random stream stays as it is."""
-    made = 0
-
-    def count(*_: Any) -> None:
-        nonlocal made
-        made += 1
-        if made > layers:
-            raise UserError(f"its networks have more than {layers} parameters")
-
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return cls(**hparams)
-    except Exception as error:
-        said = reason_of(error) if isinstance(error, UserError | ValueError) else "a value is out of range"
-        raise UserError(
-            f"{origin}: {cls.__name__} cannot be built from its hyper-parameters: {said}."
-        ) from error
-    finally:
-        hook.remove()
 
 
 def _has_unsaved_tensors(module: GuardedModule) -> bool:
@@ -393,6 +368,7 @@ def write(
     data = config["data"]
     # data of unknown licence is not called free
     research_only = bool(data.get("research_only", licence is None))
+    research_only |= bool((config.get("init_from") or {}).get("research_only"))
     config = {
         "format": FORMAT,
         "name": name or out.resolve().name,

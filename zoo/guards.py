@@ -50,10 +50,13 @@ class GuardedModule(pl.LightningModule):
     seed: int | None = None  # of each batch's draws; None: that of a resumed checkpoint, else the run's
     run_folder: Path | None = None  # of the command; None: the first logger's
     loaded_step = 0  # step of the last loaded checkpoint
+    restored = False  # whether a checkpoint was loaded
+    beginning: dict[str, Any] | None = None  # facts about the weights of another training that it began with
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the checkpoint's step: Lightning does not restore it for an evaluation."""
-        self.loaded_step = checkpoint["global_step"]
+        """Remember the step, which Lightning does not restore for an evaluation, and the first weights."""
+        self.loaded_step, self.restored = checkpoint["global_step"], True
+        self.beginning = (checkpoint.get("zoo") or {}).get("init_from")
 
     def check(self, batch: dict[str, Any]) -> None:
         """Refuse a training batch that does not fit the networks, before a run begins.
@@ -457,7 +460,8 @@ class Record(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the record."""
-        checkpoint["zoo"] = self._record
+        begun = getattr(pl_module, "beginning", None)
+        checkpoint["zoo"] = self._record | ({"init_from": begun} if begun else {})
 
 
 def _command() -> str:

@@ -71,6 +71,7 @@ CASES: dict[str, tuple[int, str]] = {  # typed (NAME: bundled weights): exit sta
     "fit --config gan/digits --trainer.max_epoch 3": (2, "did you mean max_epochs"),
     "fit --config gan/digits --modl.width 3": (2, "did you mean model"),
     "fit --config gan/digits --data zoo.data.images.Digit": (2, "did you mean Digits"),
+    "fit --config gan/digits --model.init_from gan-digts": (2, "did you mean gan-digits"),
     "fit --config key.yaml": (2, "did you mean trainer"),
     "fit --config twice.yaml": (2, "max_epochs stands twice"),
     "fit --config trainer.yaml": (2, "did you mean max_epochs"),

@@ -215,14 +215,14 @@ def test_from_coarse_to_fine(tmp_path: Path) -> None:
     """The global generator, then an enhancer around it while it is frozen, then both (section 3.1)."""
     first = model()
     train(first, [pairs()])
-    second = model(stage="enhancer", enhancers=1, start_from=saved(first, tmp_path / "global"))
+    second = model(stage="enhancer", enhancers=1, init_from=saved(first, tmp_path / "global"))
     own = {k: v.clone() for k, v in second.generator.state_dict().items()}
     assert not torch.equal(own["trunk.1.weight"], first.generator.trunk[1].weight)
     train(second, [pairs()])
     held = second.generator.state_dict()
     assert changed(own, held) == {"trunk", "enhancers", "output"}
     assert not changed(first.generator.trunk.state_dict(), second.generator.trunk.state_dict())  # frozen
-    third = model(stage="joint", enhancers=1, start_from=saved(second, tmp_path / "enhancer"))
+    third = model(stage="joint", enhancers=1, init_from=saved(second, tmp_path / "enhancer"))
     third.begin_with(str(tmp_path / "enhancer"))
     assert not changed(held, third.generator.state_dict())
     train(third, [pairs()])
@@ -231,7 +231,7 @@ def test_from_coarse_to_fine(tmp_path: Path) -> None:
 
 def test_a_second_enhancer_goes_around_the_first(tmp_path: Path) -> None:
     one = model(stage="joint", enhancers=1)
-    two = model(stage="enhancer", enhancers=2, start_from=saved(one, tmp_path / "one"))
+    two = model(stage="enhancer", enhancers=2, init_from=saved(one, tmp_path / "one"))
     two.begin_with(str(tmp_path / "one"))
     held = copy.deepcopy(two.generator.state_dict())
     train(two, [pairs(side=32)])

@@ -286,16 +286,16 @@ def test_starts_from_the_first_stage(tmp_path: Path) -> None:
     torch.manual_seed(1)
     first = SRGAN(**TINY | {"adversarial": False})
     write(first, describe(first, dict(first.hparams), {}), tmp_path / "first")
-    second = SRGAN(**TINY | {"start_from": str(tmp_path / "first"), "learning_rate": 0.0})
+    second = SRGAN(**TINY | {"init_from": str(tmp_path / "first"), "learning_rate": 0.0})
     drawn, given = second.generator.head[0].weight, first.generator.head[0].weight  # type: ignore[index]
     assert not torch.equal(drawn, given)
     train(second, [pairs()])
     assert torch.equal(second.generator.head[0].weight, given)  # type: ignore[index]
-    other = SRGAN(**TINY | {"start_from": str(tmp_path / "first"), "blocks": 3})
-    with pytest.raises(UserError, match=r"holds a generator with other model\.blocks"):
+    other = SRGAN(**TINY | {"init_from": str(tmp_path / "first"), "blocks": 3})
+    with pytest.raises(UserError, match=r"set model\.blocks to 2, and"):
         train(other, [pairs()])
     with pytest.raises(UserError, match="There are no weights nowhere"):
-        train(SRGAN(**TINY | {"start_from": "nowhere"}), [pairs()])
+        train(SRGAN(**TINY | {"init_from": "nowhere"}), [pairs()])
 
 
 # ------------------------------------------------------------------------------------------------------- use

@@ -192,6 +192,7 @@ class Setup:
         self.accelerator = "cpu" if self.device.type == "cpu" else "gpu"
         self.log_every = int(built.config.trainer.log_every_n_steps)
         self.model: AdversarialModule = built.model.to(self.device).train()
+        self.model.freeze_layers()
         built.datamodule.prepare_data()
         built.datamodule.setup("fit")
         self.loader: Iterable[Batch] = built.datamodule.train_dataloader()
@@ -298,7 +299,8 @@ class PlainTurn:
 
         optimizer = self.__dict__["plain_optimizers"][player]
         opponent: Any = getattr(self, "generator" if player == "discriminator" else "discriminator")
-        for parameter in opponent.parameters():
+        learning = [parameter for parameter in opponent.parameters() if parameter.requires_grad]
+        for parameter in learning:
             parameter.requires_grad = False
         optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
@@ -308,7 +310,7 @@ class PlainTurn:
             loss.backward()  # type: ignore[union-attr]
         optimizer.step()
         torch.clear_autocast_cache()  # copies of the weights before the step
-        for parameter in opponent.parameters():
+        for parameter in learning:
             parameter.requires_grad = True
         return {f"{player[0]}_{name}": term.detach() for name, term in terms.items()}
 

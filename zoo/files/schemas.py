@@ -124,6 +124,14 @@ ROWS: Schema = [  # eval.json
 ]
 SEEDS: Schema = [{"seed": whole(), "run": TEXT, "rows": ROWS}]  # seeds.json of a group of runs
 DATA: Schema = {"research_only?": FLAG, "licence?": Optional(TEXT), "name?": Optional(TEXT)}
+BEGINNING: Schema = {  # the weights of another training that one began with
+    "name": TEXT,
+    "step": Optional(whole()),
+    "sha256": Optional(DIGEST),
+    "players": [TEXT],
+    "research_only": FLAG,
+    "licence": Optional(TEXT),
+}
 MODEL: dict[str, Any] = {  # model.json
     "class": TEXT,
     "hyper_parameters": KEYS,
@@ -143,6 +151,7 @@ MODEL: dict[str, Any] = {  # model.json
     "commit?": Optional(TEXT),
     "environment?": KEYS,
     "source?": KEYS,
+    "init_from?": Optional(BEGINNING),
     "results?": ROWS,
     "golden?": Optional({"shape": [whole()], "mean": NUMBER, "std": NUMBER, "values": [NUMBER]}),
 }
@@ -166,6 +175,7 @@ RECORD: Schema = {  # the entry `zoo` of a training checkpoint
     "recipe?": Optional(RECIPE),
     "command?": Optional(TEXT),
     "seed?": Optional(whole()),
+    "init_from?": Optional(BEGINNING),
     "earlier?": [
         {
             "until_step": whole(),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from zoo.errors import UserError
+from zoo.errors import UserError, reason_of
 from zoo.files.checkpoints import read_own_checkpoint, read_tensors
 from zoo.files.schemas import MODEL, read_json
 from zoo.files.writing import sha256
@@ -17,6 +20,9 @@ FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 STAGED = ".model.safetensors.new"  # weights until the model.json that describes them is written
 State = dict[str, Tensor]
+LAYERS = 1000  # parameters that any module may have, whatever it has in its file
+Made = TypeVar("Made")
+RENAMED = {"start_from": "init_from"}  # hyper-parameters of earlier versions
 
 
 class Stored(NamedTuple):
@@ -60,6 +66,7 @@ def read_exported(folder: Path, expected: str | None = None) -> Stored:
             raise UserError(
                 f"{weights}: sha256 is {found[:12]}… but {source} says {wanted[:12]}…; get it again."
             )
+    config["hyper_parameters"] = _renamed(config["hyper_parameters"])
     return Stored(config, by_part(read_tensors(weights)), str(folder))
 
 
@@ -75,7 +82,7 @@ def read_trained(path: Path) -> Stored:
     machine = record.get("environment") or {}
     config = {
         "class": record["class"],
-        "hyper_parameters": hparams,
+        "hyper_parameters": _renamed(hparams),
         "data": record.get("data", {}),
         "step": checkpoint.get("global_step"),
         "recipe": record.get("recipe"),
@@ -83,8 +90,55 @@ def read_trained(path: Path) -> Stored:
         "commit": machine.get("commit"),
         "seed": record.get("seed"),
         "environment": machine,
+        **({"init_from": record["init_from"]} if record.get("init_from") else {}),
     }
     return Stored(config, by_part(checkpoint["state_dict"]), str(path))
+
+
+def terms_of_use(config: Mapping[str, Any]) -> dict[str, Any]:
+    """``research_only`` of weights, and ``licence``: their own entries, else those of data and beginning.
+
+    Args:
+        config: See :class:`Stored`.
+    """
+    data, begun = config["data"], config.get("init_from") or {}
+    stated = config.get("research_only", data.get("research_only", True))
+    licence = (config.get("licence") or {}).get("weights") or data.get("licence")
+    return {"research_only": bool(stated or begun.get("research_only")), "licence": licence}
+
+
+def made(cls: Callable[..., Made], hparams: Mapping[str, Any], origin: str, device: str, layers: int) -> Made:
+    """Build a class from stored hyper-parameters; the caller's random stream stays as it is.
+
+    Args:
+        cls: The class, or another function.
+        hparams: Its keywords.
+        origin: File or folder, for messages.
+        device: Device of its tensors; ``meta`` takes no memory.
+        layers: Largest number of parameters.
+
+    Raises:
+        UserError: It cannot be built, or has more parameters.
+    """
+    made = 0
+
+    def count(*_: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > layers:
+            raise UserError(f"its networks have more than {layers} parameters")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cls(**hparams)
+    except Exception as error:
+        name = getattr(cls, "__name__", "it")
+        said = reason_of(error) if isinstance(error, UserError | ValueError) else "a value is out of range"
+        raise UserError(f"{origin}: {name} cannot be built from its hyper-parameters: {said}.") from error
+    finally:
+        hook.remove()
 
 
 def is_described(weights: Path, config: Path) -> bool:
@@ -108,3 +162,7 @@ def joined(states: Mapping[str, State]) -> State:
         for part, state in states.items()
         for rest, tensor in state.items()
     }
+
+
+def _renamed(hparams: dict[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(key, key): value for key, value in hparams.items()}

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms, chunk
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms, chunk, trained
 from zoo.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from zoo.errors import UsageError, UserError
 from zoo.losses import bce, nonsaturating, saturating
@@ -139,7 +139,7 @@ class GAN(AdversarialModule):
         discriminator_scale: Bound of the uniform initialisation of the paper's discriminator.
         marginal_bias: Whether to start the paper's generator at the mean of the training images: its output
             bias becomes their logit. Takes one pass through a data module's training batches; without a data
-            module the bias stays 0.
+            module the bias stays 0, and ``init_from`` gives its own.
         loss: The generator's loss: ``nonsaturating`` (end of section 3) or ``saturating`` (equation 1).
         d_steps: Updates of the discriminator per step, k of Algorithm 1; a batch holds k minibatches.
         updates: ``alternating`` as in Algorithm 1, or ``simultaneous`` as in the released code: both players
@@ -254,6 +254,7 @@ class GAN(AdversarialModule):
 
     def judge(self, x: Tensor) -> Tensor:
         """Images in [-1, 1], or points, to logits (B, 1)."""
+        x = self.seen(x)
         logits: Tensor = self.discriminator(x * 0.5 + 0.5 if self.unit_range else x)
         return logits
 
@@ -320,7 +321,7 @@ class GAN(AdversarialModule):
     def setup(self, stage: str) -> None:
         """Start the generator at the mean of the training images; a resumed run's weights replace this."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if stage != "fit" or not self.marginal_bias or data is None:
+        if stage != "fit" or not self.marginal_bias or self.init_from or data is None:
             return
         total, count = torch.zeros(self.shape, dtype=torch.float64), 0
         for batch in data.train_dataloader():
@@ -342,7 +343,7 @@ class GAN(AdversarialModule):
         # differs: the released heavy ball adds the step to the momentum buffer, torch's SGD the gradient;
         # they part only as the learning rate changes, by a factor of 1.000004 per update
         players = (self.generator, self.discriminator)
-        optimizers = [torch.optim.SGD(p.parameters(), self.lr, self.momentum(0), fused=True) for p in players]
+        optimizers = [torch.optim.SGD(trained(p), self.lr, self.momentum(0), fused=True) for p in players]
         return optimizers, [LambdaLR(optimizer, self._decay) for optimizer in optimizers]
 
     def _decay(self, steps: int) -> float:

@@ -308,8 +308,7 @@ class Pix2Pix(AdversarialModule):
 
     def judge(self, batch: Batch, image: Tensor) -> Tensor:
         """The discriminator's logits (B, 1, h, w) for ``image`` as a translation of the batch's input."""
-        seen = torch.cat([batch["input"], image], dim=1) if self.conditional else image
-        logits: Tensor = self.discriminator(seen)
+        logits: Tensor = self.discriminator(self.seen(image, *[batch["input"]] * self.conditional))
         return logits
 
     def distance(self, logits: Tensor, target: float) -> Tensor:

@@ -20,7 +20,7 @@ updated, then D.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, Literal, Unpack
 
 import torch
@@ -29,12 +29,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.guards import say
 from zoo.losses import least_squares
+from zoo.losses.augment import draw
 
 Stage = Literal["global", "enhancer", "joint"]
 Maps = list[list[Tensor]]  # the outputs of each layer, for each scale from the finest
@@ -337,10 +337,8 @@ class Pix2PixHD(AdversarialModule):
 
     Args:
         stage: Training stage (section 3.1). ``global``: the global generator alone; ``enhancer``: the finest
-            local enhancer around frozen coarser networks; ``joint``: all networks.
-        start_from: Weights of the stage before: a name, a training checkpoint, or an exported folder with
-            both players. Weights that fit are loaded, the rest keeps its initialisation. Read when a training
-            starts, not when it is resumed.
+            local enhancer around frozen coarser networks; ``joint``: all networks. ``init_from`` gives the
+            weights of the stage before, whose global generator and enhancers must be the same.
         enhancers: Local enhancers around the global generator; 0 in the stage ``global``, else 1 or 2.
         in_channels: Channels of ``input``: classes (35 in Cityscapes).
         out_channels: Channels of ``target``.
@@ -383,7 +381,6 @@ class Pix2PixHD(AdversarialModule):
     def __init__(
         self,
         stage: Stage = "global",
-        start_from: str | None = None,
         enhancers: NonNegativeInt = 0,
         in_channels: PositiveInt = 35,
         out_channels: PositiveInt = 3,
@@ -424,7 +421,6 @@ class Pix2PixHD(AdversarialModule):
             raise UsageError(f"model.width is {width}; the enhancers need a multiple of {2**enhancers}.")
         if features and clusters < 1:
             raise UsageError(f"model.clusters is {clusters}; give at least 1, or set model.features to 0.")
-        self.start_from = start_from
         self.in_channels, self.out_channels = in_channels, out_channels
         self.instance_edges, self.features, self.clusters = instance_edges, features, clusters
         self.kept_style = kept_style
@@ -461,24 +457,27 @@ class Pix2PixHD(AdversarialModule):
     # --------------------------------------------------------------------------------------- a training step
 
     def setup(self, stage: str) -> None:
-        """Load the perceptual network and the weights of the stage before, so that errors come early.
+        """Load the perceptual network, so that errors come early.
 
         Raises:
-            UserError: Either is missing or does not fit.
+            UserError: It is missing.
         """
         if stage != "fit":
             return
         if self.lambda_perceptual and self.perceptual != "none":
             self.perceptual_network()
-        if self.trainer.ckpt_path is None:
-            if self.start_from:
-                self.begin_with(self.start_from)
-            elif self.generator.frozen:
-                say("The frozen global generator is untrained: model.stage enhancer needs model.start_from.")
+
+    def on_fit_start(self) -> None:
+        """As the base, and say so if the frozen networks are untrained."""
+        super().on_fit_start()
+        if self.generator.frozen and not self.restored and self.beginning is None:
+            say("The frozen global generator is untrained: model.stage enhancer needs model.init_from.")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
         """Update the generator, then the discriminators, on one fake and the players before either update."""
         parts = [part | {"condition": self.condition(part)} for part in self.micro_batches(batch)]
+        for part in parts if self.diff_augment else ():  # feature matching compares what is changed alike
+            part["draws"] = draw(self.diff_augment, part["target"])
         if len(parts) == 1:  # one pass over the target serves both losses; micro-batches keep no graph
             parts[0]["real_maps"] = self.judge(parts[0], parts[0]["target"])
         return self.generator_first(parts)
@@ -515,7 +514,7 @@ class Pix2PixHD(AdversarialModule):
 
     def judge(self, batch: Batch, image: Tensor) -> Maps:
         """The outputs of the discriminators' layers for ``image`` as a translation of the batch's labels."""
-        maps: Maps = self.discriminator(torch.cat([self.condition(batch), image], dim=1))
+        maps: Maps = self.discriminator(self.seen(image, self.condition(batch), draws=batch.get("draws")))
         return maps
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
@@ -576,32 +575,16 @@ class Pix2PixHD(AdversarialModule):
 
         return optimizers, [LambdaLR(optimizer, rate) for optimizer in optimizers]
 
-    def begin_with(self, origin: str) -> None:
-        """Load the weights of the stage before.
+    def may_start_anew(self, generator: Collection[str]) -> tuple[str, ...]:
+        """Kept styles; after a stage with fewer enhancers, the new ones and the output, which each has."""
+        known = {name.split(".")[1] for name in generator if name.startswith("enhancers.")}
+        new = [f"enhancers.{i}." for i in range(len(self.generator.enhancers)) if str(i) not in known]
+        return ("style", *new, *(("output.",) if new else ()))
 
-        The global generator and the enhancers that both have must be the same; the output and a
-        discriminator's layer are loaded where they fit, as an enhancer has its own output.
-
-        Args:
-            origin: A name of the index, a training checkpoint, or an exported folder.
-
-        Raises:
-            UserError: The weights are missing, damaged or of another network.
-        """
-        given, own = checkpoints.load(origin).module.state_dict(), self.state_dict()
-        fits = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
-        free = ("generator.output.", "generator.style", "discriminator.")
-        same = [k for k in own if k.startswith("generator.") and not k.startswith(free)]
-        known = {k.split(".")[2] for k in given if k.startswith("generator.enhancers.")}
-        wanted = [k for k in same if "enhancers" not in k or k.split(".")[2] in known]
-        wrong = [k for k in wanted if k not in fits]
-        wrong += [k for k in given if k.startswith("generator.") and not k.startswith(free) and k not in own]
-        if wrong:
-            raise UserError(
-                f"{origin} does not fit this model ({wrong[0]} is missing or of another shape); "
-                "model.start_from must be of the stage before, with the same width, blocks and input."
-            )
-        self.load_state_dict(fits, strict=False)
+    def discriminator_layers(self) -> list[list[nn.Parameter]]:
+        """Each layer, of all scales together."""
+        scales = [list(layers) for layers in self.discriminator.scales]  # type: ignore[union-attr]
+        return [[p for layer in layers for p in layer.parameters()] for layers in zip(*scales, strict=True)]
 
     # ------------------------------------------------------------------------------------------------ styles
 

@@ -28,7 +28,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from zoo import checkpoints
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
 from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
@@ -208,7 +207,6 @@ class SRGAN(AdversarialModule):
         lambda_tv: Weight of the total variation; the paper has 2e-8 for SRResNet-VGG22.
         high_range: Value range of high-resolution images inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
-        start_from: Weights that the generator starts from: a name, an exported folder or a checkpoint.
         freeze_norm: Keep the running statistics of the generator's batch norm as they are at the start, in
             training as in evaluation; the paper uses batch statistics in training.
         learning_rate: Adam's learning rate, for both players (section 3.2).
@@ -245,7 +243,6 @@ class SRGAN(AdversarialModule):
         lambda_adversarial: NonNegativeFloat = 1e-3,
         lambda_tv: NonNegativeFloat = 0.0,
         high_range: Literal["signed", "unit"] = "signed",
-        start_from: str | None = None,
         freeze_norm: bool = False,
         learning_rate: PositiveFloat = 1e-4,
         betas: tuple[Fraction, Fraction] = (0.9, 0.999),
@@ -268,7 +265,7 @@ class SRGAN(AdversarialModule):
         self.adversarial, self.content, self.content_weights = adversarial, content, content_weights
         self.content_scale, self.lambda_content, self.lambda_tv = content_scale, lambda_content, lambda_tv
         self.lambda_pixel, self.lambda_adversarial = lambda_pixel, lambda_adversarial
-        self.start_from, self.high_range, self.freeze_norm = start_from, high_range, freeze_norm
+        self.high_range, self.freeze_norm = high_range, freeze_norm
         self.learning_rate, self.betas, self.warmup = learning_rate, betas, warmup
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
         # a tuple hides the network from the module: its weights do not belong in checkpoints
@@ -290,17 +287,18 @@ class SRGAN(AdversarialModule):
         self.reach = 2 * blocks + 10  # input pixels on each side that an output pixel depends on
 
     def setup(self, stage: str) -> None:
-        """Before a training: load the generator's first weights and the network of the content loss."""
+        """Before a training: load the network of the content loss."""
         if stage != "fit":
             return
         self.train(self.training)  # Lightning does not call it, and frozen statistics need it
-        if self.trainer.ckpt_path is None:
-            if self.start_from is not None:
-                self._start(self.start_from)
-            elif self.adversarial:
-                say("The generator is untrained; the paper starts SRGAN from SRResNet (model.start_from).")
         if self._network_name:
             self._content_maps()
+
+    def on_fit_start(self) -> None:
+        """As the base, and say so if the generator is untrained."""
+        super().on_fit_start()
+        if self.adversarial and not self.restored and self.beginning is None:
+            say("The generator is untrained; the paper starts SRGAN from SRResNet (model.init_from).")
 
     def train(self, mode: bool = True) -> SRGAN:
         """Set the mode; frozen batch norm of the generator stays in evaluation mode."""
@@ -310,20 +308,6 @@ class SRGAN(AdversarialModule):
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()
         return self
-
-    def _start(self, origin: str) -> None:
-        given = checkpoints.load(origin)
-        found = given.game.generator.state_dict() if "generator" in given.config["players"] else {}
-        shapes, wanted = (
-            {key: value.shape for key, value in state.items()}
-            for state in (found, self.generator.state_dict())
-        )
-        if shapes != wanted:
-            raise UserError(
-                f"model.start_from {origin} holds a generator with other model.blocks, width, scale or "
-                "variant; set them to those of the first stage."
-            )
-        self.generator.load_state_dict(found)
 
     # ------------------------------------------------------------------------------- forward pass and losses
 
@@ -390,7 +374,7 @@ class SRGAN(AdversarialModule):
                 f"The discriminator judges images of {self.size}x{self.size}, not {_size(image)}; set "
                 "model.size to data.crop (data.size of a world)."
             )
-        logits: Tensor = self.discriminator(self._inner(image))
+        logits: Tensor = self.discriminator(self._inner(self.seen(image)))
         return logits
 
     def _inner(self, image: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
     """
     arguments = keys.resolve_names(arguments)
     keys.check(arguments)
+    if verb == "fit":
+        keys.require_weights(arguments)
     from zoo.training import runs  # torch and lightning take seconds
 
     return runs.parse(arguments, verb)

@@ -202,6 +202,29 @@ def check(arguments: list[str]) -> None:
             )
 
 
+def require_weights(arguments: list[str]) -> None:
+    """Refuse a ``model.init_from`` that names no weights, where a training begins.
+
+    Args:
+        arguments: The command line, recipes as files.
+
+    Raises:
+        UserError: There are no such weights; suggests the nearest name.
+    """
+    name: Any = None
+    for option, value in options(arguments):
+        if option in ("resume", "ckpt_path") and value != "null":
+            return
+        if option == "config":
+            model = read_recipe(Path(value)).get("model") or {}
+            given = model.get("init_args") or {} if isinstance(model, dict) else {}
+            name = given.get("init_from", name)
+        elif option in ("model.init_from", "model.init_args.init_from"):
+            name = value
+    if isinstance(name, str) and name not in ("", "null"):
+        catalogue.stored(name)
+
+
 def _check_option(
     key: str, appends: bool, value: str, classes: dict[str, str], flags: dict[str, tuple[str, Any]]
 ) -> None:

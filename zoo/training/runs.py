@@ -254,7 +254,8 @@ class RecipeCLI(LightningCLI):
         found = load(weights)
         require_class(weights, public_path(type(found.module)), self.model)
         before, now = (json.loads(json.dumps(dict(m.hparams))) for m in (found.module, self.model))
-        now.pop("start_from", None)  # they have started
+        for key in ("init_from", "freeze_discriminator", "diff_augment"):  # of the training
+            now.pop(key, None)
         if changed := {k: v for k, v in now.items() if k in before and before[k] != v}:
             for key, value in changed.items():
                 say(f"The recipe wins: model.{key} is {value}, the weights had {before[key]}.")
@@ -280,6 +281,9 @@ class RecipeCLI(LightningCLI):
                 "accumulate": model.accumulate,
                 "compile": model.compile_players,
                 "channels_last": model.channels_last,
+                "init_from": model.init_from,
+                "freeze_discriminator": model.freeze_discriminator,
+                "diff_augment": list(model.diff_augment),
             }
             fill_options(config["model"], model, options)
         for key in ("ckpt_path", "resume", "name", "tags", "notes"):  # of this process, not of the run
@@ -345,6 +349,8 @@ def execute(cli: RecipeCLI) -> int:
         _announce(cli)
     if cli.verb == "fit":
         _check_data(model, data)
+        if checkpoint is None and isinstance(model, AdversarialModule):
+            model.begin()  # before there is a run folder, so that weights that do not fit leave none
         say(f"Run folder {cli.folder}")
         with alone(cli.folder) if trainer.is_global_zero else nullcontext(), _restoring(cli):
             _fit(cli)

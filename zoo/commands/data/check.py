@@ -98,7 +98,7 @@ def _fitting(class_path: str) -> tuple[str, Any, list[str]]:
         data, model = content.get("data") or {}, content.get("model") or {}
         if data.get("class_path") == class_path:
             given = model.get("init_args") or {}
-            needs = "start_from" in given or any("hed" in str(value) for value in given.values())
+            needs = "init_from" in given or any("hed" in str(value) for value in given.values())
             size = (data.get("init_args") or {}).get("size")
             known = list(parameters(model["class_path"]) or {})
             found.append(("small" not in recipe.name, needs, recipe.name, size, known))
