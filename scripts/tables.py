@@ -17,8 +17,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.catalogue import INDEX_FORMAT
 from zoo.errors import UserError
-from zoo.files.schemas import FLAG, MODEL, TEXT, Kind, read_json
+from zoo.files.schemas import FLAG, MODEL, MODEL_FORMAT, TEXT, Kind, read_json
+from zoo.files.writing import sha256
 
 ROOT = Path(__file__).parents[1]
 PAPER = Kind(
@@ -49,7 +51,7 @@ SHOWN = {  # parts of a protocol that are shown beside the score
 def published() -> dict[str, dict[str, Any]]:
     """What ``model.json`` says of each folder of weights, by the folder's name."""
     paths = sorted((ROOT / "checkpoints").glob("*/model.json"))
-    return {path.parent.name: read_json(path, PUBLISHED, 1) for path in paths}
+    return {path.parent.name: read_json(path, PUBLISHED, MODEL_FORMAT) for path in paths}
 
 
 def index() -> str:
@@ -58,7 +60,8 @@ def index() -> str:
         {
             "name": config["name"],
             "folder": folder,
-            "sha256": config["weights"]["sha256"],
+            "files": files(ROOT / "checkpoints" / folder, config["weights"]),
+            "sources": config.get("sources", []),
             "title": config.get("title", config["name"]),
             "recipe": recipe(config),
             "licence": config["licence"]["weights"],
@@ -66,7 +69,16 @@ def index() -> str:
         }
         for folder, config in published().items()
     ]
-    return json.dumps({"format": 1, "entries": entries}, indent=2) + "\n"
+    return json.dumps({"format": INDEX_FORMAT, "entries": entries}, indent=2) + "\n"
+
+
+def files(folder: Path, weights: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of each file of a folder of weights; its weights may be kept elsewhere."""
+    found = {"model.safetensors": {"bytes": weights["bytes"], "sha256": weights["sha256"]}}
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        if path.name not in found:
+            found[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return [{"path": name, **facts} for name, facts in found.items()]
 
 
 def recipe(config: dict[str, Any]) -> str | None:
@@ -156,7 +168,7 @@ def measure(name: str) -> None:
     from zoo.files.writing import write_text
 
     path = ROOT / "checkpoints" / name / "model.json"
-    config = read_json(path, PUBLISHED, 1)
+    config = read_json(path, PUBLISHED, MODEL_FORMAT)
     rows: list[dict[str, Any]] = []
     for words in measuring(config):
         with tempfile.TemporaryDirectory() as folder:

@@ -43,7 +43,9 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.seeds", set()),
     ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
-    ("zoo.catalogue", {"recipes", "files.schemas", "errors"}),
+    ("zoo.catalogue", {"recipes", "weights", "files.schemas", "errors"}),
+    # training.online: whether Weights & Biases can be asked
+    ("zoo.weights", {"recipes", "files", "errors", "training.online"}),
     ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds"}),
     (
         "zoo.training",

@@ -475,9 +475,12 @@ def indexed(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     root = tmp_path / "checkpoints"
     root.mkdir()
     exported.rename(root / "halves")
-    digest = sha256(root / "halves" / WEIGHTS)
-    entry = {"name": "pix2pix-halves", "title": "Halves", "folder": "halves", "sha256": digest}
-    (root / "index.json").write_text(json.dumps({"format": 1, "entries": [entry]}))
+    files = [
+        {"path": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted((root / "halves").iterdir())
+    ]
+    entry = {"name": "pix2pix-halves", "title": "Halves", "folder": "halves", "files": files}
+    (root / "index.json").write_text(json.dumps({"format": 2, "entries": [entry]}))
     monkeypatch.setattr(recipes, "bundled", lambda folder: tmp_path / folder)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -518,7 +521,7 @@ def test_index_pins_the_weights(indexed: Path) -> None:
 @pytest.mark.parametrize("entry", catalogue.checkpoints(), ids=lambda entry: entry["name"])
 def test_shipped_weights(entry: dict[str, Any]) -> None:
     """Each entry of the index is complete, loads, and gives the output that it gave at export."""
-    assert entry.keys() >= {"name", "folder", "sha256", "title", "recipe", "licence", "research_only"}
+    assert entry.keys() >= {"name", "folder", "files", "title", "recipe", "licence", "research_only"}
     model = load(entry["name"])
     model.check_golden()
     assert model.config["research_only"] == entry["research_only"]

@@ -42,9 +42,11 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
-                acts = server.acts[self.path]
+                acts = server.acts.get(self.path, [status(404)])
                 act = acts.pop(0) if len(acts) > 1 else acts[0]
                 act(self)
+
+            do_HEAD = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

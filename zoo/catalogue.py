@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 
 from zoo import recipes
 from zoo.errors import UsageError, UserError, nearest
-from zoo.files.schemas import INDEX, MODEL, read_json
+from zoo.files.schemas import ADDRESSES, FOREIGN, INDEX, MODEL, is_address, read_json, require
 
 ROOTS = ("AdversarialModule", "GuardedModule", "DataModule")  # bases of what a recipe names
 # a class statement at the left margin with its body: name, bases
 CLASS = re.compile(
     r"^class (\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?:[^\n]*\n(?:[ \t][^\n]*\n|\n)*", re.MULTILINE
 )
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 Entry = dict[str, Any]
 
 
@@ -404,7 +404,7 @@ def _recipe_is_restricted(path: Path) -> bool | None:
 
 
 def checkpoints() -> list[Entry]:
-    """Entries of ``checkpoints/index.json``: name, folder, sha256, title, recipe, licence, research_only.
+    """Entries of ``checkpoints/index.json``: name, folder, files, sources, title, recipe, licence, …
 
     Raises:
         UserError: The index is not what the zoo writes, or of a newer format.
@@ -415,9 +415,25 @@ def checkpoints() -> list[Entry]:
     return list(read_json(path, INDEX, INDEX_FORMAT)["entries"])
 
 
+def foreign() -> list[Entry]:
+    """Weights that others published for networks of the zoo, as ``references/<paper>.yaml`` lists them.
+
+    They are used after ``zoo convert``. ``paper`` is what its ``--as`` takes.
+
+    Raises:
+        UserError: A list is damaged.
+    """
+    found = []
+    for path in sorted((recipes.PACKAGE / "references").glob("*.yaml")):
+        for name, facts in (recipes.read(path) or {}).items():
+            require(facts, FOREIGN, path, name)
+            found.append({"name": name, "paper": path.stem, **facts})
+    return found
+
+
 def is_exported(name: str) -> bool:
-    """Whether a name means exported weights: of the index, or a folder that ``zoo export`` wrote."""
-    named = any(entry["name"] == name for entry in checkpoints())
+    """Whether a name means exported weights: of the index, an address, or a folder by ``zoo export``."""
+    named = is_address(name) or any(entry["name"] == name for entry in checkpoints())
     return named or (Path(name).expanduser() / "model.json").is_file()
 
 
@@ -433,26 +449,32 @@ def takes_of(name: str) -> str | None:
 
 
 def find_weights(name: str) -> Entry | None:
-    """The entry of the index that has this name; None if there is none, but a file or folder.
+    """The entry of the index that has this name; None if there is none, but an address, a file or a folder.
 
     Raises:
-        UsageError: There are no such weights; suggests the nearest name.
+        UsageError: There are no such weights, or they must be converted; suggests a name or a command.
     """
     entries = {entry["name"]: entry for entry in checkpoints()}
-    if name not in entries and not os.path.exists(os.path.expanduser(name)):
-        hint = nearest(name, entries, "`zoo list checkpoints` names all, or give a path.")
-        raise UsageError(f"There are no weights {name}; {hint}")
-    return entries.get(name)
+    if name in entries or is_address(name) or os.path.exists(os.path.expanduser(name)):
+        return entries.get(name)
+    if "://" in name:
+        raise UsageError(f"{name} is no address of weights; write {ADDRESSES}.")
+    others = [entry["name"] for entry in foreign()]
+    if name in others:
+        raise UsageError(f"{name} are weights of others, to be converted; `zoo download {name}` says how.")
+    hint = nearest(name, [*entries, *others], "`zoo list checkpoints` names all, or give a path.")
+    raise UsageError(f"There are no weights {name}; {hint}")
 
 
 def stored(name: str) -> tuple[Path, str | None]:
     """Where stored weights lie, and their sha256 by the index.
 
     Args:
-        name: A name of the index, an exported folder, a file in it, a training checkpoint, or a run folder.
+        name: A name of the index or an address, which are downloaded if they are not on this machine
+            (:mod:`zoo.weights`); an exported folder, a file in it, a training checkpoint, or a run folder.
 
     Raises:
-        UserError: It is none of these; suggests the nearest name.
+        UserError: It is none of these, or cannot be downloaded; suggests the nearest name.
     """
     path = Path(os.path.expanduser(name))
     if path.name in ("model.safetensors", "model.json") and os.path.isfile(path):
@@ -461,7 +483,10 @@ def stored(name: str) -> tuple[Path, str | None]:
         return path, None
     if os.path.isfile(last := path / "checkpoints" / "last.ckpt"):
         return last, None
-    if entry := find_weights(name):
-        return recipes.bundled("checkpoints") / entry["folder"], entry["sha256"]
+    if (entry := find_weights(name)) or is_address(name):
+        from zoo.weights import local  # not needed for lists
+
+        found = local(name, entry)
+        return found.folder, found.digest
     holds = f"The folder {path} holds no model.json" if path.is_dir() else f"{path} is no file"
     raise UserError(f"{holds}; give a folder that `zoo export` wrote, or a .ckpt file.")

@@ -184,10 +184,10 @@ class Pretrained:
 
 
 def load(name: str | Path, settings: Config | None = None) -> Pretrained:
-    """Load weights by a name of the index, from an exported folder, or from a training checkpoint.
+    """Load weights by name or address, from an exported folder, or from a training checkpoint.
 
     Args:
-        name: Name or path.
+        name: Name of the index or address, which are downloaded if they are not on this machine, or path.
         settings: Hyper-parameters in place of those of exported weights; they must fit the weights.
 
     Raises:

@@ -58,7 +58,7 @@ class Asked(DataModule):
         return {"research_only": self.research_only}
 '''
 
-PLACE = {"folder": "a", "sha256": "0" * 64}
+PLACE = {"folder": "a", "files": []}
 SAID = "# Said.\ndata: {class_path: zoo.data.pictures.Own, init_args: {research_only: true}}\n"
 
 
@@ -76,7 +76,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "recipes/overlays/tiny.yaml": "# No recipe.\n",
         "checkpoints/index.json": json.dumps(
             {
-                "format": 1,
+                "format": 2,
                 "entries": [
                     {"name": "a/free", "title": "Free", "research_only": False, **PLACE},
                     {"name": "a/faces", "title": "Faces", "research_only": True, **PLACE},
@@ -145,7 +145,7 @@ def test_a_broken_index_is_named(package: Path) -> None:
     (package / "checkpoints" / "index.json").write_text(
         '{"format": 1, "entries": [{"name": 3, "title": ""}]}'
     )
-    with pytest.raises(UserError, match=r"index\.json lacks folder, sha256 in entries\[0\]"):
+    with pytest.raises(UserError, match=r"index\.json lacks folder, files in entries\[0\]"):
         catalogue.checkpoints()
 
 

@@ -31,7 +31,23 @@ LEAST_PROGRESS = 2**20  # bytes per round
 PAUSE = 2.0  # seconds between two rounds
 LEAST_BYTES = 1024  # a server that sends fewer in ``timeout`` seconds has stalled
 CHUNK = 2**18
+ELSEWHERE = "choose another folder"
 _AGENT = "gan-application-zoo (https downloads of public data sets)"
+
+
+class NotDownloaded(UserError):
+    """No URL has the file.
+
+    Args:
+        name: Name of the file.
+        reasons: Why, per host.
+        advice: What to do.
+        kept: Bytes that are kept, where the next call resumes.
+    """
+
+    def __init__(self, name: str, reasons: str, advice: str, kept: int = 0) -> None:
+        super().__init__(f"{name} could not be downloaded: {reasons}; {advice}.")
+        self.reasons, self.kept = reasons, kept
 
 
 class _Fault(Exception):
@@ -49,6 +65,7 @@ def download(
     size: int | None = None,
     progress: bool = True,
     timeout: float = 30.0,
+    elsewhere: str = ELSEWHERE,
 ) -> Path:
     """Download a file from the first URL that has it, unless it exists.
 
@@ -59,6 +76,7 @@ def download(
         size: Expected size in bytes, if known.
         progress: Whether to show progress on stderr: a bar on a terminal, else a line at start and end.
         timeout: Seconds to wait for a response, and for each further kilobyte.
+        elsewhere: How another folder is chosen, for messages.
 
     Returns:
         ``target``, with the expected contents.
@@ -71,7 +89,7 @@ def download(
         _require_same(target, sha256, size)
         return target
     hosts = ", ".join(dict.fromkeys(_host(url) for url in urls))
-    if os.environ.get("ZOO_OFFLINE", "0") not in ("", "0"):
+    if offline():
         raise UserError(
             f"ZOO_OFFLINE is set, so {target.name} was not downloaded from {hosts}; unset it and run the "
             f"command again, or save the file as {target}."
@@ -93,7 +111,7 @@ def download(
             try:
                 show = _Progress(target.name, progress)
                 with part.open("a+b") as file:
-                    _Part(file, target, sha256, size, show, timeout).fetch(allowed)
+                    _Part(file, target, sha256, size, show, timeout, elsewhere).fetch(allowed)
                 os.replace(part, target)
                 show.end(target.stat().st_size, sha256 is not None)
             finally:
@@ -102,9 +120,14 @@ def download(
                     _sidecar(part).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f"Cannot write {target} ({error.strerror or error}); free some space or choose another folder."
+            f"Cannot write {target} ({error.strerror or error}); free some space or {elsewhere}."
         ) from error
     return target
+
+
+def offline() -> bool:
+    """Whether ``ZOO_OFFLINE`` forbids connections."""
+    return os.environ.get("ZOO_OFFLINE", "0") not in ("", "0")
 
 
 def refusal(url: str, pinned: bool) -> str | None:
@@ -126,7 +149,7 @@ def readable(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
+def require_space(folder: Path, needed: int, what: str, elsewhere: str = ELSEWHERE) -> None:
     """Require free space for a file.
 
     Raises:
@@ -136,7 +159,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     if needed > free:
         raise UserError(
             f"{what} needs {readable(needed)}, but {folder} has {readable(free)} free; free some space "
-            "or choose another folder."
+            f"or {elsewhere}."
         )
 
 
@@ -150,6 +173,7 @@ class _Part:
     size: int | None
     show: _Progress
     timeout: float
+    elsewhere: str
 
     @property
     def path(self) -> Path:
@@ -167,7 +191,8 @@ class _Part:
         faults: dict[str, _Fault] = {}
         furthest, fruitless = self.length, 0
         if self.size is not None:
-            require_space(self.target.parent, self.size - min(furthest, self.size), self.target.name)
+            lacking = self.size - min(furthest, self.size)
+            require_space(self.target.parent, lacking, self.target.name, self.elsewhere)
         while fruitless < TRIES:
             for url in urls:
                 if url in faults and faults[url].lasting:
@@ -192,7 +217,7 @@ class _Part:
         again = f"try again later, or save the file as {self.target} yourself"
         if kept := self.length:
             again = f"run the same command again to resume after {readable(kept)}"
-        raise UserError(f"{self.target.name} could not be downloaded: {reasons}; {again}.")
+        raise NotDownloaded(self.target.name, reasons, again, kept)
 
     def _receive(self, url: str) -> bool:
         """Append the missing bytes, or restart if the server cannot resume.
@@ -234,7 +259,7 @@ class _Part:
                 unseen = "does not state the file's length, so a truncated file would go unnoticed"
                 raise _Fault(unseen, lasting=True)
             if total is not None:
-                require_space(self.path.parent, total - start, self.path.stem)
+                require_space(self.path.parent, total - start, self.path.stem, self.elsewhere)
             state = {"url": url, "validator": _validator(response), "total": total}
             _sidecar(self.path).write_text(json.dumps(state), encoding="utf-8")
             self.file.truncate(start)
@@ -370,8 +395,12 @@ def _require_same(target: Path, sha256: str | None, size: int | None) -> None:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock ``NAME.lock`` beside a file or folder; it ends with the process, however that ends.
+
+    Args:
+        path: File or folder.
+        wait: Whether to wait while another process holds it.
 
     Raises:
         UserError: Another process holds it.
@@ -382,9 +411,12 @@ def alone(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise UserError(
-            f"Another process is downloading {path}; wait until it finishes, then run the command again."
-        ) from error
+        if not wait:
+            raise UserError(
+                f"Another process is downloading {path}; wait until it finishes, then run the command again."
+            ) from error
+        print(f"Another process is downloading {path}; waiting for it.", file=sys.stderr)
+        lock.acquire(timeout=-1)
     try:
         yield
     finally:

@@ -110,6 +110,22 @@ DIGEST = Kind(
     "64 hexadecimal digits", lambda value: is_text(value) and re.fullmatch("[0-9a-f]{64}", value) is not None
 )
 
+# addresses of weights; without a revision the branch main is meant, without an alias latest
+HUB = re.compile(r"hf://([a-z0-9][\w.-]*/[a-z0-9][\w.-]*)(?:@(\w[\w./-]*))?", re.ASCII | re.IGNORECASE)
+WANDB = re.compile(r"wandb://(\w[\w.-]*/\w[\w.-]*/\w[\w.-]*)(?::(\w[\w.-]*))?", re.ASCII)
+ADDRESSES = "hf://owner/name[@revision] or wandb://entity/project/artifact:alias"
+
+
+def is_address(text: str) -> bool:
+    """Whether text is an address of weights on Hugging Face or Weights & Biases."""
+    return HUB.fullmatch(text) is not None or WANDB.fullmatch(text) is not None
+
+
+SOURCE = Kind(
+    f"https://host/folder, {ADDRESSES}",
+    lambda value: is_text(value) and (value.startswith("https://") or is_address(value)),
+)
+FILE = Kind("a file name", lambda value: is_text(value) and re.fullmatch(r"\w[\w.-]*", value) is not None)
 ROWS: Schema = [  # eval.json
     {
         "step": whole(),
@@ -132,6 +148,7 @@ BEGINNING: Schema = {  # the weights of another training that one began with
     "research_only": FLAG,
     "licence": Optional(TEXT),
 }
+MODEL_FORMAT = 1
 MODEL: dict[str, Any] = {  # model.json
     "class": TEXT,
     "hyper_parameters": KEYS,
@@ -152,6 +169,7 @@ MODEL: dict[str, Any] = {  # model.json
     "environment?": KEYS,
     "source?": KEYS,
     "init_from?": Optional(BEGINNING),
+    "sources?": [SOURCE],
     "results?": ROWS,
     "golden?": Optional({"shape": [whole()], "mean": NUMBER, "std": NUMBER, "values": [NUMBER]}),
 }
@@ -161,12 +179,22 @@ INDEX: Schema = {  # checkpoints/index.json
             "name": TEXT,
             "title": TEXT,
             "folder": TEXT,
-            "sha256": DIGEST,
+            "files": [{"path": FILE, "bytes": whole(), "sha256": DIGEST}],
+            "sources?": [SOURCE],
             "recipe?": Optional(RECIPE),
             "licence?": TEXT,
             "research_only?": FLAG,
         }
     ]
+}
+FOREIGN: Schema = {  # an entry of references/<paper>.yaml: weights of others
+    "title": TEXT,
+    "url": Kind("a URL", lambda value: is_text(value) and re.match("https?://", value) is not None),
+    "file": FILE,
+    "page": TEXT,
+    "licence": TEXT,
+    "bytes?": whole(1),
+    "sha256?": DIGEST,
 }
 RECORD: Schema = {  # the entry `zoo` of a training checkpoint
     "class": TEXT,

@@ -13,10 +13,10 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo.errors import UserError, reason_of
 from zoo.files.checkpoints import read_own_checkpoint, read_tensors
-from zoo.files.schemas import MODEL, read_json
+from zoo.files.schemas import MODEL, MODEL_FORMAT, read_json
 from zoo.files.writing import sha256
 
-FORMAT = 1
+FORMAT = MODEL_FORMAT
 WEIGHTS, CONFIG = "model.safetensors", "model.json"
 STAGED = ".model.safetensors.new"  # weights until the model.json that describes them is written
 State = dict[str, Tensor]
@@ -64,7 +64,8 @@ def read_exported(folder: Path, expected: str | None = None) -> Stored:
     for source, wanted in ((CONFIG, config["weights"]["sha256"]), ("the index", expected)):
         if wanted is not None and (found := sha256(weights)) != wanted:
             raise UserError(
-                f"{weights}: sha256 is {found[:12]}… but {source} says {wanted[:12]}…; get it again."
+                f"{weights}: sha256 is {found[:12]}… but {source} says {wanted[:12]}…; `zoo verify` says "
+                "how to get it again."
             )
     config["hyper_parameters"] = _renamed(config["hyper_parameters"])
     return Stored(config, by_part(read_tensors(weights)), str(folder))
