@@ -1,9 +1,11 @@
 """Read frames of videos (files, or folders of frames) by number; write GIFs.
 
 Frames of a file are numbered in display order by the timestamps of its packets, which is right for constant
-and variable rates and needs no decoding. To read frames, the decoder seeks to the key frame before the first
-one and runs forward; frames are identified by timestamp. Decoding resumes from the open decoder if the next
-frames follow in the same GOP; the frames equal those of a fresh seek.
+and variable rates and needs no decoding. AVI stores no timestamps: its frames are identified by their
+packets' numbers, and H.264 with B-frames is decoded once to find the display order. Frames outside an edit
+list are left out. To read frames, the decoder seeks to the key frame before the first one and runs forward;
+frames are identified by timestamp. Decoding resumes from the open decoder if the next frames follow in the
+same GOP; the frames equal those of a fresh seek.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -25,6 +28,9 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideDataContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -40,6 +46,7 @@ Array = NDArray[Any]
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif")
 MOST_PIXELS = 2**25  # of a frame, 8K; a decoder keeps up to 16 frames of 1.5 bytes a pixel
+_PICTURE_CODECS = ("mjpeg", "png", "bmp", "gif", "webp")  # of a cover that is not marked as one
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -67,8 +74,11 @@ def look(path: Path) -> Video:
     if path.is_dir():
         frames = numbered_frames(path)
         return Video(path, len(frames), frames)
-    with _opened(path) as (_, stream):
-        length: int = stream.frames
+    with opened_film(path) as (container, stream):
+        length, index = stream.frames, stream.index_entries
+        # an edit list leaves frames out; AVI counts gaps as frames, but has no whole index if it is cut off
+        if length and ("mov" in container.format.name or (index and index[-1].timestamp >= _least(length))):
+            length = sum(not entry.is_discard for entry in index)
     return Video(path, length or len(frame_times(path).shown))  # WebM, MKV and GIF do not state it
 
 
@@ -78,7 +88,7 @@ def frame_rate(path: Path) -> Fraction:
     Raises:
         UserError: The file is no whole video, or does not state its rate.
     """
-    with _opened(path) as (_, stream):
+    with opened_film(path) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
     if not rate:
         raise UserError(f"{path} does not state its frame rate; convert it to MP4.")
@@ -131,16 +141,21 @@ def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
         yield from _read_pictures(video, wanted)
         return
     times = frame_times(video.path)
-    if len(times.shown) < 0.95 * video.length - 3:  # some writers count a few too many
+    if len(times.shown) < _least(video.length):
         raise UserError(
             f"{video.path} is truncated: its header says {video.length} frames but it holds "
             f"{len(times.shown)}; replace it."
         )
     late = max(0, wanted[-1] + 1 - len(times.shown))
-    marks = [times.shown[max(0, number - late)] for number in wanted]
-    key = bisect_right(times.keys, marks[0]) - 1
-    starts = [times.keys[key]] if key > 0 else []
-    yield from _decoded(video.path, marks, [*starts, None])
+    numbers = [max(0, number - late) for number in wanted]
+    key = bisect_right(times.keys, numbers[0]) - 1
+    starts = [times.shown[times.keys[key]]] if key > 0 else []
+    yield from _decoded(video.path, numbers, [*starts, None])
+
+
+def _least(length: int) -> float:
+    """Number of frames that a whole file has at least; some writers count a few too many."""
+    return 0.95 * length - 3
 
 
 def _read_pictures(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
@@ -158,48 +173,76 @@ def _read_pictures(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
         yield (values / 257).round().astype(np.uint8) if values.dtype == np.uint16 else values
 
 
-def _decoded(path: Path, marks: list[int], starts: Sequence[int | None]) -> Iterator[Array]:
-    """The frames at these timestamps; if one start does not reach all, try the next for the rest."""
+def _decoded(path: Path, numbers: list[int], starts: Sequence[int | None]) -> Iterator[Array]:
+    """The frames of these numbers; if one start does not reach all, try the next for the rest."""
     done = 0
     for start in starts:
-        for mark, values in _run(path, marks[done:], start):
-            if mark != marks[done]:
+        for number, values in _run(path, numbers[done:], start):
+            if number != numbers[done]:
                 break
             yield values
             done += 1
-        if done == len(marks):
+        if done == len(numbers):
             return
     raise UserError(
-        f"{path} cannot be decoded at timestamp {marks[done]} ({done} of {len(marks)} frames could be read); "
+        f"{path} cannot be decoded at frame {numbers[done]} ({done} of {len(numbers)} frames could be read); "
         "it is damaged, replace it."
     )
 
 
-def _run(path: Path, marks: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
-    """Decode forward and yield wanted frames with their timestamps, until the file or ``marks`` end."""
-    wanted = set(marks)
-    frames = _resumed(path, start, marks[0]) or _shown(path, start)
+def _run(path: Path, numbers: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
+    """Decode forward and yield wanted frames with their numbers, until the file or ``numbers`` end."""
+    wanted, known = set(numbers), frame_times(path).numbers
+    frames = _resumed(path, start, numbers[0]) or _shown(path, start)
     for frame in frames:
-        if frame.pts in wanted and not frame.is_corrupt:
-            yield frame.pts, np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-        if frame.pts is not None and frame.pts >= marks[-1]:
-            _kept.open = _Open(os.getpid(), path, start, frame.pts, frames)
+        number = -1 if frame.pts is None else known.get(frame.pts, -1)
+        if number in wanted and not frame.is_corrupt:
+            yield number, _upright(frame)
+        if number >= numbers[-1]:
+            _kept.open = _Open(os.getpid(), path, start, number, frames)
             return
+
+
+def _upright(frame: VideoFrame) -> Array:
+    """A frame (H, W, 3), turned and mirrored as its display matrix says."""
+    values: Array = frame.to_ndarray(format="rgb24")
+    down, right, turned = _directions(frame)
+    values = values.swapaxes(0, 1) if turned else values
+    return values[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
+
+
+def _directions(frame: VideoFrame) -> tuple[int, int, bool]:
+    """Signs of the directions of rows and columns, which are swapped before if the last is true."""
+    # not frame.side_data: it refers to the frame that keeps it, and such a cycle may be freed after a fork
+    matrix = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-arg]
+    if matrix is None:
+        return 1, 1, False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))  # x' = a x + c y, y' = b x + d y
+    turned = abs(a) + abs(d) < abs(b) + abs(c)
+    return (b, c, True) if turned else (d, a, False)
 
 
 def _shown(path: Path, start: int | None) -> Iterator[VideoFrame]:
     """The frames of a file from a key frame on; None starts at the beginning."""
-    with _opened(path) as (container, stream):
+    with opened_film(path) as (container, stream):
         if start is not None:
             container.seek(start, stream=stream)
-        yield from container.decode(stream)
+        yield from _frames(container, stream)
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    avi = container.format.name == "avi"
+    for packet in container.demux(stream):
+        if avi:
+            packet.pts = packet.dts  # the packet's number; FFmpeg's guess of the timestamp may be wrong
+        yield from packet.decode()
 
 
 class _Open(NamedTuple):
     process: int
     path: Path
     start: int | None
-    at: int  # timestamp of the last decoded frame
+    at: int  # number of the last decoded frame
     frames: Iterator[VideoFrame]
 
 
@@ -225,24 +268,52 @@ def _resumed(path: Path, start: int | None, first: int) -> Iterator[VideoFrame] 
 
 
 class _Times(NamedTuple):
-    shown: list[int]  # timestamps of all frames, ascending
-    keys: list[int]  # timestamps of key frames
+    shown: list[int]  # timestamps of all frames in display order; in AVI, numbers of their packets
+    keys: list[int]  # numbers of key frames, ascending
+    numbers: dict[int, int]  # each timestamp's place in ``shown``
 
 
 @lru_cache(maxsize=256)
 def frame_times(path: Path) -> _Times:
-    """Timestamps of all frames and of key frames, read from the packets without decoding."""
-    with _opened(path) as (container, stream):
-        packets = {
-            p.pts: p.is_keyframe for p in container.demux(stream) if p.pts is not None and not p.is_discard
-        }
-    if not packets:
+    """Timestamps of all frames, and which are key frames, read from the packets.
+
+    Raises:
+        UserError: The file is no whole video.
+    """
+    with opened_film(path) as (container, stream):
+        avi = container.format.name == "avi"
+        found = [
+            (p.pts, at, p.is_keyframe)
+            for p in container.demux(stream)
+            if p.pts is not None and (at := p.dts if avi else p.pts) is not None and not p.is_discard
+        ]
+        # one delay for all: FFmpeg has not found out which frames are reordered
+        hidden = avi and stream.codec_context.has_b_frames and len({pts - at for pts, at, _ in found}) == 1
+    if not found:
         raise UserError(f"{path} holds no frames; replace it.")
-    return _Times(sorted(packets), sorted(pts for pts, key in packets.items() if key))
+    shown = list(dict.fromkeys(at for _, at, _ in sorted(found)))
+    if hidden:
+        shown = _decoded_order(path, shown)
+    numbers = {at: number for number, at in enumerate(shown)}
+    return _Times(shown, sorted({numbers[at] for _, at, key in found if key}), numbers)
+
+
+def _decoded_order(path: Path, stamps: Sequence[int]) -> list[int]:
+    with opened_film(path) as (container, stream):
+        quick = {"skip_loop_filter": "all", "skip_idct": "all"}  # only the order counts
+        stream.codec_context.options = {**stream.codec_context.options, **quick}
+        frames = _frames(container, stream)
+        order = list(dict.fromkeys(at for frame in frames if (at := frame.pts) is not None))
+    if len(order) < len(stamps):
+        raise UserError(
+            f"{path} cannot be decoded ({len(order)} of {len(stamps)} frames could be read); it is damaged, "
+            "replace it."
+        )
+    return order
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened_film(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its video stream; convert what the decoder raises on damaged bytes to a UserError."""
     try:
         with opened(path) as file:
@@ -253,9 +324,9 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         options = {"fflags": "+genpts", "max_pixels": str(MOST_PIXELS)}
         # an absolute path: a relative one with a colon would name a protocol
         with av.open(str(path.absolute()), format=_format(path, head), options=options) as container:
-            if not container.streams.video:
+            stream = min(container.streams.video, key=_may_be_cover, default=None)
+            if stream is None or stream.disposition & Disposition.attached_pic:
                 raise UserError(f"{path} holds no video stream; replace it.")
-            stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise UserError(f"{path} holds video that cannot be decoded here; convert it to H.264.")
             size = stream.codec_context.width * stream.codec_context.height  # 0 if they are too many
@@ -266,6 +337,12 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split("; last error log")[0].split())
         raise UserError(f"{path} cannot be read as a video ({reason}); it is damaged, replace it.") from error
+
+
+def _may_be_cover(stream: VideoStream) -> tuple[bool, bool]:
+    """Orders the streams of a file: the first film comes before pictures that belong to it."""
+    attached = bool(stream.disposition & Disposition.attached_pic)
+    return attached, stream.codec_context is not None and stream.codec_context.name in _PICTURE_CODECS
 
 
 def _format(path: Path, head: bytes) -> str:
