@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.catalogue import INDEX_FORMAT
+from zoo.catalogue import INDEX_FORMAT, input_of, main_result
+from zoo.drawing.tables import number, protocol
 from zoo.errors import UserError
 from zoo.files.schemas import FLAG, MODEL, MODEL_FORMAT, TEXT, Kind, read_json
 from zoo.files.writing import sha256
@@ -34,18 +35,6 @@ APPLICATIONS_BEGIN, APPLICATIONS_END = (
 WEIGHTS_BEGIN, WEIGHTS_END = "<!-- weights: written by make tables -->", "<!-- end of weights -->"
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
 SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
-SHOWN = {  # parts of a protocol that are shown beside the score
-    "samples": "{} samples",
-    "test_pictures": "{} test pictures",
-    "pictures": "{} pictures",
-    "scale": "x{}",
-    "channel": "{}",
-    "border": "border {}",
-    "test": "{} test pictures",
-    "classifier": "classifier {}",
-    "segmenter": "segmenter {}",
-    "seed": "seed {}",
-}
 
 
 def published() -> dict[str, dict[str, Any]]:
@@ -56,6 +45,7 @@ def published() -> dict[str, dict[str, Any]]:
 
 def index() -> str:
     """The content of ``checkpoints/index.json``."""
+    tasks = {path.stem: heading(path)[1] for path in cards()}
     entries = [
         {
             "name": config["name"],
@@ -63,6 +53,10 @@ def index() -> str:
             "files": files(ROOT / "checkpoints" / folder, config["weights"]),
             "sources": config.get("sources", []),
             "title": config.get("title", config["name"]),
+            "paper": config["class"].split(".")[2],
+            "task": tasks.get(config["class"].split(".")[2], ""),
+            "input": input_of(config),
+            "result": main_result(config),
             "recipe": recipe(config),
             "licence": config["licence"]["weights"],
             "research_only": config["research_only"],
@@ -92,12 +86,19 @@ def cards() -> list[Path]:
     return sorted((ROOT / "docs" / "cards").glob("*.md"))
 
 
+def heading(card: Path) -> tuple[str, str]:
+    """Name and application of a paper, as the first line of its card says them."""
+    name, _, application = (
+        card.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(": ")
+    )
+    return name, application
+
+
 def applications() -> str:
     """A row per card: what its heading says, and the paper that its first lines name."""
     rows = []
     for path in cards():
-        text = path.read_text(encoding="utf-8")
-        name, _, application = text.partition("\n")[0].removeprefix("# ").partition(": ")
+        text, (name, application) = path.read_text(encoding="utf-8"), heading(path)
         paper = re.search(r"([A-Z][\w-]+)(?: et al\.| and [A-Z][\w-]+)? (\d{4}),", text.partition("\n## ")[0])
         file = f"zoo/models/{path.stem}.py"
         cited = f"{name} ({paper[1]} {paper[2]})" if paper else name
@@ -182,31 +183,12 @@ def measure(name: str) -> None:
     write_text(path, json.dumps(config | {"results": rows}, indent=2) + "\n")
 
 
-def number(row: dict[str, Any]) -> str:
-    """A value with its standard error."""
-    value, error = float(row["value"]), row.get("error")
-    text = f"{value:.0f}" if value.is_integer() else f"{value:#.4g}"
-    return text + (f" ± {float(error):.2g}" if error is not None else "")
-
-
 def real_side(row: dict[str, Any]) -> str:
     """How a row of real images was measured, if not as that of generated ones."""
     stated = row["protocol"]
     if "halvings" in stated:
         return f"; real: {stated['halvings']} halvings of {stated['real']['count']}"
     return f"; real: {stated['of']}" if "of" in stated else ""
-
-
-def protocol(row: dict[str, Any]) -> str:
-    """Short form of the protocol; ``model.json`` has all of it."""
-    stated = row["protocol"]
-    found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
-    if "made" in stated and "real" in stated:
-        made, real = stated["made"], stated["real"]
-        of = f" of {real['split']}" if "split" in real else ""
-        seed = f", seed {made['seed']}" if "seed" in made else ""
-        found.append(f"{made['count']} against {real['count']}{of}{seed}")
-    return ", ".join(found)
 
 
 def sets(contract: str) -> str:

@@ -223,6 +223,7 @@ def test_commands_import_late(path: Path) -> None:
                 "zoo.data.sources",  # facts only
                 "zoo.data.contracts",
                 "zoo.files.writing",  # the standard library only
+                "zoo.files.schemas",
             )
             assert light or below(imported, "zoo.commands") or below(imported, "zoo.use"), (
                 f"import {imported} inside the function that needs it"

@@ -531,5 +531,5 @@ def test_shipped_weights(entry: dict[str, Any]) -> None:
 def test_wrong_channels(exported: Path) -> None:
     with pytest.raises(UserError, match="expects pictures of 3 channels, got 1"):
         load(exported).sample(pictures(1))
-    with pytest.raises(UserError, match=r"tensor \(B, C, H, W\)"):
+    with pytest.raises(UserError, match=r"give \(B, C, H, W\)"):
         load(exported).sample(pictures()[0])

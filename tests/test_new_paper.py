@@ -38,6 +38,7 @@ class ToyGame(AdversarialModule):
     """
 
     takes = "noise"
+    gives = "picture"
 
     def __init__(self, width: int = 32, **options: Unpack[GameOptions]) -> None:
         super().__init__(**options)
@@ -183,6 +184,7 @@ class ToyDigits(GuardedModule):
     """
 
     takes = "toydigit"
+    gives = "toyclass"
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
@@ -195,6 +197,11 @@ class ToyDigits(GuardedModule):
         """Logits (B, 10) of images (B, 1, 8, 8) in [-1, 1]."""
         logits: Tensor = self.network(images) * self.temperature
         return logits
+
+    def sample(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Logits (B, 10) of images (B, 1, 8, 8)."""
+        with torch.no_grad():
+            return self(images)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Cross-entropy."""
@@ -215,24 +222,51 @@ class ToyDigits(GuardedModule):
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from zoo.use import Given, picture
 
 if TYPE_CHECKING:
     from zoo.checkpoints import Pretrained
 
+find = picture.find
 
-def run(model: Pretrained, args: argparse.Namespace) -> str:
-    """Write the class of each digit."""
-    import torch
 
-    from zoo.files.writing import write_text
-    from zoo.files.pictures import read_array, to_tensor
+def read(source: Any, model: Pretrained) -> Given:
+    """A digit."""
+    values, bits = picture.values(source)
+    return Given({"images": values[None]}, values, bits)
+''',
+    "zoo/use/toyclass.py": '''
+"""A class."""
 
-    images = torch.stack([to_tensor(read_array(path)) for path in args.inputs])
-    classes = model.module(images).argmax(1).tolist()
-    write_text(args.out, "".join(f"{number}\\n" for number in classes))
-    return f"{len(classes)} classes"
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".txt",)
+
+
+class Class:
+    """A class, as its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def save(self, path: str | Path) -> None:
+        """Write the number."""
+        from zoo.files.writing import write_text
+
+        write_text(Path(path), str(self.number))
+
+
+def write(samples: Tensor, bits: int = 8) -> list[Class]:
+    """The classes of logits (N, 10)."""
+    return [Class(int(logits.argmax())) for logits in samples]
 ''',
     "recipes/toydigits/digits.yaml": """
 # The toy classifier on 8x8 digits.

@@ -2,29 +2,101 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from zoo.checkpoints import Pretrained
+    from zoo.guards import GuardedModule
+    from zoo.pretrained import Model
 
 __version__ = "0.1.0"
 
 
-def load(name: str) -> Pretrained:
-    """Load a pretrained model by its name in the index, a weights folder, or a training checkpoint.
+def load(
+    name: str | Path, device: str = "auto", dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+) -> Model:
+    """Load a trained model for use.
 
     Args:
-        name: A name that ``zoo list checkpoints`` prints, or the path of an exported folder or ``.ckpt``.
+        name: A name that ``zoo list checkpoints`` prints, an exported folder, a run folder, or a ``.ckpt``.
+        device: ``auto``, a GPU if there is one; ``cuda``, ``cpu``.
+        dtype: Type of weights and computation; ``float16`` and ``bfloat16`` save memory and time on a GPU,
+            and change the pictures a little.
+
+    Returns:
+        A model to call: with ``n`` if it makes samples from noise, else with a path, PIL image, array or
+        tensor.
 
     Raises:
         UserError: Nothing of that name is found, its hash is wrong, or its format is newer than this version.
-    """
-    from zoo.checkpoints import load as _load  # torch takes seconds to import
 
-    return _load(name)
+    Examples:
+        >>> digits = load("gan-digits", device="cpu")(n=16, seed=0)
+        >>> len(digits), digits[0]
+        (16, Picture(8x8, 1 channels))
+        >>> model = load("pix2pix-scenes", device="cpu")
+        >>> import numpy
+        >>> model(numpy.zeros((64, 96), dtype="uint8")).array.shape
+        (64, 96, 3)
+    """
+    from zoo.pretrained import load as _load  # torch takes seconds to import
+
+    return _load(name, device, dtype)
+
+
+def list_models() -> list[str]:
+    """Names of the papers' classes, for :func:`create`.
+
+    Examples:
+        >>> "Pix2Pix" in list_models()
+        True
+    """
+    from zoo import catalogue
+
+    return [entry["name"] for entry in catalogue.models()]
+
+
+def list_checkpoints(task: str | None = None, commercial: bool = False) -> list[str]:
+    """Names of pretrained weights, for :func:`load`.
+
+    Args:
+        task: A word of the application (``super-resolution``), a paper's file (``pix2pix``), or None for all.
+        commercial: Whether to leave out those for research only.
+
+    Examples:
+        >>> list_checkpoints("super-resolution", commercial=True)
+        []
+        >>> "gan-digits" in list_checkpoints()
+        True
+    """
+    from zoo import catalogue
+
+    return [
+        entry["name"]
+        for entry in catalogue.checkpoints()
+        if (task is None or catalogue.is_about(entry, task)) and not (commercial and entry["research_only"])
+    ]
+
+
+def create(name: str, **arguments: Any) -> GuardedModule:
+    """A paper's module with random weights, to train or to take apart.
+
+    Args:
+        name: A class or file that ``zoo list models`` prints: ``Pix2Pix``, ``pix2pix``.
+        arguments: Arguments of the class.
+
+    Raises:
+        UserError: There is no such model, or an argument is unknown or out of range.
+
+    Examples:
+        >>> create("pix2pix", levels=4, width=48).generator.down[0][0].out_channels
+        48
+    """
+    from zoo.pretrained import create as _create
+
+    return _create(name, arguments)
 
 
 def fit(recipe: str, seeds: Sequence[int] | None = None, **overrides: Any) -> Path:

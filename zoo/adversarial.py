@@ -500,6 +500,14 @@ class AdversarialModule(GuardedModule):
             for module, mode in modes.items():
                 module.training = mode
 
+    @property
+    def at_once(self) -> int:
+        """Inputs of one size that ``sample`` runs together.
+
+        One on the CPU, where more is not faster, and rounding would depend on the others.
+        """
+        return 1 if self.device.type == "cpu" else 8
+
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Temporarily seed torch's RNG; restore its state on exit."""

@@ -431,21 +431,75 @@ def foreign() -> list[Entry]:
     return found
 
 
+def is_about(entry: Entry, task: str) -> bool:
+    """Whether weights are of a paper (``pix2pix``), or of an application that these words name."""
+    return task == entry.get("paper") or task.lower() in str(entry.get("task", "")).lower()
+
+
 def is_exported(name: str) -> bool:
     """Whether a name means exported weights: of the index, an address, or a folder by ``zoo export``."""
     named = is_address(name) or any(entry["name"] == name for entry in checkpoints())
     return named or (Path(name).expanduser() / "model.json").is_file()
 
 
-def takes_of(name: str) -> str | None:
-    """What exported weights are used on, as their model's source says; None where that is not known."""
-    entry = {entry["name"]: entry for entry in checkpoints()}.get(name)
-    folder = recipes.bundled("checkpoints") / entry["folder"] if entry else Path(name).expanduser()
-    if not (folder / "model.json").is_file():
+def input_of(config: Entry) -> str:
+    """What weights take, in words, by their ``model.json``."""
+    hparams, data = config["hyper_parameters"], config["data"].get("preprocessing") or {}
+    channels = hparams.get("in_channels")
+    size = data.get("size")
+    sides = [size, size] if type(size) is int else size if isinstance(size, list) else []
+    trained = f"trained at {sides[1]}x{sides[0]}" if len(sides) == 2 else ""
+    if config.get("takes") != "picture":
+        parts = [str(config.get("takes", "nothing"))]
+    elif data.get("source") == "labels":
+        parts = ["label map", f"{channels} classes", trained]
+    elif hparams.get("scale"):
+        parts = [f"picture, enlarged {hparams['scale']} times"]
+    else:
+        parts = ["picture", f"{channels} channels", trained]
+    return ", ".join(filter(None, parts))
+
+
+def main_result(config: Entry) -> str:
+    """The score that says most of weights: the kernel distance if there is one, else the first."""
+    scores = [row for row in config.get("results", []) if row["subject"] == "generated"]
+    best = next((row for row in scores if row["metric"].startswith("kid")), scores[0] if scores else None)
+    return f"{best['metric']} {best['value']:.3g}" if best else ""
+
+
+def folder_of(name: str) -> Path:
+    """The folder that a name of the index, an address or a path means, whether it is on this machine or not."""
+    from zoo.weights import find  # not needed for lists
+
+    return find(name, {entry["name"]: entry for entry in checkpoints()}.get(name), ask=False).folder
+
+
+class Kinds(NamedTuple):
+    """What a model takes and gives, as its source says, and whether an input comes with its weights."""
+
+    takes: str = ""
+    gives: str = ""
+    has_example: bool = False
+
+
+def kinds_of(name: str) -> Kinds | None:
+    """What weights of the index, an exported folder or a run take and give; None if it is not known."""
+    folder, has_example = folder_of(name), False
+    if (folder / "model.json").is_file():
+        config = read_json(folder / "model.json", MODEL)
+        class_path, has_example = config["class"], "example" in config
+    elif is_run(folder):
+        class_path = str(((recipes.read(folder / "config.yaml") or {}).get("model") or {}).get("class_path"))
+    else:
         return None
-    found = find_class(str(read_json(folder / "model.json", MODEL)["class"]))
-    said: str | None = _constant(found.node, "takes") if found else None
-    return said
+    found = find_class(class_path)
+    said = [_constant(found.node, key) or "" for key in ("takes", "gives")] if found else []
+    return Kinds(said[0], said[1], has_example) if said else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run: its config beside its checkpoints."""
+    return (folder / "config.yaml").is_file() and (folder / "checkpoints").is_dir()
 
 
 def find_weights(name: str) -> Entry | None:

@@ -28,7 +28,9 @@ from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.bounds import require_arguments
 from zoo.class_paths import public_path
 from zoo.errors import UserError
-from zoo.files.schemas import ROWS, read_json
+from zoo.files.pictures import require_pictures
+from zoo.files.reading import read_bytes
+from zoo.files.schemas import MODEL, ROWS, read_json
 from zoo.files.weights import (
     CONFIG,
     FORMAT,
@@ -48,6 +50,7 @@ from zoo.guards import GuardedModule
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 MOST_UNSAVED = 2**27  # values of a module that is built with initial weights
+MOST_EXAMPLE = 2**20  # bytes
 TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 Config = dict[str, Any]
 
@@ -68,8 +71,26 @@ class Pretrained:
 
     @property
     def takes(self) -> str:
-        """Kind of input: ``noise``, ``picture``, another file of :mod:`zoo.use`, or ``nothing``."""
+        """Kind of input, a file of :mod:`zoo.use`, or ``nothing``.
+
+        A model of pictures that was trained on label maps takes a ``label_map``.
+        """
+        preprocessing: Config = self.config["data"].get("preprocessing") or {}
+        if self.module.takes == "picture" and preprocessing.get("source") == "labels":
+            return "label_map"
         return self.module.takes
+
+    @property
+    def gives(self) -> str:
+        """Kind of output, a file of :mod:`zoo.use`, or ``nothing``."""
+        return self.module.gives
+
+    @property
+    def example(self) -> tuple[Path, str] | None:
+        """An input that comes with the weights, and its licence; None if there is none."""
+        stated = self.config.get("example")
+        path = Path(self.origin) / stated["file"] if stated else None
+        return (path, stated["licence"]) if stated and path and path.is_file() else None
 
     @property
     def game(self) -> AdversarialModule:
@@ -85,7 +106,7 @@ class Pretrained:
     @property
     def input_channels(self) -> int | None:
         """Channels of the pictures that the model takes; None if it takes no pictures."""
-        return int(self.module.hparams["in_channels"]) if self.takes == "picture" else None
+        return int(self.module.hparams["in_channels"]) if self.module.takes == "picture" else None
 
     @property
     def scale(self) -> int:
@@ -111,24 +132,33 @@ class Pretrained:
             raise UserError(
                 f"{self.origin} is not a generator and makes no samples; call its `module` directly."
             )
-        if isinstance(self.module, AdversarialModule) and "generator" not in self.config["players"]:
-            raise UserError(
-                f"{self.origin} holds only the discriminator and cannot make samples; load the generator."
-            )
+        self.require_generator()
         if self.takes == "noise" and (not isinstance(inputs, int) or inputs < 1):
             raise UserError(
                 f"{self.origin} makes samples from noise: give how many, 1 or more, not {inputs!r:.40}."
             )
-        if self.takes == "picture":
-            if not isinstance(inputs, Tensor) or inputs.dim() != 4:
+        if self.module.takes == "picture":
+            if not isinstance(inputs, Tensor):
                 raise UserError(
                     f"{self.origin} translates pictures: give a tensor (B, C, H, W) with values in [-1, 1]."
                 )
+            require_pictures(inputs)
             if inputs.shape[1] != self.input_channels:
                 wanted, given = self.input_channels, inputs.shape[1]
                 raise UserError(f"{self.origin} expects pictures of {wanted} channels, got {given}.")
         samples: Tensor = self.module.sample(inputs, seed=seed)  # type: ignore[operator]
         return samples
+
+    def require_generator(self) -> None:
+        """Refuse weights of which only the discriminator was kept.
+
+        Raises:
+            UserError: Says so.
+        """
+        if isinstance(self.module, AdversarialModule) and "generator" not in self.config["players"]:
+            raise UserError(
+                f"{self.origin} holds only the discriminator and cannot make samples; load the generator."
+            )
 
     def fixed_output(self) -> Tensor | None:
         """Compute the output for a fixed input.
@@ -138,7 +168,7 @@ class Pretrained:
         """
         if self.takes == "noise":
             return self.sample(4, seed=0)
-        if self.takes == "picture":
+        if self.module.takes == "picture":
             return self.sample(_pattern(self.input_channels or 1), seed=0)
         if self.module.example_input_array is None:
             return None
@@ -410,6 +440,7 @@ def describe(module: GuardedModule, hparams: Config, data: Config) -> Config:
         "class": public_path(type(module)),
         "hyper_parameters": hparams,
         "takes": module.takes,
+        "gives": module.gives,
         "players": [part for part in by_part(module.state_dict()) if part in PLAYERS or not game],
         "data": data,
     }
@@ -430,6 +461,26 @@ def _pattern(channels: int) -> Tensor:
     rows, columns = torch.arange(64.0)[:, None], torch.arange(64.0)[None, :]
     waves = [torch.sin(0.11 * (c + 1) * rows + 0.17 * columns + c) for c in range(channels)]
     return torch.stack(waves)[None]  # (1, C, 64, 64)
+
+
+def add_example(folder: Path, source: Path, licence: str) -> None:
+    """Put an input that anyone may use beside weights, and say so in their ``model.json``.
+
+    Args:
+        folder: Folder of weights.
+        source: The input, at most 1 MB.
+        licence: Its licence, and whom to name.
+
+    Raises:
+        UserError: It is too large, or the folder holds no weights.
+    """
+    config, content = read_json(folder / CONFIG, MODEL, FORMAT), read_bytes(source)
+    if len(content) > MOST_EXAMPLE:
+        raise UserError(f"{source} has {len(content)} bytes; an example has at most {MOST_EXAMPLE}.")
+    name = f"example{source.suffix.lower()}"
+    config["example"] = {"file": name, "licence": licence, "sha256": hashlib.sha256(content).hexdigest()}
+    write_bytes(folder / name, content)
+    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def portable(value: Any) -> Any:

@@ -23,6 +23,7 @@ from zoo.errors import UsageError, UserError, nearest, printable
 
 TRAINER_VERBS = {
     "fit": "Train a recipe.",
+    "resume": "Continue a run where it ended.",
     "validate": "Run a recipe's validation on a checkpoint.",
     "test": "Run a recipe's evaluation on a checkpoint and print the numbers beside the paper's.",
     "predict": "Write the generator's pictures for a recipe's test split.",

@@ -16,7 +16,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -45,8 +45,9 @@ def say(text: str) -> None:
 class GuardedModule(pl.LightningModule):
     """A LightningModule that trains with all guards of this file."""
 
-    # kind of input of `sample`, a file of zoo/use: "noise", "picture", …; "nothing" without that method
-    takes: ClassVar[str] = "nothing"
+    # kinds of input and output of `sample`, files of zoo/use; "nothing" without that method
+    takes: str = "nothing"
+    gives: str = "nothing"
     seed: int | None = None  # of each batch's draws; None: that of a resumed checkpoint, else the run's
     run_folder: Path | None = None  # of the command; None: the first logger's
     loaded_step = 0  # step of the last loaded checkpoint

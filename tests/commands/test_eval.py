@@ -280,7 +280,9 @@ def test_what_cannot_be_scored(capsys: pytest.CaptureFixture[str]) -> None:
     assert "real is named twice; name it once" in refused(capsys, "real", "real", *against)
     assert "There is no protocol nonsense" in refused(capsys, "real", "--protocol", "nonsense")
     assert "Cannot write broken.ckpt/x/eval.json" in refused(capsys, "real", *against, "-o", "broken.ckpt/x")
-    assert "There is no device nowhere here" in refused(capsys, "real", *against, "--device", "nowhere")
+    assert "There is no device nowhere on this machine" in refused(
+        capsys, "real", *against, "--device", "nowhere"
+    )
     assert "There is no protocol fid-mnist (with a" in refused(capsys, "real", "--protocol", "fid-mnist")
     assert "There is no feature network 'mnits'" in refused(capsys, "real", "--protocol", "fd-mnits")
     for name in ("gan-digits", "real"):

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-import zoo.use
 from zoo.checkpoints import Pretrained, describe, write
 from zoo.cli import main
 from zoo.data.label_maps.module import LabelMapFolder
@@ -28,8 +27,8 @@ from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
-from zoo.use import label_maps
-from zoo.use.label_maps import Painting, edited
+from zoo.use import label_map
+from zoo.use.label_map import Painting, edited
 
 
 def weights(module: Pix2Pix | GAN | SRGAN, out: Path) -> Pretrained:
@@ -242,7 +241,7 @@ def test_label_maps_are_read_as_in_training(tmp_path: Path, capsys: pytest.Captu
 
     def labels(model: Pretrained, name: str, values: np.ndarray, **options: Any) -> np.ndarray:
         Image.fromarray(values).save(name, **options)
-        return label_maps.read(Path(name), model).argmax(0).numpy()
+        return label_map.read(Path(name), model).tensors["images"][0].argmax(0).numpy()
 
     blurred = weights("halves")
     assert np.array_equal(labels(blurred, "exact.png", colours), classes)
@@ -304,14 +303,16 @@ def test_two_inputs_never_share_an_output(translator: Pretrained, capsys: pytest
 
 
 def test_inputs_that_are_not_there(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "name a picture or a folder" in refused(capsys, translator.origin, "-o", "out.png")
+    assert "name a file, or a folder of them" in refused(capsys, translator.origin, "-o", "out.png")
     assert "no file or folder nothing.png" in refused(
         capsys, translator.origin, "nothing.png", "-o", "out.png"
     )
     Path("empty").mkdir()
     assert "empty holds no pictures" in refused(capsys, translator.origin, "empty", "-o", "out")
     write_picture("in.png", picture())
-    assert "leave -n out" in refused(capsys, translator.origin, "in.png", "-o", "out.png", "-n", "2")
+    assert "--number goes with models whose input is noise" in refused(
+        capsys, translator.origin, "in.png", "-o", "out.png", "-n", "2"
+    )
     Path("text.png").write_text("no picture")
     assert "text.png" in refused(capsys, translator.origin, "text.png", "-o", "out.png")
 
@@ -519,39 +520,4 @@ def test_edits_that_cannot_be(
 def test_others_cannot_be_edited(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
     write_picture("in.png", picture())
     said = refused(capsys, translator.origin, "in.png", "-o", "out.png", "--relabel", "a=b")
-    assert "paints no label maps with instances" in said
-
-
-# ----------------------------------------------------------------------------------------------- another kind
-
-HAIKU = """
-def configure(parser):
-    parser.add_argument("--lines", type=int, default=3)
-
-
-def check(model, args):
-    if args.lines != 3 and model.takes != "haiku":
-        raise SystemExit("only for a haiku")
-
-
-def run(model, args):
-    args.out.write_text("furuike ya\\n" * args.lines)
-    return f"{args.lines} lines"
-"""
-
-
-def test_a_kind_of_input_is_one_file(
-    noise: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "kinds").mkdir()
-    (tmp_path / "kinds" / "haiku.py").write_text(HAIKU)
-    monkeypatch.setattr("zoo.use.__path__", [*zoo.use.__path__, str(tmp_path / "kinds")])
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "takes", "haiku")
-        assert main(["sample", noise.origin, "-o", "poem", "--lines", "2"]) == 0
-    assert "Wrote 2 lines to poem." in capsys.readouterr().out
-    assert Path("poem").read_text().count("\n") == 2
-    with pytest.raises(SystemExit, match="only for a haiku"):
-        main(["sample", noise.origin, "-o", "a.png", "--lines", "2"])
-    monkeypatch.setattr(GAN, "takes", "sonnet")
-    assert "takes sonnet, which this command cannot read" in refused(capsys, noise.origin, "-o", "verse")
+    assert "--relabel goes with models whose input is label map, not with" in said

@@ -46,14 +46,34 @@ def test_a_required_argument_is_called_so(capsys: pytest.CaptureFixture[str]) ->
     assert (root["type"], root["default"], root["help"]) == ("str", "", "The folder.")
 
 
-def test_a_checkpoint_is_shown_with_all_its_entry(
+def test_weights_that_are_not_here_are_shown_by_the_index(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entry = {"name": "gan/digits-x", "title": "Digits", "sha256": "ab12", "research_only": False}
+    entry = {
+        "name": "gan/digits-x",
+        "folder": "x",
+        "title": "Digits",
+        "sha256": "ab12",
+        "research_only": False,
+    }
     monkeypatch.setattr("zoo.catalogue.checkpoints", lambda: [entry])
     assert main(["show", "gan/digits-x"]) == 0
     told = capsys.readouterr().out
     assert all(word in told for word in ("ab12", "Digits", "research_only", "false"))
+
+
+def test_the_page_of_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "pix2pix-scenes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for wanted in (
+        "takes label map, 16 classes, trained at 64x64",
+        "licence weights Apache-2.0",
+        "6 meadow (130, 190, 80)",
+        "kid-effnet-lite0 0.2904 -0.0001958",
+        "zoo sample pix2pix-scenes INPUT -o out.png",
+        "zoo test pix2pix-scenes",
+    ):
+        assert any(wanted in " ".join(line.split()) for line in lines), wanted
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

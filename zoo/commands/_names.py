@@ -12,6 +12,7 @@ from zoo import catalogue, recipes
 from zoo.catalogue import Entry
 from zoo.data.contracts import CONTRACTS
 from zoo.errors import UsageError, UserError, nearest
+from zoo.files.schemas import MODEL, RECORD, ROWS, read_json
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -25,7 +26,12 @@ def find(name: str) -> Entry:
     """
     for entry in catalogue.checkpoints():
         if entry["name"] == name:
-            return {"kind": "checkpoint", **entry}
+            return {"kind": "checkpoint", **entry, "config": _config(catalogue.folder_of(name))}
+    place = Path(name).expanduser()
+    if (place / "model.json").is_file():
+        return {"kind": "checkpoint", "name": name, "config": _config(place)}
+    if catalogue.is_run(place):
+        return {"kind": "run", "name": name, **run_facts(place)}
     named = catalogue.find_class(name) if name.startswith("zoo.") else None
     for kind, folder in (("model", "models"), ("data", "data")):
         for class_path, definition in catalogue.classes(folder).items():
@@ -41,6 +47,29 @@ def find(name: str) -> Entry:
         raise UsageError(f"Nothing in the zoo is called {name}; {hint}") from None
     head, text = recipes.head_comment(path), recipes.text_of(path)
     return {"kind": "recipe", "name": name, "path": str(path), "head": head, "text": text}
+
+
+def _config(folder: Path) -> Entry | None:
+    """The ``model.json`` of a folder of weights, if it is there."""
+    path = folder / "model.json"
+    return dict(read_json(path, MODEL)) if path.is_file() else None
+
+
+def run_facts(folder: Path) -> Entry:
+    """What a run's files say: recipe, class, data, machine, checkpoints, scores."""
+    text = recipes.text_of(folder / "config.yaml")
+    content = recipes.parse(text, str(folder / "config.yaml"))
+    record = folder / "env.json"
+    scores = folder / "eval.json"
+    return {
+        "recipe": text.partition("\n")[0].removeprefix("# Recipe: ") if text.startswith("# Recipe: ") else "",
+        "class": (content.get("model") or {}).get("class_path"),
+        "hyper_parameters": (content.get("model") or {}).get("init_args") or {},
+        "seed": content.get("seed_everything"),
+        "data": read_json(record, RECORD).get("data", {}) if record.is_file() else {},
+        "checkpoints": sorted(path.name for path in (folder / "checkpoints").rglob("*.ckpt")),
+        "results": read_json(scores, ROWS) if scores.is_file() else [],
+    }
 
 
 class Data(NamedTuple):

@@ -53,17 +53,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(entry: dict[str, Any]) -> tuple[str, str, str]:
-    """What a checkpoint takes, its size, and its first score; blank if its folder is incomplete."""
-    from zoo import recipes
-    from zoo.files.schemas import MODEL, read_json
-
-    path = recipes.bundled("checkpoints") / entry["folder"] / "model.json"
-    if not path.is_file():
-        return "", "", ""
-    config = read_json(path, MODEL)
-    channels = config["hyper_parameters"].get("in_channels")
-    scores = [row for row in config["results"] if row["subject"] == "generated"]
-    score = f"{scores[0]['metric']} {scores[0]['value']:.3g}" if scores else ""
-    takes = f"{config['takes']}, {channels} channels" if channels else config["takes"]
-    return takes, f"{config['weights']['bytes'] / 1e6:.1f} MB", score
+def _facts(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    """A checkpoint's application, input, size and main score."""
+    size = f"{sum(file['bytes'] for file in entry.get('files', ())) / 1e6:.1f} MB"
+    return entry.get("task", ""), entry.get("input", ""), size, entry.get("result", "")

@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     if kind == "recipe":
         print(f"Recipe {entry['name']} ({entry['path']})\n\n{entry['text']}", end="")
     elif kind == "checkpoint":
-        rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in entry.items()]
-        print(f"Checkpoint {entry['name']}\n\n{aligned(rows, indent='  ')}")
+        print(checkpoint_page(entry))
+    elif kind == "run":
+        print(run_page(entry))
     else:
         given = entry["arguments"]
         told = [(a["name"], a["default"] or "(required)", a["help"].replace("``", "`")) for a in given]
@@ -48,6 +49,104 @@ def run(args: argparse.Namespace) -> int:
         if entry["card"]:
             print(f"\nCard: {entry['card']}")
     return 0
+
+
+def checkpoint_page(entry: dict[str, Any]) -> str:
+    """What weights take and give, their scores, licence and data, how they were made and how to use them."""
+    from zoo.catalogue import input_of
+    from zoo.drawing.tables import aligned
+
+    name, config = entry["name"], entry["config"]
+    if config is None:  # weights that are not here yet
+        rows = [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in entry.items()]
+        return f"Checkpoint {name}\n\n{aligned([row for row in rows if row[0] != 'config'], indent='  ')}"
+    data, licence, weights = config["data"], config.get("licence", {}), config["weights"]
+    example = config.get("example")
+    rows = [
+        ("task", entry.get("task", "")),
+        ("takes", input_of(config)),
+        ("gives", _given(config)),
+        ("example", f"{example['file']} ({example['licence']})" if example else ""),
+        ("size", f"{weights['bytes'] / 1e6:.1f} MB in {config.get('dtype', 'float32')}"),
+        ("sha256", weights["sha256"]),
+        ("licence", f"weights {licence.get('weights', 'unknown')}; code {licence.get('code', 'unknown')}"),
+        ("data", f"{data.get('name', 'unknown')}, licence {data.get('licence') or 'unknown'}"),
+        ("trained by", config.get("command") or ""),
+        ("", f"commit {config.get('commit')}, seed {config.get('seed')}, {config.get('step')} steps"),
+        ("class", config["class"]),
+        ("card", _card(config["class"])),
+    ]
+    parts = [f"Checkpoint {name}: {config.get('title', '')}", aligned([r for r in rows if r[1]], indent="  ")]
+    parts += filter(None, [_palette(data.get("preprocessing") or {}), _scores(config.get("results", []))])
+    return "\n\n".join([*parts, _uses(name, config, example is not None)])
+
+
+def run_page(entry: dict[str, Any]) -> str:
+    """What a run trained, what it has, and how to use it."""
+    from zoo.drawing.tables import aligned
+
+    name, data = entry["name"], entry["data"]
+    rows = [
+        ("recipe", entry["recipe"]),
+        ("class", str(entry["class"])),
+        ("seed", str(entry["seed"])),
+        ("data", f"{data.get('name', 'unknown')}, licence {data.get('licence') or 'unknown'}"),
+        ("checkpoints", ", ".join(entry["checkpoints"]) or "none yet"),
+    ]
+    uses = [f"zoo {verb} {name}" for verb in ("resume", "test", "eval")]
+    uses += [f"zoo sample {name} -o OUT", f"zoo export {name} -o FOLDER"]
+    parts = [f"Run {name}", aligned(rows, indent="  "), _scores(entry["results"])]
+    return "\n\n".join(filter(None, [*parts, "Use\n" + "\n".join(f"  {line}" for line in uses)]))
+
+
+def _given(config: dict[str, Any]) -> str:
+    channels = config["hyper_parameters"].get("out_channels")
+    return str(config.get("gives", "picture")) + (f", {channels} channels" if channels else "")
+
+
+def _card(class_path: str) -> str:
+    from zoo.catalogue import describe
+
+    return describe(class_path)["card"] or ""
+
+
+def _palette(data: dict[str, Any]) -> str:
+    """The classes of a label map by number, with their colours."""
+    from zoo.drawing.tables import aligned
+
+    if data.get("source") != "labels":
+        return ""
+    colours = data.get("colours") or [None] * len(data["classes"])
+    rows = [
+        (str(number), name, "" if colour is None else f"({', '.join(map(str, colour))})")
+        for number, (name, colour) in enumerate(zip(data["classes"], colours, strict=False))
+    ]
+    return "Classes: number, name, colour\n" + aligned(rows, indent="  ")
+
+
+def _scores(results: list[dict[str, Any]]) -> str:
+    """Scores of generated samples, those of real ones beside them, and what they depend on."""
+    from zoo.drawing.tables import aligned, number, protocol
+
+    beside = {row["metric"]: row for row in results if row["subject"] in ("real", "bicubic")}
+    rows = [("metric", "value", "beside", "protocol")]
+    for row in results:
+        if row["subject"] == "generated":
+            other = beside.get(row["metric"])
+            against = f"{number(other)} ({other['subject']})" if other else ""
+            rows.append((row["metric"], number(row), against, protocol(row)))
+    return "Results\n" + aligned(rows, indent="  ") if len(rows) > 1 else ""
+
+
+def _uses(name: str, config: dict[str, Any], has_example: bool) -> str:
+    if config.get("takes") == "noise":
+        lines = [f"zoo sample {name} -n 16 -o sheet.png", f'zoo.load("{name}")(n=16, seed=0)']
+    else:
+        lines = [f"zoo sample {name} INPUT -o out.png", f'zoo.load("{name}")("input.png").save("out.png")']
+        if has_example:
+            lines.insert(0, f"zoo sample {name} -o out.png")
+    lines += [f"zoo test {name}"] * bool(config.get("results"))
+    return "Use\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def layers(class_path: str) -> str:

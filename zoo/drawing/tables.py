@@ -1,8 +1,22 @@
-"""Tables as text."""
+"""Tables as text, and scores in them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHOWN = {  # parts of a protocol that are shown beside the score
+    "samples": "{} samples",
+    "test_pictures": "{} test pictures",
+    "pictures": "{} pictures",
+    "scale": "x{}",
+    "channel": "{}",
+    "border": "border {}",
+    "test": "{} test pictures",
+    "classifier": "classifier {}",
+    "segmenter": "segmenter {}",
+    "seed": "seed {}",
+}
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "", underlined: bool = False) -> str:
@@ -19,3 +33,22 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "", underlined: bool = 
     if underlined:
         lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(indent + line for line in lines)
+
+
+def number(row: Mapping[str, Any]) -> str:
+    """A value with its standard error."""
+    value, error = float(row["value"]), row.get("error")
+    text = f"{value:.0f}" if value.is_integer() else f"{value:#.4g}"
+    return text + (f" ± {float(error):.2g}" if error is not None else "")
+
+
+def protocol(row: Mapping[str, Any]) -> str:
+    """Short form of the protocol; ``model.json`` has all of it."""
+    stated = row["protocol"]
+    found = [text.format(stated[key]) for key, text in SHOWN.items() if stated.get(key) is not None]
+    if "made" in stated and "real" in stated:
+        made, real = stated["made"], stated["real"]
+        of = f" of {real['split']}" if "split" in real else ""
+        seed = f", seed {made['seed']}" if "seed" in made else ""
+        found.append(f"{made['count']} against {real['count']}{of}{seed}")
+    return ", ".join(found)

@@ -80,6 +80,19 @@ def read_array(path: str | Path, stored: bool = False) -> Array:
     return array[:, :, None] if array.ndim == 2 else array
 
 
+def from_pil(image: Image.Image) -> Array:
+    """A PIL image's values (H, W, C) of uint8 or uint16, by the rules of :func:`read_array`.
+
+    Raises:
+        UserError: The image is damaged, or has values of another kind.
+    """
+    origin = Path(getattr(image, "filename", "") or "The picture")
+    with _decoding(origin):
+        if image.mode.startswith("I;16"):
+            return np.asarray(image).astype(np.uint16)[:, :, None]
+        return _as_array(origin, image.copy())
+
+
 def read_jpeg_reduced(path: str | Path, least: int) -> Array:
     """As :func:`read_array`, but decode a JPEG at 1/2, 1/4 or 1/8 if both sides stay at least ``least``.
 
@@ -112,6 +125,33 @@ def to_tensor(array: Array) -> Tensor:
     highest = float(np.iinfo(array.dtype).max)
     floats = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(floats).div_(highest).mul_(2).sub_(1)
+
+
+def require_pictures(tensor: Tensor, dimensions: int = 4) -> None:
+    """Refuse a tensor that is no batch of pictures (B, C, H, W), or no picture (C, H, W), in [-1, 1].
+
+    Raises:
+        UserError: Shape, dtype or range is another.
+    """
+    shape = tuple(tensor.shape)
+    layout = "(B, C, H, W)" if dimensions == 4 else "(C, H, W)"
+    if tensor.dim() != dimensions or not tensor.numel():
+        raise UserError(f"A tensor of shape {shape} is no picture: give {layout} with values in [-1, 1].")
+    if shape[-1] <= 4 < min(shape[-3:-1]):
+        order = "0, 3, 1, 2" if dimensions == 4 else "2, 0, 1"
+        raise UserError(
+            f"A tensor of shape {shape} has its channels last; give {layout}: x.permute({order})."
+        )
+    if not tensor.is_floating_point():
+        raise UserError(
+            f"A tensor of {tensor.dtype} is no picture: give floats in [-1, 1], x / 127.5 - 1 of 8 bit."
+        )
+    low, high = (float(value) for value in tensor.aminmax())
+    if not (low >= -1.001 and high <= 1.001):  # also if it is not a number
+        raise UserError(
+            f"A tensor with values from {low:.4g} to {high:.4g} is no picture: give floats in [-1, 1]"
+            + (", x / 127.5 - 1 of 8 bit." if high > 2 else ".")
+        )
 
 
 def to_array(picture: Tensor, bits: Literal[8, 16] = 8) -> Array:

@@ -126,6 +126,7 @@ SOURCE = Kind(
     lambda value: is_text(value) and (value.startswith("https://") or is_address(value)),
 )
 FILE = Kind("a file name", lambda value: is_text(value) and re.fullmatch(r"\w[\w.-]*", value) is not None)
+
 ROWS: Schema = [  # eval.json
     {
         "step": whole(),
@@ -139,7 +140,20 @@ ROWS: Schema = [  # eval.json
     }
 ]
 SEEDS: Schema = [{"seed": whole(), "run": TEXT, "rows": ROWS}]  # seeds.json of a group of runs
-DATA: Schema = {"research_only?": FLAG, "licence?": Optional(TEXT), "name?": Optional(TEXT)}
+COLOUR = Kind(
+    "three levels, 0 to 255",
+    lambda value: (
+        isinstance(value, list | tuple)
+        and len(value) == 3
+        and all(type(level) is int and 0 <= level <= 255 for level in value)
+    ),
+)
+DATA: Schema = {
+    "research_only?": FLAG,
+    "licence?": Optional(TEXT),
+    "name?": Optional(TEXT),
+    "preprocessing?": Optional({"classes?": Optional([TEXT]), "colours?": Optional([COLOUR])}),
+}
 BEGINNING: Schema = {  # the weights of another training that one began with
     "name": TEXT,
     "step": Optional(whole()),
@@ -158,6 +172,8 @@ MODEL: dict[str, Any] = {  # model.json
     "name?": TEXT,
     "title?": TEXT,
     "takes?": TEXT,
+    "gives?": TEXT,
+    "example?": {"file": FILE, "licence": TEXT, "sha256": DIGEST},
     "dtype?": Kind("float32 or float16", lambda value: value in ("float32", "float16")),
     "research_only?": FLAG,
     "licence?": {"code?": TEXT, "weights?": TEXT, "data?": Optional(TEXT)},
@@ -181,6 +197,10 @@ INDEX: Schema = {  # checkpoints/index.json
             "folder": TEXT,
             "files": [{"path": FILE, "bytes": whole(), "sha256": DIGEST}],
             "sources?": [SOURCE],
+            "paper?": TEXT,
+            "task?": TEXT,
+            "input?": TEXT,
+            "result?": TEXT,
             "recipe?": Optional(RECIPE),
             "licence?": TEXT,
             "research_only?": FLAG,

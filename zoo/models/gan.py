@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import ClassVar, Literal, Unpack
+from typing import Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -158,7 +158,8 @@ class GAN(AdversarialModule):
     """
 
     schedule_interval = "step"
-    takes: ClassVar[Literal["noise", "picture"]] = "noise"
+    takes = "noise"
+    gives = "picture"
 
     def __init__(
         self,
@@ -193,6 +194,7 @@ class GAN(AdversarialModule):
                 f"model.d_steps {d_steps} needs updates: alternating and first: discriminator; set it to 1."
             )
         self.shape, self.data_key = tuple(shape), data_key
+        self.gives = "picture" if len(self.shape) == 3 else "points"
         self.latent_dim, self.noise_kind = latent_dim, noise
         self.loss, self.d_steps, self.d_weight = loss, d_steps, d_weight
         self.updates, self.first, self.optimizer_kind = updates, first, optimizer

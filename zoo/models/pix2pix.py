@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -217,7 +217,8 @@ class Pix2Pix(AdversarialModule):
         torch.Size([2, 3, 30, 50])
     """
 
-    takes: ClassVar[Literal["noise", "picture"]] = "picture"
+    takes = "picture"
+    gives = "picture"
 
     def __init__(
         self,
@@ -338,7 +339,7 @@ class Pix2Pix(AdversarialModule):
         return {"input": batch["input"], "fake": self.generate(batch), "target": batch["target"]}
 
     def sample(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Translate images of any size, one by one, so that none depends on another.
+        """Translate images of any size; none depends on another.
 
         Args:
             images: (B, in_channels, H, W) in [-1, 1].
@@ -357,9 +358,10 @@ class Pix2Pix(AdversarialModule):
         # a reflection is no wider than the image
         mode = "reflect" if pad[1] < width and pad[3] < height else "replicate"
         weight, outputs = next(self.generator.parameters()), []
-        for image in images:
+        # batch norm with the statistics of each image needs a batch of one
+        for part in torch.split(images, self.at_once if self.inference == "running" else 1):
             with self.in_use(seed):
-                fake = self.generate({"input": F.pad(image[None].to(weight), pad, mode)})
+                fake = self.generate({"input": F.pad(part.to(weight), pad, mode)})
                 outputs.append(fake[..., top : top + height, left : left + width])
         return torch.cat(outputs)
 

@@ -21,7 +21,7 @@ updated, then D.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, ClassVar, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -375,7 +375,8 @@ class Pix2PixHD(AdversarialModule):
         torch.Size([1, 3, 40, 60])
     """
 
-    takes: ClassVar[Literal["noise", "picture"]] = "picture"
+    takes = "picture"
+    gives = "picture"
     generator: Generator
 
     def __init__(
@@ -683,7 +684,7 @@ class Pix2PixHD(AdversarialModule):
     def sample(
         self, images: Tensor, seed: int = 0, instances: Tensor | None = None, styles: Tensor | None = None
     ) -> Tensor:
-        """Translate label maps of any size, one by one, so that none depends on another.
+        """Translate label maps of any size; none depends on another.
 
         Args:
             images: (B, in_channels, H, W), one-hot.
@@ -708,20 +709,25 @@ class Pix2PixHD(AdversarialModule):
         regions = classes if instances is None else instances
         chosen = torch.full_like(classes, -1) if styles is None else styles
         weight, outputs = next(self.generator.parameters()), []
-        for image, *maps in zip(images, regions, classes, chosen, strict=True):
+        maps = (images, regions, classes, chosen)
+        for parts in zip(*(torch.split(each, self.at_once) for each in maps), strict=True):
+            x, window = self._padded(parts[0].to(weight))
+            region, label, style = (
+                self._padded(each[:, None].to(weight.device))[0][:, 0] for each in parts[1:]
+            )
+            batch = {"input": x, "instances": region}
+            if self.features:
+                features = []
+                for one in zip(*(torch.split(each, 1) for each in (label, region, style)), strict=True):
+                    with self.in_use(seed):  # so that draws do not depend on the others
+                        features.append(self.styled(*one))
+                batch["features"] = torch.cat(features).to(weight)
             with self.in_use(seed):
-                x, window = self._padded(image[None].to(weight))
-                region, label, style = (
-                    self._padded(each[None, None].to(weight.device))[0][:, 0] for each in maps
-                )
-                batch = {"input": x, "instances": region}
-                if self.features:
-                    batch["features"] = self.styled(label, region, style).to(weight)
                 outputs.append(self.generate(batch)[window])
         return torch.cat(outputs)
 
     def _padded(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        """A map (1, C, H, W) mirrored to a size that fits the networks, and the original's index in it."""
+        """Maps (B, C, H, W) mirrored to a size that fits the networks, and the original's index in it."""
         places = []
         for axis in (-2, -1):
             side = x.shape[axis]

@@ -20,7 +20,7 @@ one logit per image. The paper does not say which is updated first; here D is, a
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, Unpack
+from typing import Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -222,7 +222,8 @@ class SRGAN(AdversarialModule):
         torch.Size([1, 3, 80, 120])
     """
 
-    takes: ClassVar[Literal["noise", "picture"]] = "picture"
+    takes = "picture"
+    gives = "picture"
     schedule_interval = "step"
 
     def __init__(
@@ -441,15 +442,16 @@ class SRGAN(AdversarialModule):
         weight, s = next(self.generator.parameters()), self.scale
         enlarged = images.new_empty(*images.shape[:2], s * height, s * width)
         with self.in_use(seed):
-            for number, image in enumerate(images):
+            groups = (torch.split(each, self.at_once) for each in (images, enlarged))
+            for group, places in zip(*groups, strict=True):
                 for top in range(0, height, TILE):
                     for left in range(0, width, TILE):
                         y, x = max(0, top - self.reach), max(0, left - self.reach)
-                        tile = image[None, :, y : top + TILE + self.reach, x : left + TILE + self.reach]
-                        made = self.generate({"input": tile.to(weight)})[0]
-                        part = made[:, s * (top - y) :, s * (left - x) :][:, : s * TILE, : s * TILE]
-                        place = enlarged[number, :, s * top :, s * left :]
-                        place[:, : part.shape[1], : part.shape[2]] = part.to(enlarged)
+                        tile = group[..., y : top + TILE + self.reach, x : left + TILE + self.reach]
+                        made = self.generate({"input": tile.to(weight)})
+                        part = made[..., s * (top - y) :, s * (left - x) :][..., : s * TILE, : s * TILE]
+                        place = places[..., s * top :, s * left :]
+                        place[..., : part.shape[-2], : part.shape[-1]] = part.to(enlarged)
         return enlarged
 
 

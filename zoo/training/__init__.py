@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from zoo import catalogue
+from zoo.errors import UsageError
 from zoo.training import keys
 from zoo.training.keys import Verb
 
@@ -35,11 +37,17 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
     return runs.parse(arguments, verb)
 
 
-def run(verb: Verb, arguments: list[str]) -> int:
-    """Run one of Lightning's verbs on a recipe, or on named weights with theirs; the exit status."""
+def run(verb: Verb | Literal["resume"], arguments: list[str]) -> int:
+    """Run one of Lightning's verbs on a recipe, a run, or named weights with theirs; the exit status.
+
+    ``resume`` is ``fit`` of a run's own config, in its folder.
+    """
     if verb != "fit" and arguments and not arguments[0].startswith("-"):
         entries = {entry["name"]: entry for entry in catalogue.checkpoints()}
-        if entry := entries.get(arguments[0]):
+        if catalogue.is_run(Path(arguments[0])):
+            config = str(Path(arguments[0]) / "config.yaml")
+            arguments = ["--config", config, "--ckpt_path", *arguments]
+        elif (entry := entries.get(arguments[0])) and verb != "resume":
             arguments = ["--config", entry["recipe"], "--ckpt_path", *arguments]
     if {"--help", "-h"} & set(arguments) and "all" not in arguments:
         from zoo.training import usage
@@ -47,6 +55,11 @@ def run(verb: Verb, arguments: list[str]) -> int:
         rest = [argument for argument in arguments if argument not in ("--help", "-h")]
         print(usage.text(verb, keys.resolve_names(rest) if rest else []))
         return 0
+    if verb == "resume":
+        if arguments[:1] != ["--config"]:
+            given = f"{arguments[0]} is none" if arguments else "none is given"
+            raise UsageError(f"zoo resume needs a run folder, runs/PAPER/RECIPE/ID, and {given}.")
+        return run_built(build(arguments))
     if verb == "fit":
         from zoo.training import seeds
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from zoo import catalogue, recipes
 from zoo.errors import UserError
-from zoo.training.keys import TRAINER, Verb, recipe_files, resolve_names
+from zoo.training.keys import TRAINER, recipe_files, resolve_names
 
 WHAT = {
     "fit": "Train a recipe. Each run has a folder, runs/PAPER/RECIPE/ID.",
+    "resume": "Continue a run in its folder, by its own config; options as of zoo fit change its budget.",
     "validate": "Run a recipe's validation on a checkpoint.",
     "test": "Run a recipe's evaluation: prints the numbers beside the paper's, and writes eval.json.",
     "predict": "Write the generator's images for a recipe's test split.",
@@ -25,8 +26,9 @@ EXAMPLES = {
         "--config pix2pix/scenes --resume auto --model.width 48",
         "--config gan/digits --seeds 0 1 2",
     ),
-    "validate": ("--config pix2pix/scenes --ckpt_path last",),
-    "test": ("--config pix2pix/scenes --ckpt_path last", "--config runs/pix2pix/scenes/ID/config.yaml"),
+    "resume": ("runs/pix2pix/scenes/ID", "runs/pix2pix/scenes/ID --trainer.max_steps 4000"),
+    "validate": ("--config pix2pix/scenes --ckpt_path last", "runs/pix2pix/scenes/ID"),
+    "test": ("--config pix2pix/scenes --ckpt_path last", "runs/pix2pix/scenes/ID", "pix2pix-scenes"),
     "predict": ("--config pix2pix/scenes --ckpt_path last",),
 }
 OPTIONS = (
@@ -59,7 +61,7 @@ CODE = (
 )
 
 
-def text(verb: Verb, arguments: list[str]) -> str:
+def text(verb: str, arguments: list[str]) -> str:
     """The help of a verb; with a recipe, of its model's and data's arguments.
 
     Args:
@@ -70,7 +72,8 @@ def text(verb: Verb, arguments: list[str]) -> str:
     files = recipe_files(arguments)
     if files:
         return "\n\n".join(_of_class(section, files, width) for section in ("model", "data"))
-    lines = [f"usage: zoo {verb} --config RECIPE [options]", "", WHAT[verb], ""]
+    what = {"fit": "--config RECIPE", "resume": "RUN"}.get(verb, "--config RECIPE | RUN | WEIGHTS")
+    lines = [f"usage: zoo {verb} {what} [options]", "", WHAT[verb], ""]
     lines += [f"  zoo {verb} {example}" for example in EXAMPLES[verb]]
     rows = [row for row in OPTIONS if verb == "fit" or row[0].split()[0] not in FIT_ONLY]
     return "\n".join([*lines, "", *_rows(rows, width), "", *textwrap.wrap(CODE, width)])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from zoo.bounds import whole
-from zoo.errors import UsageError, UserError
+from zoo.errors import UserError
 from zoo.files.writing import existing
 from zoo.use import counted
-from zoo.use.paths import NEEDS_NONE, is_picture, refuse_taken, require_output, suffix_for
+from zoo.use.paths import is_file, refuse_taken, require_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from zoo.checkpoints import Pretrained
 
 BLOCK = 4096  # bytes that the smallest file takes
-LEAST = 48  # pixels of a sample on a sheet
-MOST_PIXELS, MOST_POINTS = 2**27, 1_000_000  # of a sheet, of a plot
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,85 +28,78 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--number", type=whole(1), help="samples to make from noise (default: 64)")
 
 
-def check(model: Pretrained, args: argparse.Namespace) -> None:
-    """Refuse ``-n`` for a model that takes an input."""
-    if args.number is not None and model.takes != "noise":
-        raise UsageError(f"{args.name} translates pictures: it makes one output an input; leave -n out.")
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that are given on the command line."""
+    return {} if args.number is None else {"number": args.number}
 
 
-def run(model: Pretrained, args: argparse.Namespace) -> str:
-    """Make the samples and write them."""
-    from zoo.files.pictures import write_picture
-
-    if args.inputs or args.compare:
-        raise UsageError(f"{args.name} {NEEDS_NONE}")
-    require_output(args.out)
-    number = 64 if args.number is None else args.number
-    if is_picture(args.out):
-        refuse_taken([args.out], args.force)
-        write_picture(args.out, _sheet(model, number, args))
-        return counted(1, "picture")
-    refuse_taken(_taken(args.out, number, ".png"), args.force)
-    _require_space(args.out, number * BLOCK, f"{number} pictures")
-    made, bytes_written = 0, 0
-    for samples in _batches(model, number, args.seed):
-        if samples.dim() == 2:
-            raise UserError(
-                f"{args.name} makes points, which are drawn in one plot; give a file, such as -o points.png."
-            )
-        suffix = suffix_for(samples.shape[1])
-        if made == 0 and suffix != ".png":
-            refuse_taken(_taken(args.out, number, suffix), args.force)
-        for sample in samples:
-            target = args.out / f"{made:05d}{suffix}"
-            write_picture(target, sample)
-            made, bytes_written = made + 1, bytes_written + max(target.stat().st_size, BLOCK)
-        if made == len(samples):
-            wanted = (number - made) * bytes_written // made
-            _require_space(args.out, wanted, f"the other {number - made} pictures")
-    return counted(number, "picture")
-
-
-def _batches(model: Pretrained, number: int, seed: int) -> Iterator[Tensor]:
-    """The samples in batches, each with its own seed; shows on a terminal how long the rest will take."""
+def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
+    """Make the samples and write them: on one sheet if OUT is a file, each in a file if it is a folder."""
     from rich.console import Console
     from rich.progress import track
 
+    require_output(args.out, gives.SUFFIXES)
+    number = 64 if args.number is None else args.number
+    console = Console(stderr=True)
+    hidden = number <= _at_once() or not console.is_terminal
+    made = iter(
+        track(
+            batches(model, number, args.seed),
+            "batches",
+            -(-number // _at_once()),
+            console=console,
+            transient=True,
+            disable=hidden,
+        )
+    )
+    if is_file(args.out, gives.SUFFIXES):
+        import torch
+
+        refuse_taken([args.out], args.force)
+        samples = next(made)
+        if number > (most := gives.most(samples)):
+            raise UserError(
+                f"{args.name} can show at most {most} samples on one sheet, not {number}; make fewer, or "
+                "give a folder for single pictures."
+            )
+        together: Any = gives.write(torch.cat([samples, *made]))
+        one = together.sheet() if isinstance(together, list) else together  # type: ignore[attr-defined]
+        one.save(args.out)
+        return counted(1, "picture")
+    refuse_taken(_taken(args.out, number, ".png"), args.force)
+    _require_space(args.out, number * BLOCK, f"{number} pictures")
+    done = written = 0
+    for samples in made:
+        outputs = gives.write(samples)
+        if not isinstance(outputs, list):
+            raise UserError(
+                f"{args.name} makes {model.gives}, which are drawn in one plot; give a file, such as -o "
+                f"{model.gives}.png."
+            )
+        suffix = gives.suffix(None, model, samples.shape[1])
+        if done == 0 and suffix != ".png":
+            refuse_taken(_taken(args.out, number, suffix), args.force)
+        for output in outputs:
+            target = args.out / f"{done:05d}{suffix}"
+            output.save(target)
+            done, written = done + 1, written + max(target.stat().st_size, BLOCK)
+        if done == len(samples):
+            rest = (number - done) * written // done
+            _require_space(args.out, rest, f"the other {number - done} pictures")
+    return counted(number, "picture")
+
+
+def batches(model: Pretrained, number: int, seed: int) -> Iterator[Tensor]:
+    """Samples in batches, each with its own seed, on the CPU in float32."""
+    for start in range(0, number, _at_once()):
+        size = min(_at_once(), number - start)
+        yield model.sample(size, seed + start // _at_once()).float().cpu()
+
+
+def _at_once() -> int:
     from zoo.metrics.scoring.subjects import AT_ONCE
 
-    console = Console(stderr=True)
-    starts = range(0, number, AT_ONCE)
-    hidden = len(starts) == 1 or not console.is_terminal
-    for start in track(starts, "batches", console=console, transient=True, disable=hidden):
-        yield model.sample(min(AT_ONCE, number - start), seed + start // AT_ONCE)
-
-
-def _sheet(model: Pretrained, number: int, args: argparse.Namespace) -> Tensor:
-    """All samples on one sheet.
-
-    Raises:
-        UserError: It would be too large.
-    """
-    import torch
-
-    from zoo.drawing.sheets import mosaic, scatter
-
-    parts: list[Tensor] = []
-    for samples in _batches(model, number, args.seed):
-        is_points = samples.dim() == 2
-        most = (
-            MOST_POINTS if is_points else MOST_PIXELS // math.prod(max(s, LEAST) for s in samples.shape[2:])
-        )
-        if number > most:
-            what = (
-                "points in one plot"
-                if is_points
-                else "samples on one sheet: give a folder for single pictures"
-            )
-            raise UserError(f"{args.name} can show at most {most} {what}, not {number}.")
-        parts.append(samples)
-    together = torch.cat(parts)
-    return scatter({"samples": together}) if together.dim() == 2 else mosaic(together, least=LEAST)
+    return AT_ONCE
 
 
 def _taken(folder: Path, number: int, suffix: str) -> list[Path]:

@@ -6,11 +6,15 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError, UserError
+from zoo.use import kinds
+
+if TYPE_CHECKING:
+    from zoo.checkpoints import Pretrained
 
 VIDEO = ".mp4"  # what videos become
-NEEDS_INPUT = "translates pictures: name a picture or a folder of pictures before -o."
 NEEDS_NONE = "makes samples from noise and takes no input; leave INPUT and --compare out."
 WEIGHT_FILES = ("model.safetensors", "model.json")  # of exported weights
 
@@ -22,24 +26,28 @@ def given_path(text: str) -> Path:
     return Path(text)
 
 
-def require_output(out: Path) -> None:
-    """Refuse a name that is neither a picture's nor a video's, and looks like no folder's.
+def endings() -> tuple[str, ...]:
+    """How any output file may end."""
+    return tuple(dict.fromkeys(e for kind in kinds().values() for e in vars(kind).get("SUFFIXES", ())))
+
+
+def require_output(out: Path, allowed: Sequence[str]) -> None:
+    """Refuse a name that ends like no file that can be written, and looks like no folder's.
 
     Raises:
         UsageError: It ends like a file of another kind.
     """
-    from zoo.files import PICTURE_SUFFIXES
+    is_file = re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", out.suffix) and not out.is_dir()
+    if is_file and out.suffix.lower() not in allowed:
+        raise UsageError(
+            f"{out} must end with {', '.join(allowed[:-1])} or {allowed[-1]}; a folder of this name must "
+            "exist already."
+        )
 
-    is_file = re.fullmatch(r"\.[A-Za-z]{2,5}", out.suffix) and not out.is_dir()
-    if is_file and out.suffix.lower() not in (*PICTURE_SUFFIXES, VIDEO):
-        raise UsageError(f"{out} must end with .png or {VIDEO}; a folder of this name must exist already.")
 
-
-def is_picture(path: Path) -> bool:
-    """Whether a path names a picture file, there or not."""
-    from zoo.files import PICTURE_SUFFIXES
-
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_dir()
+def is_file(path: Path, allowed: Sequence[str]) -> bool:
+    """Whether a path names a file of one of these endings, there or not."""
+    return path.suffix.lower() in allowed and not path.is_dir()
 
 
 def is_video(path: Path) -> bool:
@@ -65,29 +73,24 @@ def require_inputs(inputs: Sequence[Path]) -> None:
             raise UsageError(f"There is no file or folder {path}; check the path.")
 
 
-def pictures_of(inputs: Sequence[Path], name: str, videos: bool) -> list[Path]:
-    """The picture files among the inputs and in folders; video files too if the model takes them.
-
-    Args:
-        inputs: Files and folders.
-        name: How the model was asked for, for messages.
-        videos: Whether the model takes videos.
+def files_in(inputs: Sequence[Path], model: Pretrained) -> list[Path]:
+    """The picture files among the inputs and in folders; video files too if the model enlarges.
 
     Raises:
-        UserError: An input does not exist, is empty, or is a video for a model of pictures.
+        UserError: An input does not exist, is empty, or is a video for a model that takes none.
     """
     from zoo.data.folders import pictures_in
 
-    if not inputs:
-        raise UsageError(f"{name} {NEEDS_INPUT}")
     require_inputs(inputs)
     found: list[Path] = []
     for path in inputs:
         inside = pictures_in(path) if path.is_dir() else [path]
-        if path.is_dir() and videos:
+        if path.is_dir() and model.scale > 1:
             inside += sorted(file for file in path.iterdir() if is_video(file))
-        if not videos and any(map(is_video, inside)):
-            raise UserError(f"{path} is a video and {name} translates pictures; give its frames as pictures.")
+        if model.scale == 1 and any(map(is_video, inside)):
+            raise UserError(
+                f"{path} is a video and {model.origin} translates pictures; give its frames as pictures."
+            )
         if not inside:
             raise UserError(f"The folder {path} holds no pictures; name one that does.")
         found += inside

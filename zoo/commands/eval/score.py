@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     for target in filter(None, targets.values()):
         require_writable(target / "eval.json")
         recorded(target)  # a damaged file is named before anything is computed
-    device = chosen_device(args.device)
+    from zoo.pretrained import find_device
+
+    device = find_device(args.device or "auto")
     networks = load_networks(protocols, args.weights, device)
     found: dict[str, list[Row]] = {}
     for one in subjects:
@@ -75,20 +77,6 @@ def run(args: argparse.Namespace) -> int:
             record(target, found[one.name], one.model.config.get("step") or 0 if one.model else 0)
             print(f"Recorded in {target / 'eval.json'}.", file=sys.stderr)
     return 0
-
-
-def chosen_device(name: str | None) -> torch.device:
-    """The device of a name; a GPU where there is one and no name is given.
-
-    Raises:
-        UserError: There is none of that name.
-    """
-    import torch
-
-    try:
-        return torch.zeros(0, device=name or ("cuda" if torch.cuda.is_available() else "cpu")).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"There is no device {name} here; give cpu, or leave --device out.") from error
 
 
 def load_subject(asked: _names.Subject) -> Subject:

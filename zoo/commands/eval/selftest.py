@@ -12,12 +12,15 @@ from typing import Any
 def run(args: argparse.Namespace) -> int:
     """Print the four tests, and draw them if a folder is given."""
     args.against = args.against or "Digits"
-    from zoo.commands.eval.score import bar, chosen_device, load_networks, real_pictures
+    from zoo.commands.eval.score import bar, load_networks, real_pictures
     from zoo.metrics.scoring.protocols import protocol
     from zoo.metrics.scoring.selftest import selftest
+    from zoo.pretrained import find_device
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
-    network = load_networks([asked], args.weights, chosen_device(args.device))[asked.network, asked.resize]
+    network = load_networks([asked], args.weights, find_device(args.device or "auto"))[
+        asked.network, asked.resize
+    ]
     pictures = real_pictures(args, args.split or "train")
     report = selftest(asked, network, pictures, args.seed, None if args.json else bar, args.halvings)
     print(json.dumps(report, indent=2) if args.json else _text(report))

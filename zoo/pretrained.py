@@ -1,0 +1,218 @@
+"""Trained models in use: paths, PIL images, arrays, tensors or a seed in, pictures out, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from zoo import catalogue, checkpoints, use
+from zoo.bounds import require_arguments
+from zoo.checkpoints import Pretrained
+from zoo.errors import UsageError, nearest
+from zoo.guards import GuardedModule
+from zoo.use import Given
+from zoo.use.film import Film, is_film
+
+ON_GPU = 8  # inputs that run together on a GPU by default
+
+
+class Model(Pretrained):
+    """A trained model that reads its inputs and gives outputs that show and save themselves.
+
+    Examples:
+        >>> import zoo
+        >>> digits = zoo.load("gan-digits", device="cpu")
+        >>> pictures = digits(n=16, seed=0)
+        >>> pictures[0].tensor.shape
+        torch.Size([1, 8, 8])
+        >>> pictures.sheet().pil.mode
+        'RGB'
+    """
+
+    def __call__(
+        self,
+        source: Any = None,
+        *,
+        n: int | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """The output for an input, or samples from noise.
+
+        Args:
+            source: A path, PIL image, array (H, W[, C]) of uint8, uint16 or floats in [0, 1], or tensor
+                (C, H, W) in [-1, 1]; label maps also as class numbers (H, W). A list, a batch (N, ...) or a
+                folder gives a list. Nothing for a model of noise.
+            n: Number of samples from noise; without it one.
+            seed: Seed of all random draws; a GPU draws others than the CPU.
+            batch_size: Inputs read and run together, if they have equal sizes; by default 8 on a GPU and 1 on
+                the CPU, where more is not faster.
+            options: Further keywords of the input's kind, such as ``instances`` of label maps.
+
+        Returns:
+            An object with ``tensor``, ``array``, ``pil`` and ``save(path)``, such as
+            :class:`zoo.use.picture.Picture`, or a list of them.
+
+        Raises:
+            UserError: An input cannot be read, or does not fit the model.
+        """
+        gives = use.kind(self.gives, "gives", self.origin)
+        if self.takes == "noise":
+            from zoo.use import noise
+
+            if source is not None or options:
+                raise UsageError(f"{self.origin} makes samples from noise: give `n=16, seed=0` and no input.")
+            made = gives.write(torch.cat(list(noise.batches(self, 1 if n is None else n, seed))), 8)
+            return made[0] if n is None and isinstance(made, list) else made
+        if source is None or n is not None:
+            kind = self.takes.replace("_", " ")
+            raise UsageError(
+                f"{self.origin} makes one output per {kind}: give one or a list of them, without n."
+            )
+        several = self._several(source)
+        made = self.outputs([source] if several is None else several, seed, batch_size, **options)
+        return next(made) if several is None else gives.collected(made)
+
+    def outputs(
+        self, sources: Iterable[Any], seed: int = 0, batch_size: int | None = None, **options: Any
+    ) -> Iterator[Any]:
+        """The output for each input, in order, as they are made; arguments as of a call."""
+        takes = use.kind(self.takes, "takes", self.origin)
+        gives = use.kind(self.gives, "gives", self.origin)
+        size = batch_size or (1 if self.device.type == "cpu" else ON_GPU)
+        for are_films, alike in groupby(sources, is_film):
+            if are_films:
+                yield from (Film(self, Path(source)) for source in alike)
+            while chunk := list(islice(alike, size)):
+                given = [takes.read(source, self, **options) for source in chunk]
+                for each, sample in zip(given, self.samples(given, seed), strict=True):
+                    yield gives.write(sample[None], each.bits)[0]
+
+    def samples(self, given: Sequence[Given], seed: int = 0) -> list[Tensor]:
+        """The sample for each input that a kind has read, on the CPU in float32; equal sizes run together."""
+        self.require_generator()
+        alike: dict[Any, list[int]] = {}
+        for number, each in enumerate(given):
+            alike.setdefault(tuple((k, v.shape[1:]) for k, v in each.tensors.items()), []).append(number)
+        made: dict[int, Tensor] = {}
+        for numbers in alike.values():
+            tensors = [given[number].tensors for number in numbers]
+            batch = {key: torch.cat([each[key] for each in tensors]).to(self.device) for key in tensors[0]}
+            samples: Tensor = self.module.sample(**batch, seed=seed)  # type: ignore[operator]
+            parts = torch.split(samples.float().cpu(), [len(next(iter(each.values()))) for each in tensors])
+            made |= {number: given[number].join(part) for number, part in zip(numbers, parts, strict=True)}
+        return [made[number] for number in range(len(given))]
+
+    def _several(self, source: Any) -> list[Any] | None:
+        """The inputs of a list, a batch or a folder; None for a single input."""
+        if isinstance(source, str | Path) and Path(source).is_dir():
+            return list(use.kind(self.takes, "takes", self.origin).find([source], self))
+        if isinstance(source, list | tuple) or getattr(source, "ndim", 0) == 4:
+            return list(source)
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.module.device
+
+    def to(self, device: str | torch.device | None = None, dtype: str | None = None) -> Model:
+        """Move the model to a device and to a dtype, in place.
+
+        Args:
+            device: ``auto``, ``cuda``, ``cpu`` or another that torch has; None leaves it.
+            dtype: ``float32``, ``float16`` or ``bfloat16``; None leaves it.
+
+        Raises:
+            UsageError: There is no such device or dtype.
+        """
+        self.module.to(device=None if device is None else find_device(device))
+        if dtype is not None:
+            if dtype not in DTYPES:
+                raise UsageError(f"dtype is {dtype}; give one of {', '.join(DTYPES)}.")
+            self.module.to(dtype=DTYPES[dtype])
+        return self
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator: a plain module from its own inputs to its own outputs."""
+        return self.game.generator
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write a folder of weights, which :func:`zoo.load` and ``zoo sample`` open.
+
+        Args:
+            folder: Folder to write.
+            options: Keywords of :func:`zoo.checkpoints.write`, such as ``dtype``, ``name`` and ``licence``.
+
+        Raises:
+            UserError: There are weights already; ``force=True`` replaces them.
+
+        Examples:
+            >>> import tempfile, zoo
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     zoo.load("gan-digits", device="cpu").save_pretrained(f"{folder}/mine")
+            ...     zoo.load(f"{folder}/mine").config["name"]
+            'mine'
+        """
+        parts = {"players": self.config["players"]} if self.config.get("players") else {}
+        named = {key: value for key, value in self.config.items() if key not in ("name", "weights", "golden")}
+        checkpoints.write(self.module, named, Path(folder), **{**parts, **options})
+
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of a name; ``auto`` is a GPU if there is one.
+
+    Raises:
+        UsageError: There is none of this name on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"There is no device {name} on this machine; use cpu, or auto for the best."
+        ) from error
+    return device
+
+
+def load(
+    name: str | Path,
+    device: str | torch.device = "auto",
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+) -> Model:
+    """Load a model for use; see :func:`zoo.load`."""
+    path = Path(name).expanduser()
+    if catalogue.is_run(path):
+        from zoo.training.resume import find_checkpoint
+
+        name = find_checkpoint(path, str(path))
+    found = checkpoints.load(name)
+    return Model(found.module, found.config, found.origin).to(device, dtype)
+
+
+def create(name: str, arguments: dict[str, Any]) -> GuardedModule:
+    """A paper's module with random weights; see :func:`zoo.create`."""
+    paths = [path for path in catalogue.classes("models") if name in (path, *path.split(".")[2:])]
+    if not paths:
+        names = [part for path in catalogue.classes("models") for part in path.split(".")[2:]]
+        raise UsageError(f"There is no model {name}; {nearest(name, names, '`zoo list models` names all.')}")
+    known = catalogue.parameters(paths[0]) or {}
+    if unknown := [key for key in arguments if key not in known]:
+        raise UsageError(
+            f"{name} has no argument {unknown[0]}; {nearest(unknown[0], known, f'see zoo show {name}.')}"
+        )
+    cls: type[GuardedModule] = catalogue.import_class(paths[0])
+    require_arguments(cls.__init__, arguments, cls.__name__)
+    return cls(**arguments)
