@@ -22,7 +22,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.references", {"references", "adversarial", "guards", "errors"}),
     ("zoo.data.sources", {"data.sources", "errors"}),
     ("zoo.data.worlds", {"data.worlds", "errors", "seeds"}),
-    ("zoo.data", {"data", "features", "files", "drawing", "errors", "bounds", "seeds", "class_paths"}),
+    ("zoo.data", {"data", "features", "files", "drawing", "errors", "bounds", "seeds", "recipes"}),
     # checkpoints: a score beside another model's
     (
         "zoo.metrics",
@@ -41,7 +41,6 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.errors", set()),
     ("zoo.interrupts", set()),
     ("zoo.seeds", set()),
-    ("zoo.class_paths", set()),
     ("zoo.recipes", {"errors"}),
     ("zoo.catalogue", {"recipes", "weights", "files.schemas", "errors"}),
     # training.online: whether Weights & Biases can be asked
@@ -59,16 +58,15 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "callbacks",
             "data",
             "files",
-            "class_paths",
             "errors",
             "bounds",
             "metrics.scoring.report",
         },
     ),
-    ("zoo.guards", {"errors", "interrupts", "seeds", "class_paths", "files.checkpoints", "files.writing"}),
+    ("zoo.guards", {"errors", "interrupts", "seeds", "recipes", "files.checkpoints", "files.writing"}),
     (
         "zoo.adversarial",
-        {"guards", "losses", "files.weights", "catalogue", "class_paths", "errors", "bounds"},  # init_from
+        {"guards", "losses", "files.weights", "catalogue", "recipes", "errors", "bounds"},  # init_from
     ),
     ("zoo.bounds", {"recipes", "files.schemas", "errors"}),
 ]

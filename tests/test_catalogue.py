@@ -11,8 +11,8 @@ from jsonargparse import ArgumentParser
 import zoo.callbacks
 import zoo.metrics
 from zoo import catalogue
-from zoo.class_paths import public_path
 from zoo.errors import UserError
+from zoo.recipes import public_path
 
 CLASSES = [*catalogue.classes("models"), *catalogue.classes("data")]
 CALLBACKS = [

@@ -28,12 +28,12 @@ from torch import Tensor, nn
 
 from zoo import catalogue
 from zoo.bounds import NonNegativeInt, PositiveFloat, PositiveInt, require_arguments
-from zoo.class_paths import public_path
 from zoo.errors import UsageError, UserError
 from zoo.files.weights import LAYERS, Stored, made, read_exported, read_trained, terms_of_use
 from zoo.guards import GuardedModule, is_logged, say
 from zoo.losses import augment
 from zoo.losses.augment import Draws
+from zoo.recipes import public_path
 
 Batch = dict[str, Any]
 Terms = dict[str, Tensor]

@@ -468,7 +468,7 @@ def main_result(config: Entry) -> str:
 
 
 def folder_of(name: str) -> Path:
-    """The folder that a name of the index, an address or a path means, whether it is on this machine or not."""
+    """The folder that a name of the index, an address or a path means, be it on this machine or not."""
     from zoo.weights import find  # not needed for lists
 
     return find(name, {entry["name"]: entry for entry in checkpoints()}.get(name), ask=False).folder

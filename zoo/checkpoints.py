@@ -26,7 +26,6 @@ from torch import Tensor
 from zoo import catalogue
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.bounds import require_arguments
-from zoo.class_paths import public_path
 from zoo.errors import UserError
 from zoo.files.pictures import require_pictures
 from zoo.files.reading import read_bytes
@@ -47,6 +46,7 @@ from zoo.files.weights import (
 )
 from zoo.files.writing import write_bytes, write_text
 from zoo.guards import GuardedModule
+from zoo.recipes import public_path
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 MOST_UNSAVED = 2**27  # values of a module that is built with initial weights

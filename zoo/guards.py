@@ -29,10 +29,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from zoo import interrupts
-from zoo.class_paths import public_path
 from zoo.errors import UserError
 from zoo.files.checkpoints import CHECKPOINT_FORMAT, read_checkpoint, write_checkpoint
 from zoo.files.writing import sweep, write_text
+from zoo.recipes import public_path
 from zoo.seeds import global_seed, mix
 
 

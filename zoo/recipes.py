@@ -1,9 +1,10 @@
-"""Find recipes by name from any folder: a path, then the source tree, then the installed package."""
+"""Find recipes by name: a path, then the source tree, then the package; names of classes in recipes."""
 
 from __future__ import annotations
 
 import functools
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,16 @@ def find(name: str) -> Path:
         return path
     hint = nearest(short, [recipe.name for recipe in all_recipes()], "`zoo list recipes` names all.")
     raise UsageError(f"There is no recipe {name}; {hint}")
+
+
+def public_path(cls: type) -> str:
+    """The shortest dotted path of a class: ``zoo.data.pairs.PairFolder``, not ``…pairs.module.PairFolder``.
+
+    It stays the same when a class moves to another file of its package.
+    """
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        module = ".".join(parts[:length])
+        if getattr(sys.modules.get(module), cls.__qualname__, None) is cls:
+            return f"{module}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"

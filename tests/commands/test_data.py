@@ -297,8 +297,8 @@ def test_importing_the_command_imports_nothing_heavy():
     ],
 )
 def test_real_sets_are_recognised(zoo_data: Path, name: str, reader: str) -> None:
-    from zoo.class_paths import public_path
     from zoo.commands._names import reader as recognise
+    from zoo.recipes import public_path
 
     assert public_path(recognise(zoo_data / name)) == f"zoo.data.{reader}"
 

@@ -52,6 +52,7 @@ def test_weights_that_are_not_here_are_shown_by_the_index(
     entry = {
         "name": "gan/digits-x",
         "folder": "x",
+        "files": [],
         "title": "Digits",
         "sha256": "ab12",
         "research_only": False,

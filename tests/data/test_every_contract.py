@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import zoo.data
-from zoo.class_paths import public_path
 from zoo.data import packs
 from zoo.data.base import DataModule, SampleSet, collate
+from zoo.recipes import public_path
 
 SMALL = {"train_length": 12, "eval_length": 3}
 SETS: dict[str, dict[str, Any]] = {  # import path below zoo.data: arguments that make it small

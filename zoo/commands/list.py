@@ -55,5 +55,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _facts(entry: dict[str, Any]) -> tuple[str, str, str, str]:
     """A checkpoint's application, input, size and main score."""
-    size = f"{sum(file['bytes'] for file in entry.get('files', ())) / 1e6:.1f} MB"
-    return entry.get("task", ""), entry.get("input", ""), size, entry.get("result", "")
+    size = sum(file["bytes"] for file in entry.get("files", ()))
+    return (
+        entry.get("task", ""),
+        entry.get("input", ""),
+        f"{size / 1e6:.1f} MB" if size else "",
+        entry.get("result", ""),
+    )

@@ -26,11 +26,11 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
 from zoo.bounds import NonNegativeInt, PositiveInt, Seed
-from zoo.class_paths import public_path
 from zoo.data.checks import Findings
 from zoo.data.packs import Pack, PackKey
 from zoo.drawing.sheets import grid, mosaic
 from zoo.errors import UserError
+from zoo.recipes import public_path
 from zoo.seeds import global_seed, mix
 
 Batch = dict[str, Any]

@@ -28,12 +28,12 @@ from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.catalogue import is_exported
 from zoo.checkpoints import load
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, collate
 from zoo.errors import UsageError, UserError, nearest, reason_of
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import report, write_text
 from zoo.guards import GuardedModule, environment, say
+from zoo.recipes import public_path
 from zoo.training.keys import (
     Verb,
     blocks,

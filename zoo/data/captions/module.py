@@ -36,7 +36,6 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import NonNegativeInt, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, Split
 from zoo.data.captions.files import CAPTION, EXPECTED, PICTURE, TABLES, Captioned, Found, read_folder
 from zoo.data.captions.samples import CaptionSet, Wrong, read_record
@@ -48,6 +47,7 @@ from zoo.errors import UserError
 from zoo.features.text import TextChoice, TextEncoder, cached_vectors, text_encoder
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array
 from zoo.files.writing import cache_folder
+from zoo.recipes import public_path
 from zoo.seeds import mix
 
 Background = Literal["white", "grey", "black"]

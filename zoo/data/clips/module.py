@@ -31,7 +31,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split, to_floats
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, one_of, require_training
 from zoo.data.clips.files import (
@@ -50,6 +49,7 @@ from zoo.drawing.sheets import mosaic, strip
 from zoo.errors import UserError
 from zoo.files.films import frame_times, has_suffix, look, read_frames
 from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.recipes import public_path
 
 Array = np.ndarray[Any, Any]
 Crop = Literal["random", "centre"]

@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_below, split_pictures
@@ -36,6 +35,7 @@ from zoo.data.pixels import Fit, look_opaque, read_square, require_picture
 from zoo.drawing.sheets import grid
 from zoo.errors import UserError
 from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.recipes import public_path
 
 EXPECTED = "put pictures in source/ and target/ below it, or name the target's folder with data.target_root"
 HOLD_OUT = 10

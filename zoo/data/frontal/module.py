@@ -31,13 +31,13 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import Degrees, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, header_of, pictures_below
 from zoo.data.frontal.files import EXPECTED, INDEX, View, deal_out, look, pair_up, read_index
 from zoo.data.pixels import Fit, read_square, require_picture
 from zoo.errors import UserError
+from zoo.recipes import public_path
 
 CENTRES = {  # landmarks whose means are the left eye, the right eye, the nose and the mouth
     5: ((0,), (1,), (2,), (3, 4)),

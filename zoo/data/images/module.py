@@ -22,7 +22,6 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from zoo.bounds import NonNegativeInt, PositiveInt, Seed
-from zoo.class_paths import public_path
 from zoo.data.base import Batch, DataModule, Key, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Findings, at_least, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, split_pictures
@@ -30,6 +29,7 @@ from zoo.data.pixels import cut, middle, shorter_side, with_channels
 from zoo.errors import UserError
 from zoo.files.idx import read_idx
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, read_jpeg_reduced
+from zoo.recipes import public_path
 
 
 @dataclass(eq=False, repr=False)

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 
 from zoo.bounds import NonNegativeInt, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
     Facts,
@@ -58,6 +57,7 @@ from zoo.data.pixels import bicubic, both, cut, draw_jitter, nearest, planes, re
 from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 from zoo.files.pictures import PICTURE_SUFFIXES
+from zoo.recipes import public_path
 
 
 class LabelMapFolder(DataModule):

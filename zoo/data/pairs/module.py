@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import (
     Facts,
@@ -46,6 +45,7 @@ from zoo.data.sources import SOURCES
 from zoo.errors import UserError
 from zoo.features.segmenter import PALETTES, Palette
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+from zoo.recipes import public_path
 
 Direction = Literal["AtoB", "BtoA"]
 

@@ -33,7 +33,6 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import NonNegativeInt, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Findings, at_least, examine, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out
@@ -53,6 +52,7 @@ from zoo.data.poses.sets import Sprites
 from zoo.data.poses.skeletons import CLOSING, Skeleton, draw_pose, keypoint_maps, pose_mask
 from zoo.drawing.sheets import grid
 from zoo.errors import UserError
+from zoo.recipes import public_path
 from zoo.seeds import mix
 
 LICENCES = {"synthetic_people": ("Apache-2.0 and CC0: rendered with anny, no real person", False)}

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import torch
 
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Findings, examine, picture_facts
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint
@@ -22,6 +21,7 @@ from zoo.data.poses.sprites import (
     on_black,
     read_sheet,
 )
+from zoo.recipes import public_path
 from zoo.seeds import mix
 
 

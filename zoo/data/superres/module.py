@@ -23,7 +23,6 @@ from typing import Any, ClassVar, Unpack
 import torch
 
 from zoo.bounds import PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, examine, left_out, picture_facts, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, unusable
@@ -31,6 +30,7 @@ from zoo.data.pixels import cut, draw_jitter
 from zoo.data.superres.files import EXPECTED, SCALES, Twin, find_twins, folders_of, has_scale, read_twin
 from zoo.errors import UserError
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array
+from zoo.recipes import public_path
 
 LICENCES = {  # public sets by the name of their folder
     "bsds500": "Berkeley Segmentation Data Set: non-commercial research and education only",

@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.bounds import NonNegativeInt, PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Facts, Fault, Findings, at_least, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, require_hold_out, unusable
@@ -41,6 +40,7 @@ from zoo.data.voxels.files import EXPECTED, VoxelFile, find_files, find_layout
 from zoo.drawing.voxels import turning, voxel_sheet
 from zoo.errors import UserError
 from zoo.files.voxels import MESH_SUFFIXES, VOXEL_SUFFIXES, Axis, read_grid, read_voxels
+from zoo.recipes import public_path
 
 Array = NDArray[Any]
 Turns = Literal[1, 4, 12]

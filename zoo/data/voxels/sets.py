@@ -11,7 +11,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from zoo.bounds import PositiveInt
-from zoo.class_paths import public_path
 from zoo.data.base import LoaderOptions, Sample, Split
 from zoo.data.checks import Fault, Findings, at_least
 from zoo.data.folders import find_root, of_split
@@ -19,6 +18,7 @@ from zoo.data.voxels.module import Array, VoxelModule, VoxelSet
 from zoo.errors import UserError
 from zoo.files.reading import read_bytes
 from zoo.files.voxels import fitted, read_grid, read_npz
+from zoo.recipes import public_path
 
 
 class ModelNetChairs(VoxelModule):
