@@ -181,25 +181,17 @@ class AdversarialModule(GuardedModule):
         Raises:
             UserError: The weights are missing, damaged, of another class, or do not fit the generator.
         """
-        path, expected = catalogue.stored(origin)
-        given = read_exported(path, expected) if path.is_dir() else read_trained(path)
-        mine, theirs = public_path(type(self)), given.config["class"]
-        if theirs != mine:
-            raise UserError(f"{origin} holds a {theirs}, but this trains a {mine}: choose others, or none.")
-        if "generator" not in given.states:
-            raise UserError(f"{origin} holds no generator to begin with; choose others, or none.")
+        given = stored(origin)
+        if why := self.misfit(given):
+            raise UserError(why)
         taken: list[str] = []
         for player in PLAYERS:
             own, found = getattr(self, player).state_dict(), given.states.get(player, {})
-            wrong = [key for key in dict.fromkeys((*own, *found)) if _shape(own, key) != _shape(found, key)]
-            if player == "generator":
-                lacking = [key for key in wrong if not key.startswith(self.may_start_anew(found))]
-                if lacking:
-                    raise UserError(self._misfit(given, lacking[0]))
-            elif wrong:
+            wrong = _differing(own, found)
+            if wrong and player == "discriminator":
                 there, here = _shape(found, wrong[0]), _shape(own, wrong[0])
                 why = f"{player}.{wrong[0]} is {there} there and {here} here" if found else "it holds none"
-                if getattr(self, "adversarial", True):  # else it is judged by nobody
+                if getattr(self, "adversarial", True):  # else nothing is judged
                     say(f"From {origin} the generator alone; the discriminator starts anew ({why}).")
                 continue
             fits = {key: value for key, value in found.items() if key not in wrong}
@@ -218,21 +210,28 @@ class AdversarialModule(GuardedModule):
                 "that hold the discriminator."
             )
 
-    def _misfit(self, given: Stored, key: str) -> str:
-        """Why given weights do not fit, and which arguments would make them."""
+    def misfit(self, given: Stored) -> str | None:
+        """Why this model cannot begin with given weights, and what to do, in a sentence; None if it can."""
+        mine, theirs = public_path(type(self)), given.config["class"]
+        if theirs != mine:
+            return f"{given.origin} holds a {theirs}, but this trains a {mine}: choose others, or none."
+        if "generator" not in given.states:
+            return f"{given.origin} holds no generator to begin with; choose others, or none."
         own, found = self.generator.state_dict(), given.states["generator"]
-        mine, theirs = dict(self.hparams), given.config["hyper_parameters"]
-        wanted = []
-        for name in theirs:
-            if name in mine and mine[name] != theirs[name]:
-                try:
-                    require_arguments(type(self).__init__, {name: theirs[name]}, given.origin)
-                    other = made(type(self), mine | {name: theirs[name]}, given.origin, "meta", LAYERS)
-                except UserError:  # these arguments do not go together
-                    continue
-                state = other.generator.state_dict()
-                if any(_shape(state, each) != _shape(own, each) for each in (*own, *state)):
-                    wanted.append(f"model.{name} to {theirs[name]}")
+        wrong = (key for key in _differing(own, found) if not key.startswith(self.may_start_anew(found)))
+        if (key := next(wrong, None)) is None:
+            return None
+        settings, wanted = dict(self.hparams), []
+        for name, value in given.config["hyper_parameters"].items():
+            if name not in settings or settings[name] == value:
+                continue
+            try:
+                require_arguments(type(self).__init__, {name: value}, given.origin)
+                other = made(type(self), settings | {name: value}, given.origin, "meta", LAYERS)
+            except UserError:  # these arguments do not go together
+                continue
+            if _differing(own, other.generator.state_dict()):
+                wanted.append(f"model.{name} to {value}")
         advice = f"set {' and '.join(wanted)}, and give data that fit" if wanted else "choose others"
         return (
             f"{given.origin} does not fit this model: generator.{key} is {_shape(found, key)} there and "
@@ -570,6 +569,21 @@ def chunk(batch: Batch, parts: int) -> list[Batch]:
 
 def _mean(parts: list[Terms]) -> Terms:
     return {name: torch.stack([terms[name] for terms in parts]).mean() for name in parts[0]}
+
+
+def stored(origin: str) -> Stored:
+    """The weights of a name of the index, an exported folder, a training checkpoint, or a run folder.
+
+    Raises:
+        UserError: There are none, or they are damaged.
+    """
+    path, expected = catalogue.stored(origin)
+    return read_exported(path, expected) if path.is_dir() else read_trained(path)
+
+
+def _differing(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> list[str]:
+    """The names of weights that only one of two states has, or that differ in shape."""
+    return [key for key in dict.fromkeys((*a, *b)) if _shape(a, key) != _shape(b, key)]
 
 
 def _shape(state: Mapping[str, Tensor], key: str) -> str:

@@ -66,6 +66,19 @@ class GuardedModule(pl.LightningModule):
             UserError: Its keys, channels or sizes do not fit; names the argument to change.
         """
 
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of a recipe, changed where its networks depend on the channels and sizes of other data.
+
+        Args:
+            arguments: Arguments of the class in a recipe.
+            batch: A training batch of the other data.
+
+        Raises:
+            UserError: No such networks fit these data.
+        """
+        return arguments
+
     def settings_in_use(self) -> dict[str, Any]:
         """Arguments that decide an output besides weights and input; stated with every score."""
         return {}

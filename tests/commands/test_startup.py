@@ -99,6 +99,12 @@ CASES: dict[str, tuple[int, str]] = {  # typed (NAME: bundled weights): exit sta
     "data show Digits -o taken.png": (1, "taken.png exists"),
     "data show Digits -o a.png -n 0": (2, "must be a whole number of at least 1, got 0"),
     "data check nowhere": (2, "no folder nowhere"),
+    "init nowhere --like gan/digits": (2, "no folder nowhere"),
+    "init taken": (2, "zoo init needs --like"),
+    "init taken --like gan/digit": (2, "did you mean gan/digits"),
+    "init taken --like gan/ring": (2, "which no folder holds"),
+    "init taken --like gan/digits -o key.yaml": (1, "key.yaml exists and is not overwritten"),
+    "init taken --like gan/digits -o key.txt": (2, "key.txt must end with .yaml"),
 }
 PROBE = """
 import contextlib, io, json, sys

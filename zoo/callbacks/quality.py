@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 
 from zoo.bounds import PositiveInt, Seed
 from zoo.callbacks.samples import undisturbed
-from zoo.data.base import Split
+from zoo.data.base import Batch, DataModule, Split
 from zoo.data.contracts import CONTRACTS
 from zoo.errors import UserError
 from zoo.features.choose import feature_network
@@ -18,6 +19,8 @@ from zoo.metrics.scoring.protocols import protocol
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.scores import measure
 from zoo.metrics.scoring.subjects import NoisePictures, Pictures, SetPictures, Translations
+
+ENOUGH = 100  # test images, for a kernel distance whose error is smaller than what models differ by
 
 
 class ImageQuality(Evaluator):
@@ -52,6 +55,22 @@ class ImageQuality(Evaluator):
         self.samples, self.trend_samples = samples, trend_samples
         self.weights, self.seed = weights, seed
         self._networks: dict[Any, FeatureNetwork] = {}
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """A kernel distance if there are enough test images for one; networks of digits do not fit others."""
+        if counts.get("test", 0) < ENOUGH:
+            return None
+        asked = [protocol(name) for name in arguments["protocols"]]
+        kept = [p.name for p in asked if p.network not in ("digits", "mnist") and p.metric != "fd"]
+        try:
+            for name in (kept := kept or ["kid-effnet-lite0"]):
+                feature_network(protocol(name).network, arguments.get("weights"), protocol(name).resize)
+        except UserError:  # not installed
+            return None
+        return arguments | {"protocols": kept}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the networks, so that a missing one fails before the training and not after it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -139,6 +140,11 @@ class PerceptualDistance(nn.Module):
         check(a, b, self.name, self.least)
         distances: Tensor = self.network(a, b)
         return distances
+
+
+def is_here(name: Distance) -> bool:
+    """Whether the package of a distance is installed."""
+    return find_spec(PLANS[name].package) is not None
 
 
 def check(a: Tensor, b: Tensor, name: str, least: int) -> None:

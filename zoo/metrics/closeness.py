@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from zoo.data.base import Batch
-from zoo.features.perceptual import Distance, PerceptualDistance
+from zoo.data.base import Batch, DataModule
+from zoo.features.perceptual import PLANS, Distance, PerceptualDistance, is_here
 from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, as_in_a_file
 from zoo.metrics.scoring.report import Row
 
@@ -28,6 +29,15 @@ class PerceptualScore(Evaluator):
     def __init__(self, distance: Distance = "lpips-alex", weights: str | None = None) -> None:
         super().__init__()
         self.distance, self.weights = distance, weights
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """As every evaluator; needs targets that are large enough for the distance, and its package."""
+        name = arguments.get("distance", "lpips-alex")
+        fits = "target" in batch and min(batch["target"].shape[2:]) >= PLANS[name].least
+        return super().suited(arguments, data, batch, counts) if fits and is_here(name) else None
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
         """Load the network."""

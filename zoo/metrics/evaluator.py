@@ -5,7 +5,7 @@ An evaluator is one file in this folder. A recipe lists it by its class path; it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -60,6 +60,20 @@ class Evaluator(Callback):
         if every_n_steps is not None and every_n_steps < 1:
             raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
         self.every_n_steps = every_n_steps
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """Its arguments in a recipe for other data than those of a recipe; None if it cannot score them.
+
+        Args:
+            arguments: Its arguments in the recipe.
+            data: The other data.
+            batch: A training batch of them.
+            counts: Samples by split.
+        """
+        return arguments if counts.get("test") else None
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
         """Prepare for a test: load networks and reset sums. Missing files fail here, before any sampling."""

@@ -8,6 +8,7 @@ from the uniform one: 0 if all digits are equally frequent, log 10 = 2.30 if the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.bounds import Fraction, PositiveInt, Seed
-from zoo.data.base import Batch
+from zoo.data.base import Batch, DataModule
 from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
@@ -84,6 +85,13 @@ class ModeCoverage(Evaluator):
         self.kind: Kind = classifier
         self.samples, self.share, self.probability, self.seed = samples, share, probability, seed
         self._network: nn.Module | None = None
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """None: the classifiers read digits alone."""
+        return None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the classifier."""

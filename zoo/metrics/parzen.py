@@ -11,6 +11,7 @@ with the paper only.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt, Seed
-from zoo.data.base import Batch
+from zoo.data.base import Batch, DataModule
 from zoo.errors import UserError
 from zoo.metrics.evaluator import Evaluation, Evaluator, Mean, read, unit_rows
 from zoo.metrics.formulas.frechet import checked
@@ -85,6 +86,13 @@ class ParzenWindow(Evaluator):
     ) -> None:
         super().__init__()
         self.samples, self.validation, self.seed = samples, validation, seed
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """As every evaluator; needs a validation split, too."""
+        return super().suited(arguments, data, batch, counts) if counts.get("val") else None
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
         """Draw the window and choose sigma on the validation split."""

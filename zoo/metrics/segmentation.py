@@ -13,7 +13,7 @@ another judge, and its numbers compare with none of this one: the protocol holds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from zoo.bounds import PositiveInt, Seed
-from zoo.data.base import Batch
+from zoo.data.base import Batch, DataModule
 from zoo.errors import UserError
-from zoo.features.segmenter import Segmenter, train_segmenter
+from zoo.features.segmenter import PALETTES, Segmenter, train_segmenter
 from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
 from zoo.metrics.evaluator import Evaluation, Evaluator, as_in_a_file, of_all_ranks, read_first
@@ -119,6 +119,16 @@ class SegmentationScore(Evaluator):
             )
         self.classes = classes
         self.steps, self.batch_size, self.train_pairs, self.seed = steps, batch_size, train_pairs, seed
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """The classes of data with label maps."""
+        if not counts.get("test") or "labels" not in batch:
+            return None
+        facts = data.preprocessing()
+        return arguments | {"classes": len(facts.get("classes") or PALETTES[facts["palette"]])}
 
     def labels(self, batch: Batch) -> Tensor:
         """True labels of a batch, (B, H, W) long.

@@ -9,7 +9,7 @@ image converted to grey: Matlab's code of these benchmarks converts only files o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt
-from zoo.data.base import SampleSet, to_floats
+from zoo.data.base import Batch, DataModule, SampleSet, to_floats
 from zoo.data.pixels import with_channels
 from zoo.data.superres.files import enlarge
 from zoo.data.superres.module import PhotoCrops, SuperResolutionFolder
 from zoo.data.superres.world import SceneTwins
 from zoo.errors import UserError
-from zoo.features.perceptual import Distance, PerceptualDistance
+from zoo.features.perceptual import Distance, PerceptualDistance, is_here
 from zoo.metrics.evaluator import Evaluation, Evaluator, read
 from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.formulas.similarity import psnr, ssim
@@ -73,6 +73,15 @@ class SuperResolutionScore(Evaluator):
         self.benchmarks, self.names, self.method = benchmarks, tuple(names), method
         self.distance, self.compare_with = distance, compare_with
         self._first: dict[str, SampleSet] = {}
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """The data's own test split, without benchmarks and paper's numbers; the distance if it is here."""
+        asked = arguments.get("distance")
+        kept = {"distance": asked} if asked and is_here(asked) else {}
+        return super().suited(kept, data, batch, counts)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the first benchmark, so that a missing one fails before the training and not during it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -227,6 +227,11 @@ class GAN(AdversarialModule):
     def generate(self, batch: Batch) -> Tensor:
         """As many fakes as ``batch`` has samples, from fresh noise; images in [-1, 1]."""
         return self.make(self.noise(len(self.real(batch))))
+
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """The shape of the data."""
+        return arguments | {"shape": list(batch[arguments.get("data_key", "image")].shape[1:])}
 
     def check(self, batch: Batch) -> None:
         """Refuse data of another shape."""

@@ -270,6 +270,19 @@ class Pix2Pix(AdversarialModule):
         self.discriminator = PatchGAN(seen, discriminator_width, receptive_field, norm)
         self.apply(initialise)
 
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """Channels of the data, and no more levels or larger patches than its pictures allow."""
+        height, width = batch["input"].shape[-2:]
+        levels = max(n for n in range(17) if height % 2**n == 0 and width % 2**n == 0)
+        fields = [1, *(field for field, depth in STRIDED.items() if 3 * 2**depth <= min(height, width))]
+        return arguments | {
+            "in_channels": batch["input"].shape[1],
+            "out_channels": batch["target"].shape[1],
+            "levels": min(arguments.get("levels", 8), levels),
+            "receptive_field": min(arguments.get("receptive_field", 70), max(fields)),
+        }
+
     def settings_in_use(self) -> dict[str, Any]:
         """Whether dropout and the statistics of each image are in use."""
         return {"inference": self.inference}

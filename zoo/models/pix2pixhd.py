@@ -483,6 +483,24 @@ class Pix2PixHD(AdversarialModule):
             parts[0]["real_maps"] = self.judge(parts[0], parts[0]["target"])
         return self.generator_first(parts)
 
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """Channels and instances of the data, and no more downsamplings than its size allows."""
+        height, width = batch["input"].shape[-2:]
+        deepest = max(n for n in range(17) if height % 2**n == 0 and width % 2**n == 0)
+        deepest = min(deepest, min(height, width).bit_length() - 2)  # the networks need two pixels
+        depth = {"downsamplings": deepest - arguments.get("enhancers", 0), "encoder_downsamplings": deepest}
+        if min(depth.values()) < 1:
+            raise UserError(
+                f"Images of {height}x{width} are too small or odd for {cls.__name__}; resize them."
+            )
+        return arguments | {
+            "in_channels": batch["input"].shape[1],
+            "out_channels": batch["target"].shape[1],
+            "instance_edges": "instances" in batch,
+            **{key: min(arguments.get(key, 4), most) for key, most in depth.items()},
+        }
+
     def settings_in_use(self) -> dict[str, Any]:
         """How an instance's style is chosen, if there are styles."""
         return {"kept_style": self.kept_style} if self.features else {}

@@ -20,7 +20,7 @@ one logit per image. The paper does not say which is updated first; here D is, a
 from __future__ import annotations
 
 import math
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -309,6 +309,16 @@ class SRGAN(AdversarialModule):
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()
         return self
+
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """Channels, scale and size of the data."""
+        side = batch["target"].shape[-1]
+        return arguments | {
+            "in_channels": batch["input"].shape[1],
+            "scale": side // batch["input"].shape[-1],
+            "size": side,
+        }
 
     # ------------------------------------------------------------------------------- forward pass and losses
 

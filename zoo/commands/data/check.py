@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import recipes
 from zoo.catalogue import import_class, parameters
 from zoo.commands._names import reader
+from zoo.commands._proposals import data_arguments, summary
 from zoo.data.contracts import CONTRACTS
 from zoo.errors import UsageError, printable
 
@@ -57,21 +57,7 @@ def _recipe(root: Path, found: Findings) -> tuple[str, str]:
 
     if not any(found.samples.values()):
         return "", ""
-    channels = {side: _summary(found, side)["channels"] for side in found.sides}
-    sides = {"channels": "image", "input_channels": "A", "target_channels": "B"}
-    alone = {
-        key: int(next(iter(channels[side])))
-        for key, side in sides.items()
-        if len(channels.get(side, ())) == 1
-    }
-    known = parameters(found.class_path) or {}
-    stated: dict[str, Any] = {
-        "name": root.resolve().name,
-        "licence": "unknown: research use only",
-        **{key: count for key, count in alone.items() if count in (1, 3)},
-        "benchmarks": None,
-    }
-    given = {"root": str(root), **{k: v for k, v in stated.items() if k in known}, **found.arguments}
+    given = data_arguments(root, found)
     name, size, model = _fitting(found.class_path)
     if size and "size" in given:
         given["size"] = size  # what the recipe's networks take
@@ -111,23 +97,10 @@ def _as_json(root: Path, found: Findings, block: str) -> dict[str, Any]:
         "contract": found.contract,
         "layout": found.layout,
         "samples": found.samples,
-        "pictures": {side: _summary(found, side) for side in found.sides},
+        "pictures": {side: summary(found, side) for side in found.sides},
         "errors": [fault._asdict() for fault in found.errors],
         "notes": [fault._asdict() for fault in found.notes],
         "recipe": block,
-    }
-
-
-def _summary(found: Findings, side: str) -> dict[str, Any]:
-    from zoo.data.checks import by_size
-
-    facts = [fact for fact in found.facts if fact.side == side]
-    return {
-        "sizes": {by_size(size): count for size, count in Counter(f.size for f in facts).most_common()},
-        "channels": {str(k): count for k, count in Counter(f.channels for f in facts).most_common()},
-        "bits": {str(k): count for k, count in Counter(f.bits for f in facts).most_common()},
-        "lowest": min(f.low for f in facts),
-        "highest": max(f.high for f in facts),
     }
 
 
@@ -136,7 +109,7 @@ def _print(root: Path, found: Findings) -> None:
     print(printable(f"{root}: {found.contract} ({found.layout})"))
     print(f"  readable   {counts}")
     for side in found.sides:
-        facts = _summary(found, side)
+        facts = summary(found, side)
         sizes = list(facts["sizes"].items())
         shown = ", ".join(f"{size} ({count})" if len(sizes) > 1 else size for size, count in sizes[:4])
         more = f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else ""
@@ -163,5 +136,6 @@ def _print_use(root: Path, block: str, recipe: str) -> None:
     print(f"\nSave this as {file}, with the licence of your data:\n\n{block}", end="")
     if recipe:
         print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")
+        print(f"\nor write a whole recipe:\n\n  zoo init {printable(str(root))} --like {recipe}")
     else:
         print("\nNo recipe of the zoo trains on data of this kind yet.")

@@ -172,8 +172,15 @@ class LabelMapFolder(DataModule):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Whether names of folders say that they hold label maps; halves may show anything."""
-        return find_layout(root) not in (None, "halves")
+        """Whether names of folders say so, or the right half of the first picture shows classes."""
+        layout = find_layout(root)
+        if layout != "halves":
+            return layout is not None
+        try:
+            first = (find_label_maps(root, layout, "train") or [])[:1]
+            return bool([read_sample(item, known_classes(root, layout), None) for item in first])
+        except UserError:
+            return False
 
     @classmethod
     def check(cls, root: Path) -> Findings:
