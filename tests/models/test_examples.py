@@ -1,4 +1,4 @@
-"""The examples in the papers' files run."""
+"""The examples of the papers' files and of the calls that users make run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 import zoo.models
 
 
-@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(zoo.models.__path__)])
+PAPERS = [f"zoo.models.{module.name}" for module in pkgutil.iter_modules(zoo.models.__path__)]
+
+
+@pytest.mark.parametrize("name", [*PAPERS, "zoo", "zoo.pretrained"])
 def test_the_examples_run(name: str) -> None:
-    assert doctest.testmod(import_module(f"zoo.models.{name}")).failed == 0
+    assert doctest.testmod(import_module(name)).failed == 0

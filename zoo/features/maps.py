@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features import backbones
 from zoo.features.hed import HED, Layer
 from zoo.features.vgg19 import fill, vgg19_until
 
@@ -53,6 +52,8 @@ class FeatureMaps(nn.Module):
             self.network = vgg19_until(int(found[2]), int(found[3]), found[1] == "relu")
             fill(self.network, weights)
         elif found := re.fullmatch(r"timm/([\w.]+)/(\d)", name):
+            from zoo.features import backbones  # timm takes a second to import
+
             backbone = backbones.TimmBackbone(found[1], weights)
             self.network, self.stage = backbone.network, int(found[2])
             mean, std = backbone.mean / 255, backbone.std / 255

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features import backbones
 
 TIMM = "vgg19.tv_in1k"  # torchvision's weights under timm's name
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels and convolutions
@@ -76,6 +75,8 @@ def vgg19_until(block: int, place: int, activated: bool) -> nn.Sequential:
 
 def fill(network: nn.Module, weights: str | Path | None) -> None:
     """Load trained weights into layers from :func:`vgg19_until`; arguments and errors as in :func:`vgg19`."""
+    from zoo.features import backbones  # timm takes a second to import
+
     found = convolutions(backbones.weights_of(TIMM, weights))
     kept = {key.removeprefix("features."): value for key, value in found.items()}
     wanted = network.state_dict()

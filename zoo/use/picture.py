@@ -106,6 +106,10 @@ class Pictures(list[Picture]):
             raise UserError("A sheet takes pictures of one size, one or more; show these one by one.")
         return Picture(mosaic(torch.stack([picture.tensor for picture in self]), least=LEAST))
 
+    def save(self, path: str | Path) -> None:
+        """Write the sheet, as :meth:`Picture.save`."""
+        self.sheet().save(path)
+
     def _repr_png_(self) -> bytes | None:
         return self.sheet()._repr_png_() if len({p.tensor.shape for p in self}) == 1 else None
 
