@@ -13,12 +13,11 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.catalogue import INDEX_FORMAT, input_of, main_result
-from zoo.drawing.tables import number, protocol
+from zoo.drawing.tables import markdown, number, protocol
 from zoo.errors import UserError
 from zoo.files.schemas import FLAG, MODEL, MODEL_FORMAT, TEXT, Kind, read_json
 from zoo.files.writing import sha256
@@ -238,12 +237,6 @@ def overview() -> str:
 def page(contract: str) -> Path:
     """The document of a contract."""
     return ROOT / "docs" / "data" / f"{contract.replace(' ', '-')}.md"
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def replace(path: Path, *parts: tuple[str, str, str]) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 import zoo.models
 
-
 PAPERS = [f"zoo.models.{module.name}" for module in pkgutil.iter_modules(zoo.models.__path__)]
 
 

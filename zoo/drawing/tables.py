@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SHOWN = {  # parts of a protocol that are shown beside the score
@@ -52,3 +52,9 @@ def protocol(row: Mapping[str, Any]) -> str:
         seed = f", seed {made['seed']}" if "seed" in made else ""
         found.append(f"{made['count']} against {real['count']}{of}{seed}")
     return ", ".join(found)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
