@@ -72,3 +72,11 @@ def test_what_a_source_does_not_say_is_left_open(tmp_path: Path, monkeypatch: py
     )
     for name in ("Any", "Far", "Record", "Nothing"):
         assert catalogue.parameters(f"strange.{name}") is None
+
+
+def test_every_option_of_the_base_is_explained() -> None:
+    from zoo.adversarial import GameOptions
+
+    texts = catalogue.option_texts("zoo.models.gan.GAN")
+    assert texts.keys() == GameOptions.__annotations__.keys() and all(texts.values())
+    assert "Mo 2020" in texts["freeze_discriminator"]

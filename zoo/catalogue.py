@@ -260,11 +260,22 @@ def arguments(function: ast.FunctionDef) -> list[Argument]:
     ]
 
 
-def argument_texts(docstring: str) -> dict[str, str]:
-    """What the ``Args:`` section says of each argument, in one line each."""
+def option_texts(class_path: str) -> dict[str, str]:
+    """What is said of each option that a class passes on to its base (``**options: Unpack[GameOptions]``)."""
+    found = find_class(class_path)
+    kwarg = found.init.args.kwarg if found and found.init else None
+    if found is None or kwarg is None or not isinstance(kwarg.annotation, ast.Subscript):
+        return {}
+    options = found.source.find(ast.unparse(kwarg.annotation.slice))
+    texts = argument_texts(ast.get_docstring(options.node) or "", "Attributes") if options else {}
+    return {name: texts.get(name, "") for name in (_fields(options) if options else {})}
+
+
+def argument_texts(docstring: str, section: str = "Args") -> dict[str, str]:
+    """What a section of a docstring says of each argument, in one line each."""
     texts: dict[str, str] = {}
     current = ""
-    for line in docstring.partition("Args:\n")[2].splitlines():
+    for line in docstring.partition(f"{section}:\n")[2].splitlines():
         depth = len(line) - len(line.lstrip())
         if not line.strip() or depth == 0:
             break

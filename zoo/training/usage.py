@@ -128,5 +128,8 @@ def _of_class(section: str, files: list[Path], width: int) -> str:
         name, value = argument["name"], argument["default"] or "required"
         shown = f"{given[name]} (class: {value})" if name in given else value
         rows.append((f"--{section}.{name}", f"{_plain(argument['help'])} [{shown}]".strip()))
+    for name, told in catalogue.option_texts(path).items():
+        shown = f" [{given[name]}]" if name in given else ""
+        rows.append((f"--{section}.{name}", f"{_plain(told)}{shown}".strip()))
     head = f"{section.capitalize()} {path}: {_plain(found['summary'])}"
     return "\n".join([*textwrap.wrap(head, width), "", *_rows(rows, width)]) if rows else head
