@@ -14,6 +14,7 @@ import huggingface_hub
 import pytest
 import torch
 from PIL import Image
+from wandb_runs import finished
 
 import zoo
 from zoo.checkpoints import add_example, describe, write
@@ -178,5 +179,11 @@ def test_to_weights_and_biases_offline(
     assert "wandb sync" in capsys.readouterr().out
     (run,) = Path("wandb").glob("offline-run-*")
     (stored,) = run.glob("*.wandb")
-    sent = stored.read_bytes()
-    assert b"model.safetensors" in sent and b"best" in sent
+    seen = finished(stored)
+    (artifact,) = [
+        r.request.log_artifact.artifact
+        for r in seen
+        if r.HasField("request") and r.request.HasField("log_artifact")
+    ] or [r.artifact for r in seen if r.HasField("artifact")]
+    assert (artifact.name, artifact.type, list(artifact.aliases)) == ("toy", "model", ["best", "latest"])
+    assert {entry.path for entry in artifact.manifest.contents} >= {"model.safetensors", "model.json"}

@@ -138,13 +138,12 @@ def card(model: Model, has_sample: bool) -> str:
     known = licence.lower() if licence.lower() in ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0") else None
     task = "unconditional-image-generation" if model.takes == "noise" else "image-to-image"
     made = [row for row in config.get("results", []) if row["subject"] == "generated"]
-    results = [
-        EvalResult(
-            task, data.get("name") or "unknown", data.get("name") or "unknown", row["metric"], row["value"]
-        )
-        for row in made
-        if isinstance(row["value"], int | float)
-    ]
+    results = []
+    for row in made:
+        metric, _, benchmark = row["metric"].partition(" ")
+        tested = benchmark or data.get("name") or "unknown"
+        if isinstance(row["value"], int | float):
+            results.append(EvalResult(task, tested, tested, metric, row["value"]))
     head = ModelCardData(
         license=known or "other",
         license_name=None if known else licence,
