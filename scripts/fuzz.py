@@ -65,7 +65,7 @@ from zoo.errors import UserError
 from zoo.files.archives import extract
 from zoo.files.checkpoints import read_checkpoint, read_tensors
 from zoo.files.downloads import _read_sidecar
-from zoo.files.films import frame_rate, frame_times, look, read_frames
+from zoo.files.films import frame_rate, frame_times, look, read_frames, shown_as
 from zoo.files.idx import read_idx
 from zoo.files.pictures import read_jpeg_reduced, read_labels, read_picture
 from zoo.files.schemas import ROWS, read_json
@@ -311,6 +311,7 @@ def films() -> dict[str, bytes]:
         for name, codec in [
             ("x.mp4", "libx264"),
             ("x.avi", "mpeg4"),
+            ("order.avi", "libx264"),
             ("x.mkv", "mjpeg"),
             ("x.webm", "libvpx-vp9"),
         ]:
@@ -494,9 +495,9 @@ def read_all(path: Path) -> None:
 
 
 def play(path: Path) -> None:
-    """Read a film's first frames, and its rate."""
+    """Read a film's first frames, its rate and how it is shown."""
     frame_times.cache_clear()
-    attempt(lambda: frame_rate(path))
+    attempt(lambda: frame_rate(path), lambda: shown_as(path))
     video = look(path)
     for _ in read_frames(video, range(min(20, video.length))):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
-from zoo.use import label_map
+from zoo.use import label_map, super_resolution
 from zoo.use.label_map import Painting, edited
 
 
@@ -412,6 +413,108 @@ def test_a_film_is_enlarged_frame_by_frame(enlarger: Pretrained, capsys: pytest.
     assert "leave it out" in refused(capsys, enlarger.origin, "in/clip.mp4", "-o", "out", "--compare")
     Path("cut.mp4").write_bytes(Path("in/clip.mp4").read_bytes()[:300])
     assert "cut.mp4" in refused(capsys, enlarger.origin, "cut.mp4", "-o", "out")
+
+
+RED = (195, 37, 36)
+TIMES = [0, 40, 80, 2080, 2120]  # milliseconds
+
+
+def sounding_film(path: str, codec: str, sound: str, begin: int = 0) -> None:
+    """Red in BT.709 at ``TIMES``, with pixels of 32:27 and noise to hear."""
+    red = np.full((48, 64, 3), RED, np.uint8)
+    noise = np.random.default_rng(0).integers(-3000, 3000, (1, 2 * 48000), np.int16)
+    base = Fraction(1, 1000)
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base, stream.sample_aspect_ratio = base, Fraction(32, 27)
+        stream.colorspace = stream.color_range = stream.color_primaries = stream.color_trc = 1
+        audio: Any = container.add_stream(sound, rate=48000, layout="stereo")
+        packets: list[Any] = []
+        for time in TIMES:
+            frame = av.VideoFrame.from_ndarray(red, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
+            frame.pts, frame.time_base = begin + time, base
+            packets += stream.encode(frame)
+        heard = av.AudioFrame.from_ndarray(noise, format="s16", layout="stereo")
+        heard.sample_rate, heard.pts, heard.time_base = 48000, begin * 48, Fraction(1, 48000)
+        size = audio.codec_context.frame_size or 1024
+        fitted = av.AudioResampler(audio.codec_context.format, "stereo", 48000, size)
+        for piece in (*fitted.resample(heard), *fitted.resample(None)):
+            packets += audio.encode(piece)
+        for packet in sorted(packets + stream.encode() + audio.encode(), key=lambda p: p.dts * p.time_base):
+            container.mux(packet)
+
+
+def heard_in(path: str) -> tuple[float, np.ndarray]:
+    """When the sound of a film begins, and its samples."""
+    with av.open(path) as container:
+        frames = list(container.decode(audio=0))
+        return float(frames[0].time), np.concatenate([frame.to_ndarray() for frame in frames], 1)
+
+
+@pytest.fixture
+def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        super_resolution, "upscale", lambda model, picture: F.interpolate(picture[None], scale_factor=2)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sound", "begin"),
+    [("a.mp4", "libx264", "aac", 0), ("a.mkv", "libx264", "aac", 5000), ("a.mov", "mpeg4", "pcm_s16le", 0)],
+)
+@pytest.mark.usefixtures("doubled")
+def test_an_enlarged_film_keeps_times_shape_colours_and_sound(
+    enlarger: Pretrained, name: str, codec: str, sound: str, begin: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounding_film(name, codec, sound, begin)
+    out = "2024-01-01T13:28:35.mp4"  # a colon names no protocol
+    assert main(["sample", enlarger.origin, name, "-o", out]) == 0
+    assert "sound" not in capsys.readouterr().err
+    with av.open(f"./{out}") as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+    assert [frame.time for frame in frames] == [time / 1000 for time in TIMES]
+    assert stream.sample_aspect_ratio == Fraction(32, 27)
+    shown = frames[2]
+    assert (shown.width, shown.height) == (128, 96)
+    assert shown.colorspace == shown.color_range == shown.color_primaries == shown.color_trc == 1  # BT.709
+    luma, blue, red = (
+        np.mean(part) for part in np.split(shown.to_ndarray().reshape(-1), [96 * 128, 96 * 160])
+    )
+    y, cb, cr = (luma - 16) / 219, (blue - 128) / 224, (red - 128) / 224
+    r, b = y + 1.5748 * cr, y + 1.8556 * cb  # ITU-R BT.709
+    g = (y - 0.2126 * r - 0.0722 * b) / 0.7152
+    assert np.abs(np.array([r, g, b]) * 255 - RED).max() < 2  # a level of chroma is 1.9 of blue
+    (first, given), (moved, kept) = heard_in(name), heard_in(f"./{out}")
+    assert abs(first - begin / 1000 - moved) < 0.002 and given.shape[1] > 40_000
+    assert np.array_equal(given, kept)
+
+
+@pytest.mark.usefixtures("doubled")
+def test_sound_of_an_avi_is_kept_or_said_to_be_lost(
+    enlarger: Pretrained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for sound, kept in (("pcm_s16le", True), ("pcm_u8", False)):
+        sounding_film("a.avi", "mpeg4", sound)
+        assert main(["sample", enlarger.origin, "a.avi", "-o", "b.mp4", "--force"]) == 0
+        said = capsys.readouterr().err
+        with av.open("b.mp4") as container:
+            assert len(list(container.decode(video=0))) == 5
+            assert bool(container.streams.audio) == kept
+        lost = "a.avi has sound that MP4 cannot hold (pcm_u8); it is left out."
+        assert (said.count(lost), said.count("sound")) == ((0, 0) if kept else (1, 1))
+        if kept:
+            assert np.array_equal(heard_in("a.avi")[1], heard_in("b.mp4")[1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+@pytest.mark.usefixtures("doubled")
+def test_a_picture_s_name_may_have_a_colon(enlarger: Pretrained, suffix: str) -> None:
+    write_picture("13:28:34.png", picture())
+    assert main(["sample", enlarger.origin, "13:28:34.png", "-o", f"13:28:35{suffix}"]) == 0
+    assert read_array(f"13:28:35{suffix}").shape == (42, 68, 3)
 
 
 def test_other_models_take_no_film(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,6 +47,7 @@ Array = NDArray[Any]
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif")
 MOST_PIXELS = 2**25  # of a frame, 8K; a decoder keeps up to 16 frames of 1.5 bytes a pixel
+EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # for colours
 _PICTURE_CODECS = ("mjpeg", "png", "bmp", "gif", "webp")  # of a cover that is not marked as one
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
@@ -127,12 +129,14 @@ def numbered_frames(folder: Path) -> tuple[Path, ...]:
     return tuple(numbers[number] for number in order)
 
 
-def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
+def read_frames(video: Video, wanted: Sequence[int], exact: bool = False) -> Iterator[Array]:
     """Yield frames of a video as (H, W, C) of uint8, rotated upright.
 
     Args:
         video: A video from :func:`look`.
         wanted: Frame numbers, ascending.
+        exact: Interpolate chroma and round colours correctly: seven to ten times slower than FFmpeg's fast
+            conversion of 4:2:0, whose colours are up to 3 levels too dark.
 
     Raises:
         UserError: A frame cannot be decoded, the file ends early, or frames differ in size.
@@ -150,7 +154,7 @@ def read_frames(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
     numbers = [max(0, number - late) for number in wanted]
     key = bisect_right(times.keys, numbers[0]) - 1
     starts = [times.shown[times.keys[key]]] if key > 0 else []
-    yield from _decoded(video.path, numbers, [*starts, None])
+    yield from _decoded(video.path, numbers, [*starts, None], exact)
 
 
 def _least(length: int) -> float:
@@ -173,11 +177,11 @@ def _read_pictures(video: Video, wanted: Sequence[int]) -> Iterator[Array]:
         yield (values / 257).round().astype(np.uint8) if values.dtype == np.uint16 else values
 
 
-def _decoded(path: Path, numbers: list[int], starts: Sequence[int | None]) -> Iterator[Array]:
+def _decoded(path: Path, numbers: list[int], starts: Sequence[int | None], exact: bool) -> Iterator[Array]:
     """The frames of these numbers; if one start does not reach all, try the next for the rest."""
     done = 0
     for start in starts:
-        for number, values in _run(path, numbers[done:], start):
+        for number, values in _run(path, numbers[done:], start, exact):
             if number != numbers[done]:
                 break
             yield values
@@ -190,22 +194,22 @@ def _decoded(path: Path, numbers: list[int], starts: Sequence[int | None]) -> It
     )
 
 
-def _run(path: Path, numbers: list[int], start: int | None) -> Iterator[tuple[int, Array]]:
+def _run(path: Path, numbers: list[int], start: int | None, exact: bool) -> Iterator[tuple[int, Array]]:
     """Decode forward and yield wanted frames with their numbers, until the file or ``numbers`` end."""
     wanted, known = set(numbers), frame_times(path).numbers
     frames = _resumed(path, start, numbers[0]) or _shown(path, start)
     for frame in frames:
         number = -1 if frame.pts is None else known.get(frame.pts, -1)
         if number in wanted and not frame.is_corrupt:
-            yield number, _upright(frame)
+            yield number, _upright(frame, exact)
         if number >= numbers[-1]:
             _kept.open = _Open(os.getpid(), path, start, number, frames)
             return
 
 
-def _upright(frame: VideoFrame) -> Array:
+def _upright(frame: VideoFrame, exact: bool) -> Array:
     """A frame (H, W, 3), turned and mirrored as its display matrix says."""
-    values: Array = frame.to_ndarray(format="rgb24")
+    values: Array = frame.to_ndarray(format="rgb24", interpolation=EXACT if exact else None)
     down, right, turned = _directions(frame)
     values = values.swapaxes(0, 1) if turned else values
     return values[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
@@ -296,6 +300,47 @@ def frame_times(path: Path) -> _Times:
         shown = _decoded_order(path, shown)
     numbers = {at: number for number, at in enumerate(shown)}
     return _Times(shown, sorted({numbers[at] for _, at, key in found if key}), numbers)
+
+
+class Shown(NamedTuple):
+    """How a video file is to be shown.
+
+    Args:
+        start: When the file begins, usually 0, in seconds.
+        seconds: When each frame appears.
+        base: Unit of the file's timestamps in seconds, at least a microsecond.
+        aspect: Width of a pixel in units of its height.
+        primaries: Code of the colour primaries (ITU-T H.273); 2 if unknown.
+        transfer: Code of the transfer function.
+    """
+
+    start: Fraction
+    seconds: list[Fraction]
+    base: Fraction
+    aspect: Fraction
+    primaries: int
+    transfer: int
+
+
+def shown_as(path: Path) -> Shown:
+    """Times, pixel aspect and colours of a video file.
+
+    Raises:
+        UserError: The file is no whole video.
+    """
+    times = frame_times(path)
+    with opened_film(path) as (container, stream):
+        base, aspect = stream.time_base or Fraction(1, 1000), stream.sample_aspect_ratio or Fraction(1)
+        start = Fraction(container.start_time or 0, av.time_base)
+        frame = next(_frames(container, stream), None)
+    if frame is None:
+        raise UserError(f"{path} cannot be decoded; it is damaged, replace it.")
+    aspect = 1 / aspect if _directions(frame)[2] else aspect
+    seconds = [at * base for at in sorted(times.shown)]
+    start = min(max(Fraction(0), start), seconds[0])  # sound may have a lead-in before 0
+    return Shown(
+        start, seconds, max(base, Fraction(1, 10**6)), aspect, frame.color_primaries, frame.color_trc
+    )
 
 
 def _decoded_order(path: Path, stamps: Sequence[int]) -> list[int]:
