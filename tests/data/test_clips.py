@@ -23,7 +23,7 @@ from zoo.data.clips.world import ClipWorld
 from zoo.drawing.sheets import strip
 from zoo.errors import UserError
 from zoo.files import films
-from zoo.files.films import look, read_frames
+from zoo.files.films import look, read_frames, shown_as
 from zoo.files.pictures import write_picture
 
 SIDE = 48
@@ -295,7 +295,7 @@ def test_an_edit_list_leaves_frames_out(tmp_path: Path, parts: list[tuple[int, i
 def test_a_display_matrix_turns_and_mirrors(tmp_path: Path, signs: tuple[int, int], turned: bool) -> None:
     path = tmp_path / "film.mov"
     corners = np.kron(np.random.default_rng(0).integers(0, 256, (2, 3, 3)), np.ones((16, 16, 1)))
-    write_pictures(path, "libx264", [corners.astype(np.uint8)])
+    write_pictures(path, "libx264", [corners.astype(np.uint8)], settings={"aspect": "32/27"})
     stored = next(read_frames(look(path), [0]))
     assert stored.shape == (32, 48, 3)
     a, b, c, d = (0, signs[0], signs[1], 0) if turned else (signs[0], 0, 0, signs[1])
@@ -307,6 +307,7 @@ def test_a_display_matrix_turns_and_mirrors(tmp_path: Path, signs: tuple[int, in
     places = {(b * x + d * y, a * x + c * y): stored[y, x] for y in range(32) for x in range(48)}
     top, left = (min(axis) for axis in zip(*places, strict=True))
     assert shown.shape == ((48, 32, 3) if turned else stored.shape)
+    assert shown_as(path).aspect == (Fraction(27, 32) if turned else Fraction(32, 27))
     assert all((shown[y - top, x - left] == value).all() for (y, x), value in places.items())
 
 
@@ -332,6 +333,19 @@ def test_an_avi_with_gaps_is_whole(tmp_path: Path) -> None:
     write_pictures(path, "mpeg4", [numbered(number) for number in range(5)], [0, 1, 2, 52, 53])
     video = look(path)
     assert [number_of(frame) for frame in read_frames(video, range(video.length))] == [0, 1, 2, 3, 4]
+
+
+def test_exact_colours(tmp_path: Path) -> None:
+    random = np.random.default_rng(0).integers(0, 256, (20, 3))
+    path = tmp_path / "film.mp4"
+    write_pictures(path, "libx264", [np.full((32, 32, 3), colour, np.uint8) for colour in random])
+    with av.open(str(path)) as container:
+        planes = [frame.to_ndarray().astype(float) for frame in container.decode(video=0)]
+    for frame, plane in zip(read_frames(look(path), range(20), exact=True), planes, strict=True):
+        y, cb, cr = (plane[16, 16] - 16) / 219, (plane[36, 8] - 128) / 224, (plane[44, 8] - 128) / 224
+        r, b = y + 1.402 * cr, y + 1.772 * cb  # ITU-R BT.601
+        g = (y - 0.299 * r - 0.114 * b) / 0.587
+        assert np.abs(frame[16, 16] - np.clip(np.array([r, g, b]) * 255, 0, 255)).max() < 0.6
 
 
 def test_folders_of_frames_go_by_number(tmp_path: Path) -> None:
