@@ -510,11 +510,10 @@ def test_sound_of_an_avi_is_kept_or_said_to_be_lost(
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
-@pytest.mark.usefixtures("doubled")
 def test_a_picture_s_name_may_have_a_colon(enlarger: Pretrained, suffix: str) -> None:
     write_picture("13:28:34.png", picture())
     assert main(["sample", enlarger.origin, "13:28:34.png", "-o", f"13:28:35{suffix}"]) == 0
-    assert read_array(f"13:28:35{suffix}").shape == (42, 68, 3)
+    assert read_array(f"13:28:35{suffix}").shape == (84, 136, 3)
 
 
 def test_other_models_take_no_film(translator: Pretrained, capsys: pytest.CaptureFixture[str]) -> None:
