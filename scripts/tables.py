@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from zoo.catalogue import INDEX_FORMAT, input_of, main_result
+from zoo.catalogue import INDEX_FORMAT, input_of, main_result, recipe_in
 from zoo.drawing.tables import markdown, number, protocol
 from zoo.errors import UserError
 from zoo.files.schemas import FLAG, MODEL, MODEL_FORMAT, TEXT, Kind, read_json
@@ -56,7 +56,7 @@ def index() -> str:
             "task": tasks.get(config["class"].split(".")[2], ""),
             "input": input_of(config),
             "result": main_result(config),
-            "recipe": recipe(config),
+            "recipe": recipe_in(config),
             "licence": config["licence"]["weights"],
             "research_only": config["research_only"],
         }
@@ -72,12 +72,6 @@ def files(folder: Path, weights: dict[str, Any]) -> list[dict[str, Any]]:
         if path.name not in found:
             found[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
     return [{"path": name, **facts} for name, facts in found.items()]
-
-
-def recipe(config: dict[str, Any]) -> str | None:
-    """The name of the recipe in the command that trained the weights; None if another program did."""
-    found = re.search(r"--config[ =](?:recipes/)?(\S+?)(?:\.yaml)?(?:\s|$)", config.get("command") or "")
-    return found and found[1]
 
 
 def cards() -> list[Path]:
@@ -111,7 +105,7 @@ def weights(paper: str | None = None) -> str:
         (
             f"`{config['name']}`",
             config.get("title", config["name"]),
-            f"`{recipe(config)}`" if recipe(config) else "",
+            f"`{recipe_in(config)}`" if recipe_in(config) else "",
             f"{config['weights']['bytes'] / 1e6:.1f} MB",
             config["licence"]["weights"],
         )

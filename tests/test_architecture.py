@@ -275,6 +275,7 @@ def _loaded(code: str) -> set[str]:
     [
         None,
         *(["--help"], ["list"], ["list", "recipes"], ["list", "models"], ["data", "list"]),
+        *(["verify", "gan-digits"], ["download", "gan-digits"]),
         *(["fit", "--config", "gan/digits", "--help"], ["completion", "words", "--", "fit", "--config", ""]),
     ],
 )

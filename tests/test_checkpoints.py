@@ -26,6 +26,7 @@ from zoo.files.writing import sha256
 from zoo.guards import GuardedModule
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
+from zoo.weights import find
 
 
 class Halves(SampleSet):
@@ -521,6 +522,8 @@ def test_index_pins_the_weights(indexed: Path) -> None:
 @pytest.mark.parametrize("entry", catalogue.checkpoints(), ids=lambda entry: entry["name"])
 def test_shipped_weights(entry: dict[str, Any]) -> None:
     """Each entry of the index is complete, loads, and gives the output that it gave at export."""
+    if not find(entry["name"], entry).here:
+        pytest.skip("not in the tree, and not downloaded")
     assert entry.keys() >= {"name", "folder", "files", "title", "recipe", "licence", "research_only"}
     model = load(entry["name"])
     model.check_golden()

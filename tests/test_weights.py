@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ import zoo
 from zoo import catalogue, recipes, weights
 from zoo.checkpoints import CONFIG, WEIGHTS, describe, write
 from zoo.cli import main
+from zoo.commands._names import subject
 from zoo.errors import UsageError, UserError
 from zoo.files import downloads
 from zoo.models.gan import GAN
@@ -229,6 +231,15 @@ def test_names_and_addresses_that_mean_nothing(index: Callable[..., Path]) -> No
         zoo.load("toyy")
 
 
+def test_the_index_lists_files_that_are_published_elsewhere(original: Path, tmp_path: Path) -> None:
+    """Weights too large for the tree: ``make tables`` takes their size and hash from model.json."""
+    tables = runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "tables.py"))
+    folder = shutil.copytree(original, tmp_path / "large")
+    (folder / WEIGHTS).unlink()
+    listed = tables["files"](folder, json.loads((folder / CONFIG).read_text())["weights"])
+    assert sorted(listed, key=lambda file: file["path"]) == files_of(original)
+
+
 # ---------------------------------------------------------------------------------------- processes and disks
 
 CHILD = """
@@ -236,6 +247,7 @@ import sys
 from pathlib import Path
 from zoo import recipes
 from zoo.cli import main
+from zoo.commands._names import subject
 from zoo.files import downloads
 recipes.bundled = lambda folder: Path(folder).absolute()
 sys.exit(main(["download", "toy"]))
@@ -504,6 +516,26 @@ def missing(name: str) -> str:
     return said
 
 
+def test_an_address_is_evaluated_with_its_recipe(
+    hub: Hub, original: Path, index: Callable[..., Path], tmp_path: Path
+) -> None:
+    index()
+    recipe = tmp_path / "recipes" / "gan" / "toy.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("# A toy.\n")
+    published = shutil.copytree(original, tmp_path / "published")
+    config = json.loads((original / CONFIG).read_text())
+    for name, command in (("told", "zoo fit --config recipes/gan/toy.yaml"), ("other", "zoo fit --config x")):
+        (published / CONFIG).write_text(json.dumps(config | {"command": command}))
+        hub.offer(f"we/{name}", published)
+    assert catalogue.recipe_of(f"hf://we/told@{COMMIT}") == "gan/toy"
+    with pytest.raises(UsageError, match="names no recipe of the zoo; give one: --config RECIPE"):
+        catalogue.recipe_of(f"hf://we/other@{COMMIT}")
+    assert subject(f"hf://we/told@{COMMIT}").weights == f"hf://we/told@{COMMIT}"
+    with pytest.raises(UsageError, match="is no address of weights"):
+        subject("hf://we")
+
+
 def test_faults_of_a_hub(hub: Hub, original: Path, index: Callable[..., Path], tmp_path: Path) -> None:
     index()
     size = (original / WEIGHTS).stat().st_size
@@ -518,14 +550,16 @@ def test_faults_of_a_hub(hub: Hub, original: Path, index: Callable[..., Path], t
     assert "gave '../../../x' for its version" in missing("hf://we/commit")
     (bad / WEIGHTS).write_bytes(b"x" * 9)
     hub.offer("we/size", bad)
-    assert f"has 9 bytes instead of {size}" in refused(f"hf://we/size@{COMMIT}")
+    assert f"hf://we/size@{COMMIT} has a {WEIGHTS} of 9 bytes instead of {size}" in refused(
+        f"hf://we/size@{COMMIT}"
+    )
     (bad / CONFIG).write_text("{}")
     hub.offer("we/json", bad)
     assert f"hf://we/json@{COMMIT}: {CONFIG} states no format" in refused(f"hf://we/json@{COMMIT}")
     (bad / CONFIG).unlink()
     hub.offer("we/none", bad)
     hub.server.url(f"/we/none/resolve/{COMMIT}/{CONFIG}", absent("EntryNotFound"))
-    assert "has no such file, so the zoo has not published it" in refused(f"hf://we/none@{COMMIT}")
+    assert f"hf://we/none@{COMMIT} has no such file, so the zoo has not" in refused(f"hf://we/none@{COMMIT}")
 
 
 def absent(code: str) -> Act:

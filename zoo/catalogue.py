@@ -429,7 +429,7 @@ def checkpoints() -> list[Entry]:
 def foreign() -> list[Entry]:
     """Weights that others published for networks of the zoo, as ``references/<paper>.yaml`` lists them.
 
-    They are used after ``zoo convert``. ``paper`` is what its ``--as`` takes.
+    They are used after ``zoo convert``. ``paper`` is what its ``--as`` takes; their terms are unknown.
 
     Raises:
         UserError: A list is damaged.
@@ -438,7 +438,7 @@ def foreign() -> list[Entry]:
     for path in sorted((recipes.PACKAGE / "references").glob("*.yaml")):
         for name, facts in (recipes.read(path) or {}).items():
             require(facts, FOREIGN, path, name)
-            found.append({"name": name, "paper": path.stem, **facts})
+            found.append({"name": name, "paper": path.stem, **facts, "research_only": None})
     return found
 
 
@@ -451,6 +451,26 @@ def is_exported(name: str) -> bool:
     """Whether a name means exported weights: of the index, an address, or a folder by ``zoo export``."""
     named = is_address(name) or any(entry["name"] == name for entry in checkpoints())
     return named or (Path(name).expanduser() / "model.json").is_file()
+
+
+def recipe_in(config: Entry) -> str | None:
+    """The recipe in the command that trained weights, as their ``model.json`` says; None if there is none."""
+    found = re.search(r"--config[ =](?:recipes/)?(\S+?)(?:\.yaml)?(?:\s|$)", config.get("command") or "")
+    return found and found[1]
+
+
+def recipe_of(name: str) -> str:
+    """The recipe of the zoo that trained exported weights.
+
+    Raises:
+        UsageError: They name none.
+        UserError: They cannot be found or downloaded.
+    """
+    entry = find_weights(name)
+    recipe = entry["recipe"] if entry else recipe_in(read_json(stored(name)[0] / "model.json", MODEL))
+    if recipe not in [known.name for known in recipes.all_recipes()]:
+        raise UsageError(f"{name} names no recipe of the zoo; give one: --config RECIPE --ckpt_path {name}.")
+    return str(recipe)
 
 
 def input_of(config: Entry) -> str:

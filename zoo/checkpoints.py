@@ -363,6 +363,7 @@ def write(
     name: str | None = None,
     title: str | None = None,
     licence: str | None = None,
+    sources: Sequence[str] = (),
     force: bool = False,
 ) -> Pretrained:
     """Write a folder of weights, and load it back.
@@ -376,6 +377,7 @@ def write(
         name: Name of the weights, by default that of the folder.
         title: Title in lists, one line; by default class and data.
         licence: Licence of the weights, by default derived from the data's.
+        sources: Addresses from which the same files can be had, for the index.
         force: Replace weights that exist at ``out``.
 
     Raises:
@@ -413,6 +415,8 @@ def write(
             "data": data.get("licence", "unknown"),
         },
     }
+    if sources:
+        config["sources"] = list(sources)
     content = safetensors.torch.save(tensors, {"format": "pt"})
     digest = hashlib.sha256(content).hexdigest()
     config["weights"] = {"file": WEIGHTS, "sha256": digest, "bytes": len(content)}

@@ -324,6 +324,7 @@ def _bring(found: Weights, file: File, staged: Path) -> None:
             if folder != staged:
                 shutil.copyfile(folder / file.path, target)
             return
+    target.unlink(missing_ok=True)
     for source in found.sources:
         try:
             _receive(source, file, staged)
@@ -333,12 +334,14 @@ def _bring(found: Weights, file: File, staged: Path) -> None:
             kept = absent.kept
         except _Absent as absent:
             reasons.append(str(absent))
-    again = f"run `zoo download {found.name}` again"
-    again += (
-        f" to resume after {readable(kept)}" if kept else f" later, or save it as {found.folder / file.path}"
+    again = (
+        f"to resume after {readable(kept)}" if kept else f"later, or save it as {found.folder / file.path}"
     )
     why = "; ".join(reasons) or "the index names no source of it, and ZOO_MIRROR is not set"
-    raise UserError(f"{file.path} of {found.name} could not be downloaded: {why}; {again}.")
+    raise UserError(
+        f"{file.path} of {found.name} could not be downloaded: {why}; run `zoo download {found.name}` again "
+        f"{again}."
+    )
 
 
 def _receive(source: str, file: File, staged: Path) -> None:
@@ -353,24 +356,27 @@ def _receive(source: str, file: File, staged: Path) -> None:
         raise _Absent("ZOO_OFFLINE is set")
     elif is_address(source):
         part, _, label = _parts(source)
-        (_from_hub if source.startswith("hf") else _from_wandb)(part, label, file, staged)
+        try:
+            (_from_hub if source.startswith("hf") else _from_wandb)(part, label, file, staged)
+        except _Absent as absent:
+            raise _Absent(f"{source} {absent}") from absent
     else:
         download([f"{source}/{file.path}"], target, file.sha256, file.bytes, elsewhere=ELSEWHERE)
     if fault := _fault(target, file):
         target.unlink(missing_ok=True)
-        raise _Absent(f"{file.path} of {source} {fault}")
+        raise _Absent(f"{source} sent a {file.path} that {fault}")
 
 
-def _require_size(source: str, file: File, size: int | None) -> None:
+def _require_size(file: File, size: int | None) -> None:
     """Refuse a file before it is downloaded: of another size than it must have, or no description at all."""
     if file.bytes is None and (size is None or size > MOST_BYTES):
-        raise _Absent(f"{file.path} of {source} has {size} bytes, too many for what it is")
+        raise _Absent(f"has a {file.path} of {size} bytes, too many for what it is")
     if file.bytes is not None and size != file.bytes:
-        raise _Absent(f"{file.path} of {source} has {size} bytes instead of {file.bytes}")
+        raise _Absent(f"has a {file.path} of {size} bytes instead of {file.bytes}")
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _explained() -> Iterator[None]:
     """Put into words what a hub's library raises."""
     try:
         yield
@@ -385,7 +391,7 @@ def _explained(path: str) -> Iterator[None]:
 
 def _hub_version(repository: str, revision: str) -> str:
     """The commit of a branch or tag on Hugging Face."""
-    with _explained(repository):
+    with _explained():
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         found = get_hf_file_metadata(hf_hub_url(repository, CONFIG, revision=revision), timeout=TIMEOUT)
@@ -394,12 +400,12 @@ def _hub_version(repository: str, revision: str) -> str:
 
 def _from_hub(repository: str, revision: str, file: File, folder: Path) -> None:
     """Download a file from Hugging Face; by our own downloader, which resumes, unless a token is needed."""
-    with _explained(repository):
+    with _explained():
         from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
 
         url = hf_hub_url(repository, file.path, revision=revision)
         found = get_hf_file_metadata(url, timeout=TIMEOUT)
-        _require_size(f"hf://{repository}", file, found.size)
+        _require_size(file, found.size)
         signed = urlsplit(found.location).hostname != urlsplit(url).hostname
         if file.sha256 is not None and (signed or get_token() is None):
             target = folder / file.path
@@ -410,19 +416,19 @@ def _from_hub(repository: str, revision: str, file: File, folder: Path) -> None:
 
 def _wandb_version(path: str, alias: str) -> str:
     """The version of an alias on Weights & Biases."""
-    with _explained(path):
+    with _explained():
         return _fixed("wandb", _artifact(path, alias).version)
 
 
 def _from_wandb(path: str, version: str, file: File, folder: Path) -> None:
-    with _explained(path):
+    with _explained():
         try:
             entry = _artifact(path, version).get_entry(file.path)
         except KeyError as error:
             raise _Absent(f"has no {file.path}, so the zoo has not published it") from error
         if entry.ref is not None:
             raise _Absent(f"only refers to {file.path}, and the zoo follows no references")
-        _require_size(f"wandb://{path}", file, entry.size)
+        _require_size(file, entry.size)
         entry.download(root=str(folder), skip_cache=True)
 
 

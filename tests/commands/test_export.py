@@ -81,7 +81,11 @@ def test_export(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_both_players(run: Path) -> None:
-    assert main(["export", "run/checkpoints/last.ckpt", "-o", "out", "--players", "both"]) == 0
+    sources = ["--source", "hf://we/gans@v1", "--source", "https://we.org/gans"]
+    command = ["export", "run/checkpoints/last.ckpt", "-o", "out", "--players", "both"]
+    assert main([*command, "--source", "ftp://we.org"]) == 2
+    assert main([*command, *sources]) == 0
+    assert json.loads(Path("out/model.json").read_text())["sources"] == sources[1::2]
     kept = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     loaded = zoo.load("out").module.state_dict()
     assert loaded.keys() == kept.keys()

@@ -59,6 +59,7 @@ class Asked(DataModule):
 '''
 
 PLACE = {"folder": "a", "files": []}
+OTHERS = "theirs: {title: Theirs, file: a.pth, url: 'https://a.org/a.pth', page: a.org, licence: unknown}\n"
 SAID = "# Said.\ndata: {class_path: zoo.data.pictures.Own, init_args: {research_only: true}}\n"
 
 
@@ -74,6 +75,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "recipes/paper/own.yaml": "# Own.\ndata: {class_path: zoo.data.pictures.Own, init_args: {root: x}}\n",
         "recipes/paper/said.yaml": SAID,
         "recipes/overlays/tiny.yaml": "# No recipe.\n",
+        "zoo/references/paper.yaml": OTHERS,
         "checkpoints/index.json": json.dumps(
             {
                 "format": 2,
@@ -111,6 +113,7 @@ def test_lists_what_recipes_can_name(package: Path, capsys: pytest.CaptureFixtur
         "recipes": ["paper/faces", "paper/own", "paper/said"],
         "data": ["Faces", "Own", "Asked"],
         "checkpoints": ["a/free", "a/faces"],
+        "others": ["theirs"],
     }
     assert catalogue.recipe_entries()[0]["title"] == "Faces of all"
     assert listed(capsys, "recipes") == {"recipes": ["paper/faces", "paper/own", "paper/said"]}
@@ -124,6 +127,7 @@ def test_commercial_leaves_out_what_is_for_research_only(
         "recipes": ["paper/own"],
         "data": ["Own"],
         "checkpoints": ["a/free"],
+        "others": [],
     }
 
 
@@ -135,6 +139,11 @@ def test_the_table_is_aligned_and_says_what_is_restricted(
         "Checkpoints (2)",
         "  a/free                  Free",
         "  a/faces  research only  Faces",
+    ]
+    assert main(["list", "others"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Others (1)",
+        "  theirs  terms unknown  Theirs  https://a.org/a.pth",
     ]
 
 

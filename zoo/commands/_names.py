@@ -202,7 +202,8 @@ def subject(name: str) -> Subject:
     if path.is_file() and path.suffix != ".yaml":
         return Subject(name, path.resolve().parent.parent, weights=name)
     named = [entry["name"] for entry in catalogue.checkpoints()]
-    if path.is_dir() or name in named:
+    if path.is_dir() or name in named or "://" in name:
+        catalogue.find_weights(name)  # refuses what is no address
         return Subject(name, path, weights=name)
     recipe = _recipe(name, named)
     home = Path("runs") / recipe.parent.name / recipe.stem

@@ -58,6 +58,7 @@ def candidates(typed: list[str]) -> list[str]:
     if verb not in commands():
         return []
     weights = [str(entry["name"]) for entry in catalogue.checkpoints()]
+    weights += [entry["name"] for entry in catalogue.foreign()] if verb == "download" else []
     found: list[str] = []
     for action in parser_of(verb)._actions:
         if before in action.option_strings and action.choices:

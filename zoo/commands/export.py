@@ -41,7 +41,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, help="eval.json whose rows to keep (default: the run's rows of this step)"
     )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        type=address,
+        help="where the same files will be published, for the index (https://host/folder, hf://…, wandb://…)",
+    )
     parser.add_argument("--force", action="store_true", help="replace weights in the folder")
+
+
+def address(text: str) -> str:
+    """A ``type`` for argparse: an address of published weights."""
+    from zoo.files.schemas import SOURCE
+
+    if not SOURCE.accepts(text):
+        raise argparse.ArgumentTypeError(f"must be {SOURCE.expected}, got {text}")
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         title=args.title,
         licence=args.licence,
         results=args.results,
+        sources=args.source,
         force=args.force,
     )
     weights = done.config["weights"]

@@ -1,4 +1,4 @@
-"""List the models, recipes, data sets and checkpoints of the zoo."""
+"""List the models, recipes, data sets and checkpoints of the zoo, and weights of others to convert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import sys
 from typing import Any
 
-KINDS = ("models", "recipes", "data", "checkpoints")
+KINDS = ("models", "recipes", "data", "checkpoints", "others")
 TERMS = {True: "research only", False: "", None: "terms unknown"}  # None: the source does not say
 
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         "recipes": catalogue.recipe_entries,
         "data": catalogue.data,
         "checkpoints": catalogue.checkpoints,
+        "others": catalogue.foreign,
     }
     # on a terminal a line is a row; what reads a pipe gets all
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         facts = [_facts(entry) if kind == "checkpoints" else () for entry in entries]
         terms = (TERMS[entry.get("research_only", False)] for entry in entries)
         rows = [
-            (e["name"], *fact, term, e["title"]) for e, fact, term in zip(entries, facts, terms, strict=True)
+            (e["name"], *fact, term, e["title"], *([e["url"]] if kind == "others" else []))
+            for e, fact, term in zip(entries, facts, terms, strict=True)
         ]
         print(("\n" if number else "") + f"{kind.capitalize()} ({len(entries)})")
         for line in (aligned(rows, indent="  ") if rows else "  none").splitlines():

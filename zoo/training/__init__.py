@@ -38,17 +38,16 @@ def build(arguments: list[str], verb: Verb = "fit") -> RecipeCLI:
 
 
 def run(verb: Verb | Literal["resume"], arguments: list[str]) -> int:
-    """Run one of Lightning's verbs on a recipe, a run, or named weights with theirs; the exit status.
+    """Run one of Lightning's verbs on a recipe, a run, or exported weights with theirs; the exit status.
 
     ``resume`` is ``fit`` of a run's own config, in its folder.
     """
     if verb != "fit" and arguments and not arguments[0].startswith("-"):
-        entries = {entry["name"]: entry for entry in catalogue.checkpoints()}
         if catalogue.is_run(Path(arguments[0])):
             config = str(Path(arguments[0]) / "config.yaml")
             arguments = ["--config", config, "--ckpt_path", *arguments]
-        elif (entry := entries.get(arguments[0])) and verb != "resume":
-            arguments = ["--config", entry["recipe"], "--ckpt_path", *arguments]
+        elif verb != "resume" and catalogue.is_exported(arguments[0]):
+            arguments = ["--config", catalogue.recipe_of(arguments[0]), "--ckpt_path", *arguments]
     if {"--help", "-h"} & set(arguments) and "all" not in arguments:
         from zoo.training import usage
 
