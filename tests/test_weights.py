@@ -32,13 +32,14 @@ from test_downloads import Act, Server, redirect, send, status
 
 import zoo
 from zoo import catalogue, recipes, weights
-from zoo.checkpoints import CONFIG, WEIGHTS, describe, write
+from zoo.checkpoints import CONFIG, WEIGHTS, add_example, describe, write
 from zoo.cli import main
 from zoo.commands._names import subject
 from zoo.errors import UsageError, UserError
 from zoo.files import downloads
 from zoo.models.gan import GAN
 
+PUBLISHED = ["example.json", CONFIG, WEIGHTS]
 COMMIT, OLDER = "a" * 40, "b" * 40
 NAME = "toy"
 
@@ -56,12 +57,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights as they are published, with an example beside them."""
+    """Weights as they are published, with an example, and a file that nothing names."""
     folder = tmp_path_factory.mktemp("original") / NAME
     torch.manual_seed(0)
     module = GAN(shape=(1, 8, 8), hidden=64, maxout_units=4, maxout_pieces=2, latent_dim=2)
     write(module, describe(module, dict(module.hparams), {"research_only": False}), folder)
-    (folder / "example.txt").write_text("noise")
+    add_example(folder, folder / CONFIG, "CC0")
+    (folder / "notes.txt").write_text("noise")
     return folder
 
 
@@ -142,7 +144,9 @@ def test_what_is_not_here_is_downloaded_once(
         in told
     )
     assert f"Downloaded {WEIGHTS}" in told
-    assert sorted(asked[0] for asked in server.asked) == [f"/m/{NAME}/example.txt", f"/m/{NAME}/{WEIGHTS}"]
+    assert sorted(asked[0] for asked in server.asked) == [
+        f"/m/{NAME}/{name}" for name in ("example.json", WEIGHTS, "notes.txt")
+    ]
     assert files_of(folder) == files_of(original)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
@@ -359,7 +363,7 @@ def test_verify_names_what_is_damaged_and_download_repairs_it(
     assert main(["verify", NAME]) == 1
     mirror(server, original, monkeypatch)
     assert main(["download", "--all"]) == 0
-    assert capsys.readouterr().out.startswith(f"toy is in {folder}: 3 files, ")
+    assert capsys.readouterr().out.startswith(f"toy is in {folder}: 4 files, ")
     assert main(["verify"]) == 0
     damaged = bytearray((folder / WEIGHTS).read_bytes())
     damaged[-1] ^= 1
@@ -491,7 +495,7 @@ def test_an_address_is_pinned_in_a_message_and_kept(
         f"hf://we/toy is hf://we/toy@{COMMIT} now; give that to use the same weights"
         in capsys.readouterr().err
     )
-    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]  # nothing else is fetched
+    assert sorted(path.name for path in folder.iterdir()) == PUBLISHED  # nothing else is fetched
     assert sorted(path.name for path in folder.parent.iterdir()) == [COMMIT, "refs"]
 
     monkeypatch.setenv("ZOO_OFFLINE", "1")
@@ -499,6 +503,11 @@ def test_an_address_is_pinned_in_a_message_and_kept(
     asked = len(hub.server.asked)
     zoo.load(f"hf://we/toy@{COMMIT}")
     assert not capsys.readouterr().err
+    assert main(["show", f"hf://we/toy@{COMMIT}"]) == 0
+    assert f"Checkpoint hf://we/toy@{COMMIT}: GAN" in capsys.readouterr().out
+    assert main(["sample", f"hf://we/toy@{COMMIT}", "picture.png", "-o", "a.png"]) == 2
+    assert main(["sample", f"hf://we/toy@{COMMIT}", "-n", "2", "-o", "a.png"]) == 0
+    capsys.readouterr()
     zoo.load("hf://we/toy")
     assert f"using {COMMIT}, which it meant the last time" in capsys.readouterr().err
     assert "was not asked for, since ZOO_OFFLINE is set" in missing("hf://we/toy@other")
@@ -595,7 +604,7 @@ def test_nothing_of_a_hub_is_run(
     hub.offer("we/pickle", bad)
     with pytest.raises(UserError, match="damaged or no file of weights"):
         zoo.load("hf://we/pickle")
-    assert {Path(asked[0]).name for asked in hub.server.asked} == {CONFIG, WEIGHTS}
+    assert {Path(asked[0]).name for asked in hub.server.asked} <= set(PUBLISHED)
     assert not canary.exists()
 
 
@@ -609,7 +618,7 @@ def test_the_command_asks_the_endpoint_of_the_environment(
     command = [sys.executable, "-m", "zoo", "download", "hf://we/toy"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"hf://we/toy is in {tmp_path}/home/hf/we/toy/{COMMIT}: 2 files, ")
+    assert done.stdout.startswith(f"hf://we/toy is in {tmp_path}/home/hf/we/toy/{COMMIT}: 3 files, ")
 
 
 class Artifact:
@@ -661,7 +670,7 @@ def test_an_artifact_of_wandb(
         assert torch.equal(zoo.load(address).sample(2), zoo.load(str(original)).sample(2))
         assert f"{address} is wandb://me/gans/toy:v3 now" in capsys.readouterr().err
     folder = weights.home() / "wandb" / "me" / "gans" / "toy" / "v3"
-    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == PUBLISHED
     artifacts.clear()
     zoo.load("wandb://me/gans/toy:v3")  # from the cache
     zoo.load("wandb://me/gans/toy:best")

@@ -20,7 +20,9 @@ def load(
     """Load a trained model for use.
 
     Args:
-        name: A name that ``zoo list checkpoints`` prints, an exported folder, a run folder, or a ``.ckpt``.
+        name: A name that ``zoo list checkpoints`` prints or an address (``hf://owner/name@revision``,
+            ``wandb://entity/project/artifact:alias``), which are downloaded if they are not on this machine;
+            an exported folder, a run folder, or a ``.ckpt``.
         device: ``auto``, a GPU if there is one; ``cuda``, ``cpu``.
         dtype: Type of weights and computation; ``float16`` and ``bfloat16`` save memory and time on a GPU,
             and change the pictures a little.
@@ -30,7 +32,8 @@ def load(
         tensor.
 
     Raises:
-        UserError: Nothing of that name is found, its hash is wrong, or its format is newer than this version.
+        UserError: Nothing of that name is found or can be downloaded, its hash is wrong, or its format is
+            newer than this version.
 
     Examples:
         >>> digits = load("gan-digits", device="cpu")(n=16, seed=0)

@@ -499,10 +499,13 @@ def main_result(config: Entry) -> str:
 
 
 def folder_of(name: str) -> Path:
-    """The folder that a name of the index, an address or a path means, be it on this machine or not."""
+    """The folder whose ``model.json`` describes a name; weights of an address are downloaded for it."""
     from zoo.weights import find  # not needed for lists
 
-    return find(name, {entry["name"]: entry for entry in checkpoints()}.get(name), ask=False).folder
+    if is_address(name):
+        return stored(name)[0]
+    found = find(name, {entry["name"]: entry for entry in checkpoints()}.get(name), ask=False)
+    return found.folder if found.here or found.bundled is None else found.bundled
 
 
 class Kinds(NamedTuple):

@@ -4,7 +4,7 @@ A name of the index is looked for in the source tree or the installed package, t
 is in neither, it is downloaded to the latter: from ``$ZOO_MIRROR`` (an https address or a folder, with
 ``NAME/FILE`` below it), then from the sources of the index, in order. An address means weights outside
 the index: ``hf://owner/name[@revision]`` or ``wandb://entity/project/artifact:alias``. Of those only
-``model.json`` and ``model.safetensors`` are fetched, which hold no code.
+``model.json``, ``model.safetensors`` and the example that the former names are fetched; none holds code.
 
 Each file is compared with its size and SHA-256 before its folder gets its name: those of the index, or for an
 address those of its own ``model.json``. ``ZOO_OFFLINE=1`` opens no connection.
@@ -206,7 +206,8 @@ def fetch(found: Weights) -> None:
                 for file in found.files or (File(CONFIG),):
                     _bring(found, file, staged)
                 if found.files is None:
-                    _bring(found, _described(staged, found.name)[1], staged)
+                    for file in _described(staged, found.name)[1:]:
+                        _bring(found, file, staged)
                 shutil.rmtree(staged / ".cache", ignore_errors=True)  # huggingface_hub's notes
                 shutil.rmtree(target, ignore_errors=True)  # it was not whole
                 staged.rename(target)
@@ -286,13 +287,15 @@ def _described(folder: Path, name: str | None = None) -> tuple[File, ...]:
     """
     path = folder / CONFIG
     try:
-        weights = read_json(path, MODEL, MODEL_FORMAT)["weights"]
+        config = read_json(path, MODEL, MODEL_FORMAT)
     except UserError as error:
         if name is None:
             raise
         path.unlink()
         raise UserError(f"{name}: {str(error).replace(str(path), CONFIG)}") from error
-    return File(CONFIG), File(WEIGHTS, weights["bytes"], weights["sha256"])
+    weights, example = config["weights"], config.get("example")
+    files = File(CONFIG), File(WEIGHTS, weights["bytes"], weights["sha256"])
+    return (*files, File(example["file"], None, example["sha256"])) if example else files
 
 
 def _is_whole(folder: Path, files: tuple[File, ...] | None) -> bool:
@@ -409,7 +412,7 @@ def _from_hub(repository: str, revision: str, file: File, folder: Path) -> None:
         signed = urlsplit(found.location).hostname != urlsplit(url).hostname
         if file.sha256 is not None and (signed or get_token() is None):
             target = folder / file.path
-            download([found.location], target, file.sha256, file.bytes, elsewhere=ELSEWHERE)
+            download([found.location], target, file.sha256, found.size, elsewhere=ELSEWHERE)
         else:
             hf_hub_download(repository, file.path, revision=revision, local_dir=folder)
 

@@ -12,7 +12,7 @@ from zoo import catalogue, recipes
 from zoo.catalogue import Entry
 from zoo.data.contracts import CONTRACTS
 from zoo.errors import UsageError, UserError, nearest
-from zoo.files.schemas import MODEL, RECORD, ROWS, read_json
+from zoo.files.schemas import MODEL, RECORD, ROWS, is_address, read_json
 
 if TYPE_CHECKING:
     from zoo.data.base import DataModule
@@ -27,7 +27,7 @@ def find(name: str) -> Entry:
     for entry in catalogue.checkpoints():
         if entry["name"] == name:
             return {"kind": "checkpoint", **entry, "config": _config(catalogue.folder_of(name))}
-    place = Path(name).expanduser()
+    place = catalogue.folder_of(name) if is_address(name) else Path(name).expanduser()
     if (place / "model.json").is_file():
         return {"kind": "checkpoint", "name": name, "config": _config(place)}
     if catalogue.is_run(place):
