@@ -234,7 +234,7 @@ def test_another_process_neither_uses_nor_closes_what_was_open(
 def test_no_frame_is_left_to_the_garbage_collector(tmp_path: Path) -> None:
     """It may run in a forked worker, where freeing a frame waits for threads of the parent."""
     video = look(write_video(tmp_path / "film.mp4", 12))
-    gc.collect()
+    gc.freeze()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         list(read_frames(video, range(12)))
@@ -243,6 +243,7 @@ def test_no_frame_is_left_to_the_garbage_collector(tmp_path: Path) -> None:
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.unfreeze()
 
 
 def test_a_worker_does_not_touch_what_was_open_before_it(tmp_path: Path) -> None:
