@@ -89,7 +89,8 @@ def index(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.chdir(tmp_path)
 
     def list_it(*sources: str) -> Path:
-        entry = {"name": NAME, "title": "Toy", "folder": NAME, "files": files_of(original)}
+        ours = {file["path"]: file for file in files_of(original) + files_of(bundled / NAME)}
+        entry = {"name": NAME, "title": "Toy", "folder": NAME, "files": list(ours.values())}
         content = {"format": 2, "entries": [entry | {"sources": list(sources)}]}
         (bundled / "index.json").write_text(json.dumps(content))
         return weights.find(NAME, catalogue.find_weights(NAME)).folder
@@ -545,13 +546,19 @@ def test_an_address_is_evaluated_with_its_recipe(
         subject("hf://we")
 
 
-def test_faults_of_a_hub(hub: Hub, original: Path, index: Callable[..., Path], tmp_path: Path) -> None:
+def test_faults_of_a_hub(
+    hub: Hub, original: Path, index: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     index()
     size = (original / WEIGHTS).stat().st_size
     hub.server.url(f"/no/body/resolve/main/{CONFIG}", absent("RepoNotFound"))
     assert "does not exist, or is private" in missing("hf://no/body")
     hub.offer("we/wrong", original, safetensors=b"x" * size)
     assert "sent a file whose SHA-256 is" in refused(f"hf://we/wrong@{COMMIT}")
+    with monkeypatch.context() as patch:  # with a token its own library downloads
+        patch.setattr("huggingface_hub.get_token", lambda: "secret")
+        said = refused(f"hf://we/wrong@{COMMIT}")
+        assert f"hf://we/wrong@{COMMIT} sent a {WEIGHTS} that has the SHA-256" in said
     hub.offer("we/cut", original, safetensors=b"x" * 900)
     assert "to resume after 900 bytes" in refused(f"hf://we/cut@{COMMIT}")
     bad = shutil.copytree(original, tmp_path / "bad")

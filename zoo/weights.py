@@ -13,6 +13,7 @@ address those of its own ``model.json``. ``ZOO_OFFLINE=1`` opens no connection.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import re
@@ -275,7 +276,7 @@ def _version(address: str, refs: Path, ask: bool) -> str:
     if version != before:
         with suppress(UserError):  # a folder that cannot be written may hold all that is needed
             write_text(noted, version)
-    _say(f"{address} is {scheme}://{path}{mark}{version} now; give that to use the same weights always.")
+    _say_once(f"{address} is {scheme}://{path}{mark}{version} now; give that to use the same weights always.")
     return version
 
 
@@ -322,7 +323,8 @@ def _fault(path: Path, file: File) -> str | None:
 def _bring(found: Weights, file: File, staged: Path) -> None:
     """Put a file into the staged folder, from the first source that has it."""
     target, reasons, kept = staged / file.path, [], 0
-    for folder in (staged, found.folder, found.bundled or staged):  # in the second one by hand
+    versions = [path for path in found.folder.parent.iterdir() if path.is_dir()]  # most files are in several
+    for folder in (staged, found.bundled or staged, *versions):
         if file.sha256 is not None and _fault(folder / file.path, file) is None:
             if folder != staged:
                 shutil.copyfile(folder / file.path, target)
@@ -449,6 +451,11 @@ def _fixed(scheme: str, version: str | None) -> str:
     if version is None or not FIXED[scheme].fullmatch(version):
         raise _Absent(f"gave {version!r:.60} for its version")
     return version
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    _say(text)
 
 
 def _say(text: str) -> None:
