@@ -15,6 +15,7 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial, reduce
 from itertools import chain
 from operator import add
@@ -27,7 +28,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 
 from zoo import catalogue
-from zoo.bounds import NonNegativeInt, PositiveFloat, PositiveInt, require_arguments
+from zoo.bounds import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, require_arguments
 from zoo.errors import UsageError, UserError
 from zoo.files.weights import LAYERS, Stored, made, read_exported, read_trained, terms_of_use
 from zoo.guards import GuardedModule, is_logged, say
@@ -62,6 +63,10 @@ class GameOptions(TypedDict, total=False):
         diff_augment: Changes of all that the discriminator sees in training (Zhao 2020,
             :mod:`zoo.losses.augment`). What is judged together (an input and its translation) is translated
             and cut out together; only the picture is recoloured, never a condition.
+        ema: Decay per step of an exponential moving average of the generator's weights, 0 for none. The
+            average, not the trained weights, is what evaluators, sample grids, ``sample`` and ``zoo export``
+            use; buffers (statistics of batch norm) are copied. It begins fast: the decay is at most
+            (1 + step) / (10 + step).
     """
 
     clip_grad_norm: PositiveFloat | None
@@ -71,6 +76,7 @@ class GameOptions(TypedDict, total=False):
     init_from: str | None
     freeze_discriminator: NonNegativeInt
     diff_augment: tuple[Literal["color", "translation", "cutout"], ...]
+    ema: Fraction
 
 
 class AdversarialModule(GuardedModule):
@@ -100,6 +106,8 @@ class AdversarialModule(GuardedModule):
         self.freeze_discriminator = options.get("freeze_discriminator", 0)
         self.diff_augment = tuple(options.get("diff_augment", ()))
         self._has_augmented = False
+        self.ema = options.get("ema", 0.0)
+        self.generator_ema: nn.Module | None = None
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, got {self.accumulate}")
 
@@ -338,6 +346,8 @@ class AdversarialModule(GuardedModule):
                 parts.append({f"{player[0]}_{name}": term.detach() for name, term in terms.items()})
             with self._counted(optimizer, player == "generator"):
                 optimizer.step()
+        if player == "generator" and self.generator_ema is not None:
+            self._average(self.generator_ema)
         terms = parts[0] if len(parts) == 1 else _mean(parts)
         if self.is_logged_step:
             # the norm is logged here and not in its hook: in an epoch's first batch Lightning drops what the
@@ -345,6 +355,45 @@ class AdversarialModule(GuardedModule):
             logged = terms | {f"{player[0]}_grad_norm": self._grad_norm}
             self.log_dict({f"train/{name}": term for name, term in logged.items()})
         return terms
+
+    # --------------------------------------------------------------------------- the average of the weights
+
+    def configure_model(self) -> None:
+        """Make the average of the generator's weights, if there is to be one; Lightning calls this."""
+        if self.ema and self.generator_ema is None:
+            self.generator_ema = deepcopy(self.generator).requires_grad_(False)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Begin the average with the weights of a checkpoint that has none; ignore one not asked for."""
+        super().on_load_checkpoint(checkpoint)
+        state = checkpoint["state_dict"]
+        average = {key: value for key, value in state.items() if key.startswith("generator_ema.")}
+        if self.generator_ema is None:
+            for key in average:
+                del state[key]
+        elif not average:
+            trained = {key: value for key, value in state.items() if key.startswith("generator.")}
+            state |= {key.replace("generator.", "generator_ema.", 1): value for key, value in trained.items()}
+
+    @torch.no_grad()
+    def _average(self, average: nn.Module) -> None:
+        """Move the average towards the trained weights; copy the buffers."""
+        decay = min(self.ema, (1 + self._step) / (10 + self._step))
+        torch._foreach_lerp_(list(average.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mine, theirs in zip(average.buffers(), self.generator.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Temporarily let the average be the generator, if there is one."""
+        if self.generator_ema is None:
+            yield
+            return
+        trained, self.generator = self.generator, self.generator_ema
+        try:
+            yield
+        finally:
+            self.generator = trained
 
     # --------------------------------------------------------------------------------------------- optimizers
 
@@ -409,6 +458,8 @@ class AdversarialModule(GuardedModule):
             for player, mine in zip(PLAYERS, own, strict=True)
         }
         self.arrange()
+        if self.generator_ema is not None and not self.restored:  # of the weights that it begins with
+            self.generator_ema.load_state_dict(self.generator.state_dict())
         if self.compile_players:  # in place: the checkpoint's keys stay as they are
             self.generator.compile()
             self.discriminator.compile()
@@ -433,7 +484,7 @@ class AdversarialModule(GuardedModule):
     def arrange(self) -> None:
         """Apply channels-last if enabled; the parameters stay the same objects."""
         if self.channels_last:
-            for player in (self.generator, self.discriminator):
+            for player in filter(None, (self.generator, self.discriminator, self.generator_ema)):
                 player.to(memory_format=torch.channels_last)
 
     def place_like_generator(self, network: nn.Module) -> nn.Module:
@@ -493,7 +544,7 @@ class AdversarialModule(GuardedModule):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            with torch.no_grad(), self.seeded(seed):
+            with torch.no_grad(), self.seeded(seed), self.averaged():
                 yield
         finally:
             for module, mode in modes.items():
@@ -518,11 +569,12 @@ class AdversarialModule(GuardedModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The generator's output, for evaluators."""
-        return self.generate(batch)
+        with self.averaged():
+            return self.generate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The generator's output, for evaluators; random draws depend on rank and batch only."""
-        with self.seeded(10**6 * self.global_rank + batch_idx):
+        with self.seeded(10**6 * self.global_rank + batch_idx), self.averaged():
             return self.generate(batch)
 
     def preview(self, batch: Batch) -> dict[str, Tensor]:
@@ -531,7 +583,8 @@ class AdversarialModule(GuardedModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The generator's output."""
-        return self.generate(batch)
+        with self.averaged():
+            return self.generate(batch)
 
 
 class Beginning(Callback):

@@ -500,3 +500,14 @@ def test_a_patch_discriminator_of_the_smallest_size_gives_one_patch() -> None:
 
 def test_the_residual_generator_keeps_the_size() -> None:
     assert ResidualGenerator(2, 5, 9, 2, "batch", 0.5)(torch.zeros(1, 2, 32, 16)).shape == (1, 5, 32, 16)
+
+
+def test_resizing_replaces_transposed_convolutions() -> None:
+    """Nearest neighbours, then 3 x 3: no output pixel depends on its place in a grid of 2."""
+    torch.manual_seed(0)
+    model = Pix2Pix(levels=3, width=4, upsampling="resize", dropout=0.0, norm="instance")
+    assert not [m for m in model.generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    last = model.generator.up[-1][:3]  # type: ignore[index]
+    flat = last(torch.ones(1, 8, 16, 16))[0, :, 4:-4, 4:-4]
+    assert torch.allclose(flat, flat[:, :1, :1].expand_as(flat), atol=1e-6)
+    assert model.sample(torch.zeros(1, 3, 20, 30)).shape == (1, 3, 20, 30)

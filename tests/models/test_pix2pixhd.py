@@ -424,3 +424,18 @@ def test_batches_that_do_not_fit() -> None:
         game.generate({key: value[..., :15] for key, value in batch.items()})
     with pytest.raises(UserError, match="map of instances is"):
         game.sample(batch["input"], instances=batch["instances"][:1])
+
+
+def test_resizing_replaces_transposed_convolutions_of_the_generator() -> None:
+    options: dict[str, Any] = {
+        "in_channels": 5,
+        "width": 8,
+        "blocks": 1,
+        "discriminator_width": 4,
+        "features": 2,
+    }
+    model = Pix2PixHD(stage="joint", enhancers=1, upsampling="resize", perceptual="none", **options)
+    kinds = {name for name, m in model.generator.named_modules() if isinstance(m, nn.ConvTranspose2d)}
+    assert kinds and all(name.startswith("encoder.") for name in kinds)
+    labels = F.one_hot(torch.zeros(1, 64, 64, dtype=torch.long), 5).movedim(-1, 1)
+    assert model.sample(labels).shape == (1, 3, 64, 64)

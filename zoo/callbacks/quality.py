@@ -99,7 +99,7 @@ class ImageQuality(Evaluator):
         count = len(samples) if most is None else min(most, len(samples))
         real = SetPictures.of(self.data(trainer), split, count, self.seed)
         made: Pictures
-        of = {"pictures": "generated", "step": module.steps_trained, "ema": False}
+        of = {"pictures": "generated", "step": module.steps_trained, "ema": bool(module.ema)}
         device = trainer.strategy.root_device
         if module.takes == "noise":
             made = NoisePictures(module.sample, of, count, self.seed)

@@ -93,7 +93,10 @@ def read_trained(path: Path) -> Stored:
         "environment": machine,
         **({"init_from": record["init_from"]} if record.get("init_from") else {}),
     }
-    return Stored(config, by_part(checkpoint["state_dict"]), str(path))
+    states = by_part(checkpoint["state_dict"])
+    if average := states.pop("generator_ema", None):  # what is used of a training
+        states["generator"] = average
+    return Stored(config, states, str(path))
 
 
 def terms_of_use(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from zoo.errors import UsageError, UserError
 from zoo.losses import bce, least_squares
 
 Norm = Literal["batch", "instance"]
+Upsampling = Literal["transposed", "resize"]
 Field = Literal[1, 16, 34, 70, 286]
 STRIDED: dict[int, int] = {16: 1, 34: 2, 70: 3, 286: 5}  # receptive field -> layers of stride 2
 
@@ -51,6 +52,7 @@ class UNet(nn.Module):
         dropout: Dropout probability.
         dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck.
         skips: Whether there are skip connections; without them it is the paper's encoder-decoder.
+        upsampling: See :class:`Pix2Pix`.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class UNet(nn.Module):
         dropout: float,
         dropout_at: tuple[int, ...],
         skips: bool = True,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         self.skips = skips
@@ -79,11 +82,13 @@ class UNet(nn.Module):
         for block, level in enumerate(reversed(range(levels)), start=1):
             before = widths[level] * (2 if skips and block > 1 else 1)
             channels = widths[level - 1] if level else out_channels
-            layers = [
-                nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(before, channels, 4, stride=2, padding=1, bias=bias or not level),
-                normalisation(norm, channels) if level else nn.Tanh(),
-            ]
+            layers = [nn.ReLU(inplace=True)]
+            if upsampling == "transposed":
+                layers.append(nn.ConvTranspose2d(before, channels, 4, 2, 1, bias=bias or not level))
+            else:
+                layers.append(nn.Upsample(scale_factor=2))
+                layers.append(nn.Conv2d(before, channels, 3, padding=1, bias=bias or not level))
+            layers.append(normalisation(norm, channels) if level else nn.Tanh())
             if level and block in dropout_at:
                 layers.append(nn.Dropout(dropout))
             self.up.append(nn.Sequential(*layers))
@@ -200,6 +205,8 @@ class Pix2Pix(AdversarialModule):
         dropout: Dropout probability in the decoder's blocks ``dropout_at``, or in each residual block.
         dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck (the authors' PyTorch
             code has it in 2, 3, 4).
+        upsampling: ``transposed`` convolutions, the paper's, or ``resize``: nearest neighbours, then a
+            convolution of 3 x 3, for the U-Net and the encoder-decoder.
         loss: ``vanilla`` is equation 1 on logits; ``lsgan`` is least squares, an option of the PyTorch code.
         adversarial: Whether there is an adversarial loss; without it only L1 is left and the discriminator is
             never updated (section 4.1, row "L1").
@@ -233,6 +240,7 @@ class Pix2Pix(AdversarialModule):
         norm: Norm = "batch",
         dropout: Fraction = 0.5,
         dropout_at: tuple[PositiveInt, ...] = (1, 2, 3),
+        upsampling: Upsampling = "transposed",
         loss: Literal["vanilla", "lsgan"] = "vanilla",
         adversarial: bool = True,
         conditional: bool = True,
@@ -265,7 +273,8 @@ class Pix2Pix(AdversarialModule):
             self.generator = ResidualGenerator(in_channels, out_channels, blocks, width, norm, dropout)
         else:
             skips = generator == "unet"
-            self.generator = UNet(in_channels, out_channels, levels, width, norm, dropout, dropout_at, skips)
+            unet = (in_channels, out_channels, levels, width, norm, dropout, dropout_at, skips, upsampling)
+            self.generator = UNet(*unet)
         seen = out_channels + (in_channels if conditional else 0)
         self.discriminator = PatchGAN(seen, discriminator_width, receptive_field, norm)
         self.apply(initialise)

@@ -36,6 +36,7 @@ from zoo.guards import say
 from zoo.losses import least_squares
 from zoo.losses.augment import draw
 
+Upsampling = Literal["transposed", "resize"]
 Stage = Literal["global", "enhancer", "joint"]
 Maps = list[list[Tensor]]  # the outputs of each layer, for each scale from the finest
 Network = Callable[[Tensor], list[Tensor]]  # an image to its activations, from fine to coarse
@@ -82,25 +83,28 @@ def _downsampling(width: int) -> list[nn.Module]:
     ]
 
 
-def _upsampling(width: int) -> list[nn.Module]:
-    return [
-        nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
-        nn.InstanceNorm2d(width // 2),
-        nn.ReLU(inplace=True),
-    ]
+def _upsampling(width: int, kind: Upsampling) -> list[nn.Module]:
+    layers: list[nn.Module]
+    if kind == "transposed":
+        layers = [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1)]
+    else:
+        layers = [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(width, width // 2, 3)]
+    return [*layers, nn.InstanceNorm2d(width // 2), nn.ReLU(inplace=True)]
 
 
 def _exit(width: int, out_channels: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
 
 
-def _encoder_decoder(in_channels: int, width: int, downsamplings: int, blocks: int) -> list[nn.Module]:
+def _encoder_decoder(
+    in_channels: int, width: int, downsamplings: int, blocks: int, upsampling: Upsampling = "transposed"
+) -> list[nn.Module]:
     layers = _entry(in_channels, width)
     for level in range(downsamplings):
         layers += _downsampling(width * 2**level)
     layers += [ResidualBlock(width * 2**downsamplings) for _ in range(blocks)]
     for level in reversed(range(downsamplings)):
-        layers += _upsampling(width * 2 ** (level + 1))
+        layers += _upsampling(width * 2 ** (level + 1), upsampling)
     return layers
 
 
@@ -111,12 +115,14 @@ class LocalEnhancer(nn.Module):
         in_channels: Channels of its input.
         width: Channels of its outermost layer, half of those of the coarser network.
         blocks: Residual blocks at half of the resolution.
+        upsampling: See :class:`Pix2PixHD`.
     """
 
-    def __init__(self, in_channels: int, width: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, width: int, blocks: int, upsampling: Upsampling) -> None:
         super().__init__()
         self.down = nn.Sequential(*_entry(in_channels, width), *_downsampling(width))
-        self.up = nn.Sequential(*(ResidualBlock(2 * width) for _ in range(blocks)), *_upsampling(2 * width))
+        trunk = (ResidualBlock(2 * width) for _ in range(blocks))
+        self.up = nn.Sequential(*trunk, *_upsampling(2 * width, upsampling))
 
     def forward(self, x: Tensor, coarse: Tensor) -> Tensor:
         """Refine ``coarse`` (B, 2 width, H/2, W/2) by ``x`` (B, in_channels, H, W)."""
@@ -163,6 +169,7 @@ class Generator(nn.Module):
         local_blocks: Residual blocks of each enhancer.
         encoder: Encoder of the features that are part of the input, if there are any.
         styles: Shape of the kept styles: classes, styles per class, features.
+        upsampling: See :class:`Pix2PixHD`.
     """
 
     styles: Tensor
@@ -179,11 +186,13 @@ class Generator(nn.Module):
         local_blocks: int,
         encoder: FeatureEncoder | None = None,
         styles: tuple[int, int, int] = (0, 0, 0),
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*_encoder_decoder(in_channels, width, downsamplings, blocks))
+        self.trunk = nn.Sequential(*_encoder_decoder(in_channels, width, downsamplings, blocks, upsampling))
         self.enhancers = nn.ModuleList(
-            LocalEnhancer(in_channels, width // 2**level, local_blocks) for level in range(1, enhancers + 1)
+            LocalEnhancer(in_channels, width // 2**level, local_blocks, upsampling)
+            for level in range(1, enhancers + 1)
         )
         self.output = nn.Sequential(*_exit(width // 2**enhancers, out_channels))
         self.encoder = encoder
@@ -347,6 +356,8 @@ class Pix2PixHD(AdversarialModule):
         clusters: Maximum number of styles to keep per class (section 3.4).
         kept_style: Style of an instance in use if none is given: ``drawn``, any of its class, as in the
             paper, or ``commonest``, the first of its class, so that the output is deterministic.
+        upsampling: ``transposed`` convolutions, the paper's, or ``resize``: nearest neighbours, then a
+            convolution, in the generator; the encoder stays as it is.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
         downsamplings: Downsamplings of the global generator.
         blocks: Residual blocks of the global generator.
@@ -389,6 +400,7 @@ class Pix2PixHD(AdversarialModule):
         features: NonNegativeInt = 0,
         clusters: PositiveInt = 10,
         kept_style: Literal["drawn", "commonest"] = "drawn",
+        upsampling: Upsampling = "transposed",
         width: PositiveInt = 64,
         downsamplings: PositiveInt = 4,
         blocks: NonNegativeInt = 9,
@@ -446,6 +458,7 @@ class Pix2PixHD(AdversarialModule):
             local_blocks,
             encoder,
             (in_channels, clusters, features),
+            upsampling,
         )
         self.generator.frozen = stage == "enhancer"
         self.discriminator = MultiscaleDiscriminator(

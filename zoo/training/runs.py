@@ -254,7 +254,7 @@ class RecipeCLI(LightningCLI):
         found = load(weights)
         require_class(weights, public_path(type(found.module)), self.model)
         before, now = (json.loads(json.dumps(dict(m.hparams))) for m in (found.module, self.model))
-        for key in ("init_from", "freeze_discriminator", "diff_augment"):  # of the training
+        for key in ("init_from", "freeze_discriminator", "diff_augment", "ema"):  # of the training
             now.pop(key, None)
         if changed := {k: v for k, v in now.items() if k in before and before[k] != v}:
             for key, value in changed.items():
@@ -284,6 +284,7 @@ class RecipeCLI(LightningCLI):
                 "init_from": model.init_from,
                 "freeze_discriminator": model.freeze_discriminator,
                 "diff_augment": list(model.diff_augment),
+                "ema": model.ema,
             }
             fill_options(config["model"], model, options)
         for key in ("ckpt_path", "resume", "name", "tags", "notes"):  # of this process, not of the run
