@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import sys
 import textwrap
 from pathlib import Path
@@ -54,8 +55,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out or f"{root.resolve().name}.yaml")
     if out.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{out} must end with .yaml; choose another name with -o.")
-    if out.exists():
-        raise UserError(f"{out} exists and is not overwritten; choose another name with -o.")
+    require_new(out)
     require_writable(out)
     readers = _readers(args.like, content)
     licence, free = args.licence, args.commercial
@@ -86,24 +86,31 @@ def run(args: argparse.Namespace) -> int:
             f"be copies. Begin with trained weights, add {AUGMENT}, and compare with held-out samples "
             "(docs/guides/finetune.md)."
         )
-    described = data.describe()
+    described, config = data.describe(), shlex.quote(str(out))
     facts = [
         f"Data: {found.layout}; {', '.join(f'{n} {split}' for split, n in counts.items())}.",
         f"Licence: {described['licence']}{'; for research only' if described['research_only'] else ''}.",
-        f"Budget: {steps:,} steps of batches of {data.batch_size}; `zoo bench {out}` measures their time.",
+        f"Budget: {steps:,} steps of batches of {data.batch_size}; `zoo bench {config}` measures their time.",
         f"Differs from {args.like}: {_changes(content, recipe)}.",
         *notes,
     ]
-    fit = f"zoo fit --config {out}"
+    fit = f"zoo fit --config {config}"
     lines = [f"{type(model).__name__} on {described['name']}, like {args.like}; written by `zoo init`.", ""]
-    lines += [f"  {fit}", *[f"  zoo test --config {out} --ckpt_path last"] * bool(counts.get("test")), ""]
+    lines += [f"  {fit}", *[f"  zoo test --config {config} --ckpt_path last"] * bool(counts.get("test")), ""]
     lines += [part for fact in facts for part in textwrap.wrap(fact, 108, subsequent_indent="  ")]
+    require_new(out)
     write_text(out, "".join(f"# {printable(line)}".rstrip() + "\n" for line in lines) + _yaml(recipe))
     print("\n".join([f"Wrote {out}.", *map(printable, facts), "", "Train with", "", f"  {fit}"]))
     for name in _weights(model, data):
         if name != arguments.get("init_from"):
             print(f"  {fit} --model.init_from {name}    # from trained weights")
     return 0
+
+
+def require_new(path: Path) -> None:
+    """Refuse a file that exists."""
+    if path.exists():
+        raise UserError(f"{path} exists and is not overwritten; choose another name with -o.")
 
 
 def _readers(like: str, content: Any) -> list[str]:
@@ -155,6 +162,8 @@ def _found(root: Path, like: str, readers: list[str]) -> Findings:
     if found.errors:
         more = f" `zoo data check {root}` names all {len(found.errors)} faults."
         raise UserError(found.errors[0].text + more * (len(found.errors) > 1))
+    if not found.samples.get("train"):
+        raise UserError(f"{root} holds nothing to train on; put samples into its folder train.")
     return found
 
 
@@ -179,8 +188,7 @@ def _data(
         given.setdefault("licence", UNKNOWN)
     if "research_only" in known and inspect.signature(cls).parameters["research_only"].default is False:
         given["research_only"] = not free
-    if "batch_size" in given:
-        given["batch_size"] = min(given["batch_size"], found.samples["train"])
+    given["batch_size"] = min(cls(**given).batch_size, found.samples["train"])
     asked = like.get("size") or like.get("crop")
     if "crop" in given:
         given["crop"] = min(given["crop"], asked or given["crop"]) // given["scale"] * given["scale"]
@@ -226,9 +234,11 @@ def _model(like: dict[str, Any], batch: Batch) -> tuple[AdversarialModule, dict[
 
     import torch
 
-    from zoo.adversarial import stored
+    from zoo.adversarial import AdversarialModule, stored
 
     cls: Any = catalogue.import_class(like["class_path"])
+    if not issubclass(cls, AdversarialModule):
+        raise UserError(f"{like['class_path']} has no two players; choose the recipe of a GAN.")
     before, notes = like.get("init_args") or {}, []
     defaults = {key: p.default for key, p in inspect.signature(cls).parameters.items()}
     suited = cls.suited(dict(before), batch)
@@ -239,6 +249,13 @@ def _model(like: dict[str, Any], batch: Batch) -> tuple[AdversarialModule, dict[
     if (origin := arguments.get("init_from")) and (why := model.misfit(stored(origin))):
         del arguments["init_from"]
         notes.append(f"Without model.init_from: {why.partition(';')[0]}.")
+    if any(str(value).startswith("hed") for value in arguments.values()):
+        from zoo.features.hed import HED
+
+        try:
+            HED()
+        except UserError as error:
+            notes.append(f"Before you train: {error}")
     return model, arguments, notes
 
 
