@@ -92,6 +92,9 @@ class AdversarialModule(GuardedModule):
     discriminator: nn.Module
     # when the schedulers advance; "turn" is an older name of "step"
     schedule_interval: ClassVar[Literal["epoch", "step", "turn"]] = "epoch"
+    multiple = 1  # the networks take pictures whose sides are multiples of this,
+    least = 1  # and at least this; see `padded`
+    reach: int | None = None  # input pixels on each side that an output pixel depends on; None: all
 
     def __init__(self, **options: Unpack[GameOptions]) -> None:
         super().__init__()
@@ -537,6 +540,39 @@ class AdversarialModule(GuardedModule):
         )
 
     # ---------------------------------------------------------------------------------------------------- use
+
+    def forward(self, given: Any, *maps: Tensor) -> Tensor:
+        """What ``sample`` computes of one input inside :meth:`in_use`; ``zoo export --to onnx`` writes this.
+
+        It must suit ``torch.export``: no Python branch on values of tensors. A paper of pictures that takes
+        no maps need not write it.
+
+        Args:
+            given: One picture (1, C, H, W) in [-1, 1] or one-hot, as large as :meth:`padded` makes it; the
+                number of samples, if the model takes noise.
+            maps: Those that :meth:`maps` names, (1, H, W) integers.
+
+        Returns:
+            Pictures (B, C, H, W) in [-1, 1], or points (B, 2).
+        """
+        return self.generate({"input": given})
+
+    def maps(self) -> tuple[str, ...]:
+        """Names of the maps that belong to a picture as further inputs."""
+        return ()
+
+    def padded(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
+        """Maps (B, C, H, W) mirrored to a size that fits the networks, and the original's index in it."""
+        places = []
+        for axis in (-2, -1):
+            side = x.shape[axis]
+            more = max(-side % self.multiple, self.least - side)
+            before = more // 2
+            at = torch.arange(-before, side + more - before, device=x.device)
+            at = side - 1 - (at % max(1, 2 * (side - 1)) - side + 1).abs()  # mirrored as often as it takes
+            x = x.index_select(axis, at)
+            places.append(slice(before, before + side))
+        return x, (..., *places)
 
     @contextmanager
     def in_use(self, seed: int) -> Iterator[None]:

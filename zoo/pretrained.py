@@ -198,6 +198,12 @@ def load(
         from zoo.training.resume import find_checkpoint
 
         name = find_checkpoint(path, str(path))
+    if path.suffix == ".onnx" and path.is_file():
+        from zoo.files.onnx import open_onnx
+
+        module: Any
+        module, config = open_onnx(path)  # what use needs of a module, it has
+        return Model(module, config, str(path))
     found = checkpoints.load(name)
     return Model(found.module, found.config, found.origin).to(device, dtype)
 

@@ -189,6 +189,33 @@ MODEL: dict[str, Any] = {  # model.json
     "results?": ROWS,
     "golden?": Optional({"shape": [whole()], "mean": NUMBER, "std": NUMBER, "values": [NUMBER]}),
 }
+SIDE = Kind(
+    "a number, n, or a side of the input",
+    lambda value: (
+        _is_count(value) or re.fullmatch(r"n|(height|width)(/[1-9]\d{0,5})?", str(value)) is not None
+    ),
+)
+ONNX: Schema = MODEL | {  # in the metadata of an ONNX file
+    "onnx": {
+        "inputs": Kind(
+            "a mapping of names to types and shapes",
+            lambda value: isinstance(value, dict) and set(value) <= {"picture", "labels", "instances"},
+        ),
+        "draws": [
+            {
+                "name": TEXT,
+                "kind": Kind("uniform, normal or dropout", lambda v: v in ("uniform", "normal", "dropout")),
+                "shape": [SIDE],
+                "p": NUMBER,
+            }
+        ],
+        "multiple": whole(1),
+        "least": whole(1),
+        "reach": Optional(whole()),
+        "scale": whole(1),
+        "levels": whole(),
+    }
+}
 INDEX: Schema = {  # checkpoints/index.json
     "entries": [
         {

@@ -378,4 +378,8 @@ class GAN(AdversarialModule):
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Draw ``n`` fakes (n, *shape), images in [-1, 1] or points; the same seed gives the same."""
         with self.in_use(seed):
-            return self.make(self.noise(n))
+            return self.forward(n)
+
+    def forward(self, given: int, *maps: Tensor) -> Tensor:
+        """As many fakes as ``given`` says, from fresh noise."""
+        return self.make(self.noise(given))

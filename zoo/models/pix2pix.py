@@ -373,18 +373,12 @@ class Pix2Pix(AdversarialModule):
         Raises:
             UserError: The images have another number of channels.
         """
-        height, width = images.shape[-2:]
-        more = (-height % self.multiple, -width % self.multiple)
-        top, left = more[0] // 2, more[1] // 2
-        pad = (left, more[1] - left, top, more[0] - top)
-        # a reflection is no wider than the image
-        mode = "reflect" if pad[1] < width and pad[3] < height else "replicate"
         weight, outputs = next(self.generator.parameters()), []
         # batch norm with the statistics of each image needs a batch of one
         for part in torch.split(images, self.at_once if self.inference == "running" else 1):
             with self.in_use(seed):
-                fake = self.generate({"input": F.pad(part.to(weight), pad, mode)})
-                outputs.append(fake[..., top : top + height, left : left + width])
+                x, window = self.padded(part.to(weight))
+                outputs.append(self.generate({"input": x})[window])
         return torch.cat(outputs)
 
     def check(self, batch: Batch) -> None:

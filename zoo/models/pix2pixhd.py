@@ -443,7 +443,8 @@ class Pix2PixHD(AdversarialModule):
         self.learning_rate, self.betas = learning_rate, betas
         self.epochs_constant, self.epochs_decay = epochs_constant, epochs_decay
         deepest = max(downsamplings + enhancers, encoder_downsamplings if features else 0)
-        self.multiple = 2**deepest  # H and W are multiples of this, and at least twice as much
+        self.multiple = 2**deepest  # H and W are multiples of this,
+        self.least = 2 * self.multiple  # and at least twice as much
         condition = in_channels + instance_edges
         encoder = (
             FeatureEncoder(out_channels, features, encoder_width, encoder_downsamplings) if features else None
@@ -742,9 +743,9 @@ class Pix2PixHD(AdversarialModule):
         weight, outputs = next(self.generator.parameters()), []
         maps = (images, regions, classes, chosen)
         for parts in zip(*(torch.split(each, self.at_once) for each in maps), strict=True):
-            x, window = self._padded(parts[0].to(weight))
+            x, window = self.padded(parts[0].to(weight))
             region, label, style = (
-                self._padded(each[:, None].to(weight.device))[0][:, 0] for each in parts[1:]
+                self.padded(each[:, None].to(weight.device))[0][:, 0] for each in parts[1:]
             )
             batch = {"input": x, "instances": region}
             if self.features:
@@ -757,19 +758,18 @@ class Pix2PixHD(AdversarialModule):
                 outputs.append(self.generate(batch)[window])
         return torch.cat(outputs)
 
-    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        """Maps (B, C, H, W) mirrored to a size that fits the networks, and the original's index in it."""
-        places = []
-        for axis in (-2, -1):
-            side = x.shape[axis]
-            more = max(-side % self.multiple, 2 * self.multiple - side)
-            before = more // 2
-            at = torch.arange(-before, side + more - before, device=x.device)
-            period = max(1, 2 * (side - 1))
-            at = (at % period - side + 1).abs().neg() + side - 1  # mirrored as often as it takes
-            x = x.index_select(axis, at)
-            places.append(slice(before, before + side))
-        return x, (..., *places)
+    def maps(self) -> tuple[str, ...]:
+        """Instances, if they are part of the input or have styles."""
+        return ("instances",) if self.instance_edges or self.features else ()
+
+    def forward(self, given: Tensor, *maps: Tensor) -> Tensor:
+        """Translate one label map (1, in_channels, H, W) with its instances, if it takes any."""
+        batch = {"input": given}
+        if maps:
+            batch["instances"] = maps[0]
+        if self.features:
+            batch["features"] = self.styled(given.argmax(1), *maps).to(given)
+        return self.generate(batch)
 
     def check(self, batch: Batch) -> None:
         """Refuse images whose channels or size do not fit the networks, and data without instances.
@@ -784,10 +784,10 @@ class Pix2PixHD(AdversarialModule):
                     "set it to that number (of classes, for an input of labels)."
                 )
         height, width = batch["input"].shape[-2:]
-        if height % self.multiple or width % self.multiple or min(height, width) < 2 * self.multiple:
+        if height % self.multiple or width % self.multiple or height < self.least or width < self.least:
             raise UserError(
                 f"Images of {height}x{width} do not fit: the networks need multiples of {self.multiple}, "
-                f"at least {2 * self.multiple}; set data.size to such, or model.downsamplings to fewer."
+                f"at least {self.least}; set data.size to such, or model.downsamplings to fewer."
             )
         if self.instance_edges and "instances" not in batch:
             raise UserError("This data has no instance maps; set model.instance_edges to false.")

@@ -225,6 +225,7 @@ class SRGAN(AdversarialModule):
     takes = "picture"
     gives = "picture"
     schedule_interval = "step"
+    reach: int
 
     def __init__(
         self,
