@@ -341,8 +341,8 @@ class AdversarialModule(GuardedModule):
                 terms = evaluate()
                 if self.diff_augment and not self._has_augmented:
                     raise UsageError(
-                        f"{type(self).__name__} passes nothing through `seen`, so model.diff_augment would "
-                        "do nothing; leave it out."
+                        f"{type(self).__name__} has passed nothing that is judged through `seen`, so "
+                        "model.diff_augment would do nothing; leave it out."
                     )
                 loss = reduce(add, terms.values())
                 self.manual_backward(loss / len(micro_batches) if len(micro_batches) > 1 else loss)
