@@ -56,6 +56,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
             "adversarial",
             "guards",
             "callbacks",
+            "metrics",
             "data",
             "files",
             "errors",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo.adversarial import Batch, Terms
 from zoo.callbacks.health import Health, spread
+from zoo.data.base import SampleSet, Split
 
 Make = Callable[..., pl.Trainer]
 
@@ -125,6 +126,85 @@ def test_mode_counts(found: Callable[[int], int], expected: str | None, trainer:
     game = Acted(_fine, lambda step: 1.0)
     said = [text for topic, _, text in _verdicts(trainer, game, 100, Counted(found)) if topic == "modes"]
     assert said[-1].startswith(expected) if expected else not said, said
+
+
+class Pictures(SampleSet):
+    """Noise of 32 pixels, and as its input the same."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def sample(self, index: int, random: torch.Generator | None) -> Batch:
+        image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(index)) * 1.2 - 0.6
+        return {"input": image, "target": image}
+
+
+class PictureData(Data):
+    contract = "pairs"
+
+    def dataset(self, split: Split) -> SampleSet | None:
+        return Pictures()
+
+
+class Spoilt(Game):
+    """A game whose generator adds what a test says to the real pictures."""
+
+    def __init__(self, spoil: Callable[[int, Tensor], Tensor]) -> None:
+        super().__init__(lr=0.0)
+        self.spoil = spoil
+
+    def generate(self, batch: Batch) -> Tensor:
+        return self.spoil(self.trainer.global_step, batch["input"]) + 0 * self.generator[2].bias.sum()
+
+    def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        return {"real": 0 * self.discriminator[0].weight.sum() + 0.6}
+
+    def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        return {"adversarial": fake.sum()}
+
+
+def _gridded(step: int, images: Tensor) -> Tensor:
+    made = images.clone()
+    pattern = -0.1 * torch.ones(32, 32)
+    pattern[::2, ::2] += 0.4  # on average 0
+    made += pattern * (10 <= step < 60)
+    return made
+
+
+def _burnt(step: int, images: Tensor) -> Tensor:
+    return images + 0.4 * torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0)).clamp(
+        -1, 1
+    )
+
+
+def _tinted(step: int, images: Tensor) -> Tensor:
+    return images + torch.tensor([0.1, 0, 0]).view(3, 1, 1)
+
+
+GRID, GONE = "A fine grid lies over the images (2 pixels: +", "The fine grid is gone."
+
+
+@pytest.mark.parametrize(
+    ("spoil", "topic", "expected"),
+    [
+        (_gridded, "grid", [(40, GRID), (60, GONE)]),
+        (_burnt, "static", [(40, "The same patch is in every image (rows 0 to 31, columns 0 to 31: correl")]),
+        (_tinted, "colour", [(40, "The images are tinted (red +13")]),
+        (lambda step, images: images, "", []),
+    ],
+    ids=["grid", "burnt patch", "tint", "clean"],
+)
+def test_artefacts_are_called_out(
+    spoil: Callable[[int, Tensor], Tensor], topic: str, expected: list[tuple[int, str]], trainer: Make
+) -> None:
+    t = trainer(max_steps=80, log_every_n_steps=1, callbacks=[Health(20)])
+    t.fit(Spoilt(spoil), PictureData())
+    said = json.loads((Path(t.default_root_dir) / "health.json").read_text())
+    found = [row for row in said if row["topic"] in ("grid", "static", "colour", "flat")]
+    assert {row["topic"] for row in found} <= {topic}
+    assert [
+        (row["step"], row["verdict"][: len(text)]) for row, (_, text) in zip(found, expected, strict=True)
+    ] == expected
 
 
 def test_checks_run_on_logged_steps_only(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,23 @@ def test_a_folder_against_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert same["value"] == pytest.approx(0, abs=1e-6)
 
 
+def test_artefacts_of_a_folder_beside_another(capsys: pytest.CaptureFixture[str]) -> None:
+    digits("real", 0, 64)
+    digits("tinted", 64, 64)
+    for path in Path("tinted").glob("*.png"):
+        with Image.open(path) as image:
+            brighter = np.minimum(np.asarray(image).astype(int) + 20, 255).astype(np.uint8)
+        Image.fromarray(brighter).save(path)
+    asked = ("tinted", "--against", "real", "--protocol", "artefacts", "fd-digits")
+    rows = said(capsys, *asked)["tinted"]
+    assert [row["metric"] for row in rows] == ["static-patch"] * 2 + ["colour-grey"] * 2 + ["fd-digits"]
+    (shift,) = (r for r in rows if r["metric"] == "colour-grey" and r["subject"] == "generated")
+    assert shift["value"] == pytest.approx(17, abs=3) and shift["protocol"]["protocol"] == "artefacts/1"
+    assert shift["protocol"]["grids"] == "no grid scores under 32 px"
+    assert main(["eval", "tinted", "real", *asked[1:-1], "-o", "out"]) == 0, "two subjects, one column each"
+    assert "The self-test takes distances, not artefacts" in refused(capsys, "--selftest", *asked[3:-1])
+
+
 def test_the_files_that_zoo_sample_writes_score_as_the_weights_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", "gan-digits", "-n", "30", "-o", "out"]) == 0
     capsys.readouterr()
@@ -337,7 +354,16 @@ def test_weights_of_the_feature_network(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_self_test_knows_how_far_numbers_are_off(capsys: pytest.CaptureFixture[str]) -> None:
     report = said(capsys, "--selftest", "-o", "drawn")
-    assert report.keys() == {"score", "protocol", "pictures", "known", "halvings", "variants", "numbers"}
+    assert report.keys() == {
+        "score",
+        "protocol",
+        "pictures",
+        "known",
+        "halvings",
+        "variants",
+        "numbers",
+        "planted",
+    }
     assert report["score"] == "fd-digits" and report["pictures"]["count"] == 1283
     off = {k["count"]: abs(k["distance"] / k["truth"] - 1) for k in report["known"]}
     # two Gaussians of 16 dimensions, 0.5 apart in each, deviations 1 and 1.5
@@ -357,6 +383,13 @@ def test_the_self_test_knows_how_far_numbers_are_off(capsys: pytest.CaptureFixtu
     by_count = {n["count"]: n["distance"] for n in report["numbers"]}
     assert list(by_count) == [40, 80, 160, 320, 641]
     assert by_count[40] > 3 * by_count[641], "the fewer pictures, the larger the number"
+    planted = report["planted"]
+    assert planted["none"]["found"] == [] and planted["one picture for all"]["found"] == [
+        "static",
+        "diversity",
+    ]
+    assert planted["the first channel 12 grey levels higher"]["found"] == ["colour"]
+    assert not any(score.startswith("grid") for score in planted["none"]["scores"]), "digits have 8 pixels"
     with Image.open("drawn/selftest.png") as drawn:
         assert min(drawn.size) > 200
 
@@ -370,6 +403,7 @@ def test_the_self_test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
         "2. Random halves",
         "3. The pictures against",
         "4. Two halves",
+        "5. Artefacts planted",
     ):
         assert f"\n{line}" in f"\n{told}"
     assert "the same pictures" in told and "JPEG of quality 75" in told and "kid-digits" in told

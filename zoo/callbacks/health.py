@@ -1,4 +1,5 @@
-"""Health of an adversarial training, in plain words: who is winning, does the generator learn, does it vary.
+"""Health of an adversarial training in plain words: who is winning, does the generator learn, what do its
+samples show.
 
 Each verdict has two thresholds with a gap between them, so that noise does not toggle it. The thresholds are
 far from the values of a healthy run, because a false alarm is worse than none.
@@ -22,6 +23,9 @@ from zoo.bounds import PositiveInt, Seed
 from zoo.callbacks.samples import first_of, fixed_batch, undisturbed
 from zoo.data.contracts import REAL_KEYS
 from zoo.files.writing import write_text
+from zoo.metrics.formulas.artefacts import COLOURS, Traces, compare, flat_grid, raster
+from zoo.metrics.formulas.pixels import to_bytes
+from zoo.metrics.scoring.artefacts import verdicts
 from zoo.metrics.scoring.report import run_folder
 
 WINDOW = 10  # values per median: one odd batch has no effect, and the start of a run is forgotten
@@ -30,6 +34,12 @@ FLAT, ALIVE = 1e-3, 1e-2
 COLLAPSED, VARIED = 0.25, 0.4
 KEPT, PATIENCE = 0.8, 2
 SAMPLES = 16
+CURED = {  # said when an artefact that was reported is gone, by topic
+    "grid": "The fine grid is gone.",
+    "static": "The patch in every image is gone.",
+    "colour": "The tint is gone.",
+    "flat": "The raster in flat areas is gone.",
+}
 
 
 @dataclass
@@ -41,9 +51,10 @@ class State:
         looks: Last values of each quantity.
         peak: Largest gradient norm so far.
         last: Current verdict by topic.
-        looked: Step of the last check of diversity.
+        looked: Step of the last check of the samples.
         most: Largest number of modes found so far.
         rose: Step at which it was found.
+        suspected: Number of checks in a row that found an artefact, by topic.
     """
 
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +64,7 @@ class State:
     looked: int = 0
     most: int = 0
     rose: int = 0
+    suspected: dict[str, int] = field(default_factory=dict)
 
 
 class Health(Callback):
@@ -73,14 +85,17 @@ class Health(Callback):
       quarter the samples are nearly identical; above 0.4 they vary. A generator that keeps several modes
       passes this test: the next one is for those.
     - **modes**: the value that an evaluator logs as ``val/modes_found``. Fewer than 80 % of those in the
-    data,
-      and no new one for twice ``every_n_steps`` steps, is called mode collapse. Healthy runs miss one or two
-      rare modes too, and a generator that still learns finds its modes one after another.
+      data, and no new one for twice ``every_n_steps`` steps, is called mode collapse. Healthy runs miss one
+      or two rare modes too, and a generator that still learns finds its modes one after another.
+    - **artefacts**: grids, a patch in every sample, tints and rasters in flat areas, by the scores of
+      :mod:`zoo.metrics.formulas.artefacts` on the same 16 samples, beside their real images. A fault is
+      reported if two checks in a row find it beyond twice its limit, and once more when it is within the
+      limit again.
 
     ``health.json`` in the run folder holds the history of verdicts.
 
     Args:
-        every_n_steps: Steps between two checks of the samples' diversity, which costs a forward pass.
+        every_n_steps: Steps between two checks of the samples, which cost a forward pass.
         seed: Seed of the noise for these samples.
         modes: Number of modes in the data: ten digits.
     """
@@ -108,7 +123,7 @@ class Health(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Check players and gradient on logged steps, and diversity every ``every_n_steps`` steps."""
+        """Check players and gradient on logged steps, and samples every ``every_n_steps`` steps."""
         if not isinstance(pl_module, AdversarialModule) or not pl_module.is_logged_step:
             return
         for name in ("d_real", "d_fake"):
@@ -122,7 +137,7 @@ class Health(Callback):
             self._judge_modes(trainer, int(found))
         if trainer.global_step - self.state.looked >= self.every_n_steps:
             self.state.looked = trainer.global_step
-            self._judge_diversity(trainer, pl_module)
+            self._judge_samples(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the history."""
@@ -191,13 +206,38 @@ class Health(Callback):
             return
         self._say(trainer, "gradient", text)
 
-    def _judge_diversity(self, trainer: pl.Trainer, module: AdversarialModule) -> None:
+    def _judge_samples(self, trainer: pl.Trainer, module: AdversarialModule) -> None:
         batch = trainer.strategy.batch_to_device(self._batch)
         with undisturbed(trainer, module, self.seed):
             fake = module.generate(batch)
         real = next((batch[key] for key in REAL_KEYS if key in batch), None)
         if real is None or len(real) < 2 or float(spread(real)) == 0:
             return
+        self._judge_diversity(trainer, module, fake, real)
+        if real.ndim == 4 and real.shape[1] in COLOURS and fake.shape == real.shape and fake.abs().max() <= 1:
+            self._judge_artefacts(trainer, module, fake, real, "input" in batch)
+
+    def _judge_artefacts(
+        self, trainer: pl.Trainer, module: AdversarialModule, fake: Tensor, real: Tensor, paired: bool
+    ) -> None:
+        samples, pictures = (to_bytes(images.float(), "[-1,1]") for images in (fake, real))
+        made, of_real = Traces(), Traces()
+        made.update(samples)
+        of_real.update(pictures)
+        findings = compare(made, of_real) + (raster(flat_grid(samples, pictures)) if paired else [])
+        for one in findings:
+            module.log(f"health/{one.score}", one.excess)
+        far, near = verdicts(findings, 2.0), verdicts(findings)
+        for topic, cured in CURED.items():
+            self.state.suspected[topic] = self.state.suspected.get(topic, 0) + 1 if topic in far else 0
+            if self.state.suspected[topic] >= PATIENCE:
+                self._say(trainer, topic, far[topic])
+            elif topic not in near and topic in self.state.last:
+                self._say(trainer, topic, cured)
+
+    def _judge_diversity(
+        self, trainer: pl.Trainer, module: AdversarialModule, fake: Tensor, real: Tensor
+    ) -> None:
         ratio = float(spread(fake) / spread(real))
         module.log("health/diversity", ratio)
         if ratio < COLLAPSED:

@@ -76,7 +76,7 @@ class ImageQuality(Evaluator):
         """Load the networks, so that a missing one fails before the training and not after it."""
         if not CONTRACTS[(data := self.data(trainer)).contract].is_picture:
             raise self.unusable(f"images and {type(data).__name__} holds {data.contract}")
-        keys = {(p.network, p.resize) for p in self.protocols}
+        keys = {(p.network, p.resize) for p in self.protocols if p.network}
         device = trainer.strategy.root_device
         self._networks = {(n, r): feature_network(n, self.weights, r).to(device) for n, r in keys}
 

@@ -124,14 +124,15 @@ class Evaluator(Callback):
     def in_use(self, trainer: pl.Trainer, module: Any) -> dict[str, Any]:
         """Entry of a protocol: what the outputs depend on besides weights and inputs, if anything."""
         settings = module.settings_in_use() if isinstance(module, GuardedModule) else {}
-        if not settings:
-            return {}
-        draws = {
+        return {"use": settings | self.draws(trainer)} if settings else {}
+
+    def draws(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """What the random draws of ``test_step`` depend on."""
+        return {
             "seed": "number of the batch",
             "batch_size": self.data(trainer).eval_batch_size,
             "ranks": trainer.world_size,
         }
-        return {"use": settings | draws}
 
     def unusable(self, need: str) -> UserError:
         """The error of data that this evaluator cannot use."""
@@ -177,9 +178,9 @@ class Mean:
         self._sums += torch.stack([values.new_tensor(len(values)), values.sum(), values.square().sum()])
 
     def moments(self, trainer: pl.Trainer) -> tuple[int, float, float]:
-        """Count, mean and mean square over all ranks."""
+        """Count, mean and mean square over all ranks; zeros if nothing was added."""
         count, values, squares = total(trainer, self._sums).tolist()
-        return int(count), values / count, squares / count
+        return int(count), values / max(count, 1), squares / max(count, 1)
 
     def compute(self, trainer: pl.Trainer) -> tuple[int, float, float]:
         """Count, mean and standard error of the mean (divisor n - 1) over all ranks."""

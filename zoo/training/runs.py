@@ -29,10 +29,12 @@ from zoo.callbacks.progress import RunProgress
 from zoo.catalogue import is_exported
 from zoo.checkpoints import load
 from zoo.data.base import DataModule, LoaderOptions, collate
+from zoo.data.contracts import CONTRACTS
 from zoo.errors import UsageError, UserError, nearest, reason_of
 from zoo.files.checkpoints import read_checkpoint, read_own_checkpoint
 from zoo.files.writing import report, write_text
 from zoo.guards import GuardedModule, environment, say
+from zoo.metrics.artefacts import Artefacts
 from zoo.recipes import public_path
 from zoo.training.keys import (
     Verb,
@@ -198,6 +200,12 @@ class RecipeCLI(LightningCLI):
             given.append(saver)
         if self.verb == "predict":
             given.append(PictureWriter())
+        if (
+            self.verb == "test"
+            and self._makes_pictures()
+            and not any(isinstance(c, Artefacts) for c in given)
+        ):
+            given.append(Artefacts())
         for callback in given:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder / "checkpoints")
@@ -208,6 +216,12 @@ class RecipeCLI(LightningCLI):
         except MisconfigurationException as error:
             asked = ", ".join(f"{key} {config.get(key)}" for key in ("accelerator", "devices", "precision"))
             raise UsageError(f"The trainer cannot be made ({asked}): {reason_of(error)[:300]}.") from error
+
+    def _makes_pictures(self) -> bool:
+        """Whether the model generates pictures that the data have real ones of."""
+        data = self.datamodule
+        is_picture = isinstance(data, DataModule) and CONTRACTS[data.contract].is_picture
+        return is_picture and isinstance(self.model, AdversarialModule)
 
     def _logger(self, callbacks: list[Callback]) -> Logger:
         if self.verb != "fit":

@@ -34,17 +34,17 @@ def grid(size: int, stride: int) -> Tensor:
 
 
 def test_the_spectrum_is_a_plain_transform() -> None:
-    images = torch.randint(256, (2, 3, 27, 33), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(256, (2, 3, 35, 41), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     found = power_spectrum(images)
-    assert found.shape == (24, 32)
-    n, m = np.arange(24), np.arange(32)
-    rows = np.exp(-2j * np.pi * np.outer(n, n) / 24) * (0.5 - 0.5 * np.cos(2 * np.pi * n / 24))
-    columns = np.exp(-2j * np.pi * np.outer(m, m) / 32) * (0.5 - 0.5 * np.cos(2 * np.pi * m / 32))
-    power = np.zeros((24, 32))
-    for plane in images[..., :24, :32].reshape(6, 24, 32).double().numpy():
+    assert found.shape == (32, 40)
+    n, m = np.arange(32), np.arange(40)
+    rows = np.exp(-2j * np.pi * np.outer(n, n) / 32) * (0.5 - 0.5 * np.cos(2 * np.pi * n / 32))
+    columns = np.exp(-2j * np.pi * np.outer(m, m) / 40) * (0.5 - 0.5 * np.cos(2 * np.pi * m / 40))
+    power = np.zeros((32, 40))
+    for plane in images[..., :32, :40].reshape(6, 32, 40).double().numpy():
         power += np.abs(rows @ (plane - plane.mean()) @ columns.T) ** 2
     # the squares of a Hann window sum to 3/8 of its length
-    np.testing.assert_allclose(found.numpy(), power / 6 / (24 * 32 * 9 / 64), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.numpy(), power / 6 / (32 * 40 * 9 / 64), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 1.5])
@@ -94,7 +94,7 @@ def test_a_transposed_convolution_that_overlaps_unevenly_is_found() -> None:
 
 
 def test_flat_pictures_score_nothing() -> None:
-    spectrum = power_spectrum(torch.full((2, 3, 24, 24), 77, dtype=torch.uint8))
+    spectrum = power_spectrum(torch.full((2, 3, 32, 32), 77, dtype=torch.uint8))
     assert checkerboard(spectrum, 2) == pytest.approx(0) and checkerboard(spectrum, 4) == pytest.approx(0)
 
 
@@ -108,8 +108,8 @@ def test_parts_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_has_no_spectrum_is_refused() -> None:
     with pytest.raises(UserError, match="uint8, not float32"):
         power_spectrum(torch.rand(1, 3, 32, 32))
-    with pytest.raises(UserError, match=r"27x23 pixels are too small.*24x24"):
-        power_spectrum(torch.zeros(1, 3, 27, 23, dtype=torch.uint8))
+    with pytest.raises(UserError, match=r"33x31 pixels are too small.*32x32"):
+        power_spectrum(torch.zeros(1, 3, 33, 31, dtype=torch.uint8))
     with pytest.raises(UserError, match="strides 2 and 4, not 3"):
         checkerboard(torch.ones(32, 32), 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"\(32, 32\) and \(64, 64\)"):

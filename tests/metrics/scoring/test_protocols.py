@@ -30,6 +30,7 @@ class Named(FeatureNetwork):
         ("is", "is", "inception", "tf1"),
         ("prdc", "prdc", "inception", "tf1"),
         ("fd-dinov2", "fd", "dinov2", None),
+        ("artefacts", "artefacts", "", None),
         ("fd-mnist", "fd", "mnist", None),
         ("kid-effnet-lite0", "kid", "effnet-lite0", None),
         ("is-digits", "is", "digits", None),
@@ -41,7 +42,7 @@ def test_names(name: str, metric: str, network: str, resize: str | None) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["fid-mnist", "nonsense", "fid", "fd", "fd-", "-mnist", "mnist-fd", "FD-mnist"]
+    "name", ["fid-mnist", "nonsense", "fid", "fd", "fd-", "-mnist", "mnist-fd", "FD-mnist", "artefacts-mnist"]
 )
 def test_other_names_are_refused_with_those_that_there_are(name: str) -> None:
     with pytest.raises(UserError) as caught:

@@ -1,9 +1,9 @@
 """Score checkpoints or folders of pictures against real pictures; every score is stored with its protocol.
 
 SUBJECT is a checkpoint, weights of `zoo list checkpoints`, a recipe (its newest checkpoint), or a folder of
-pictures; several give one table. Protocols: fid-tf, fid-clean, kid, is, prdc, fd-dinov2, or METRIC-NETWORK as
-in fd-mnist, kid-effnet-lite0, prdc-resnet50; docs/metrics says what each fixes. `zoo eval --selftest` shows
-how far such numbers may be off, `zoo eval --bench` times them beside torch-fidelity.
+pictures; several give one table. Protocols: fid-tf, fid-clean, kid, is, prdc, fd-dinov2, METRIC-NETWORK as in
+fd-mnist, kid-effnet-lite0, prdc-resnet50, or artefacts; docs/metrics says what each fixes. `zoo eval
+--selftest` shows how far such numbers may be off, `zoo eval --bench` times them beside torch-fidelity.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def load_networks(
     """
     from zoo.features.choose import feature_network
 
-    keys = list(dict.fromkeys((p.network, p.resize) for p in protocols))
+    keys = list(dict.fromkeys((p.network, p.resize) for p in protocols if p.network))
     if weights is not None and len({name for name, _ in keys}) > 1:
         names = ", ".join(sorted({name for name, _ in keys}))
         raise UserError(f"--weights is one network's file but {names} are asked for; score them apart.")

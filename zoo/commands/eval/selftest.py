@@ -8,16 +8,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+PLANTED_SCORES = ("grid-2", "grid-4", "static-patch", "colour", "flat-grid")
+
 
 def run(args: argparse.Namespace) -> int:
-    """Print the four tests, and draw them if a folder is given."""
+    """Print the five tests, and draw them if a folder is given."""
     args.against = args.against or "Digits"
     from zoo.commands.eval.score import bar, load_networks, real_pictures
     from zoo.metrics.scoring.protocols import protocol
-    from zoo.metrics.scoring.selftest import selftest
+    from zoo.metrics.scoring.selftest import require_distance, selftest
     from zoo.pretrained import find_device
 
     asked = protocol((args.protocol or ["fd-digits"])[0])
+    require_distance(asked)
     network = load_networks([asked], args.weights, find_device(args.device or "auto"))[
         asked.network, asked.resize
     ]
@@ -47,6 +50,13 @@ def _text(report: dict[str, Any]) -> str:
     numbers += [
         (f"{n['count']:,}", f"{n['distance']:.4g}", f"{n['deviation']:.2g}") for n in report["numbers"]
     ]
+    faults = [("fault", *PLANTED_SCORES, "found")]
+    for fault, about in report["planted"].items():
+        scores = about["scores"]
+        colours = [value for score, value in scores.items() if score.startswith("colour")]
+        shown = scores | {"colour": max(colours, key=abs)}
+        cells = (f"{shown[score]:+.2g}" if score in shown else "" for score in PLANTED_SCORES)
+        faults.append((fault, *cells, ", ".join(about["found"]) or "nothing"))
     return "\n\n".join(
         [
             f"1. Two Gaussians of {GAUSSIAN[0]} dimensions, of known Frechet distance:\n{table(known)}",
@@ -55,6 +65,8 @@ def _text(report: dict[str, Any]) -> str:
             f"3. The pictures against themselves, changed:\n{table(changed)}",
             f"4. Two halves of the data, by the number of pictures taken of each, {halvings} halvings:\n"
             f"{table(numbers)}",
+            "5. Artefacts planted in the pictures, beside the same pictures without them (none: every second "
+            f"picture beside the others); a dB, a correlation, grey levels more:\n{table(faults)}",
             f"With {count:,} pictures of each side, numbers of {report['score']} that differ by less than "
             f"{2 * spread:.2g} (two deviations between halvings) say nothing, and numbers of different "
             "counts cannot be compared at all.",

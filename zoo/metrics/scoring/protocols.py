@@ -2,8 +2,8 @@
 
 A protocol is written ``METRIC-NETWORK``: ``fd`` (Frechet distance), ``kid``, ``is`` or ``prdc``, and a name
 of :func:`zoo.features.choose.feature_network`, as in ``fd-mnist`` or ``kid-effnet-lite0``. Presets name those
-that papers use. Only the official Inception weights give the names FID, KID and IS; scores with other weights
-carry their hash.
+that papers use; ``artefacts`` needs no network. Only the official Inception weights give the names FID, KID
+and IS; scores with other weights carry their hash.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     from zoo.features.network import FeatureNetwork
 
-Metric = Literal["fd", "kid", "is", "prdc"]
+OfFeatures = Literal["fd", "kid", "is", "prdc"]
+Metric = Literal[OfFeatures, "artefacts"]
 Resize = Literal["tf1", "clean"]
 
 KID_SUBSETS, KID_SIZE = 100, 1_000  # torch-fidelity's, like the seeds of KID and IS
@@ -31,7 +32,7 @@ class Protocol:
     Args:
         name: Requested name: ``fid-tf``, ``kid-mnist``.
         metric: Metric to compute.
-        network: Name of the feature network.
+        network: Name of the feature network; empty for ``artefacts``.
         resize: Resize filter of Inception: ``tf1`` or ``clean``.
     """
 
@@ -56,6 +57,7 @@ WORDS: dict[Metric, str] = {
     "kid": "kernel distance, polynomial of degree 3",
     "is": f"inception score, at most {IS_SPLITS} splits of a random order",
     "prdc": ", ".join(f"{name} k={k}" for name, k in NEAREST.items()),
+    "artefacts": "traces that all images share, beside the real set's own",
 }
 PRESETS = {
     protocol.name: protocol
@@ -66,6 +68,7 @@ PRESETS = {
         Protocol("is", "is", "inception", "tf1"),
         Protocol("prdc", "prdc", "inception", "tf1"),
         Protocol("fd-dinov2", "fd", "dinov2"),
+        Protocol("artefacts", "artefacts", ""),
     )
 }
 
@@ -79,10 +82,10 @@ def protocol(name: str) -> Protocol:
     if name in PRESETS:
         return PRESETS[name]
     metric, _, network = name.partition("-")
-    if metric == "fid" or not network or metric not in get_args(Metric):
+    if metric == "fid" or not network or metric not in get_args(OfFeatures):
         meant = f" (with a network other than Inception it is fd-{network})" if metric == "fid" else ""
         raise UsageError(
             f"There is no protocol {name}{meant}; give {', '.join(PRESETS)}, or METRIC-NETWORK with one of "
-            f"{', '.join(get_args(Metric))}, such as fd-mnist or kid-effnet-lite0."
+            f"{', '.join(get_args(OfFeatures))}, such as fd-mnist or kid-effnet-lite0."
         )
     return Protocol(name, metric, network)  # type: ignore[arg-type]

@@ -104,7 +104,7 @@ def publish(trainer: pl.Trainer, rows: Sequence[Row], sentence: str | None = Non
     if trainer.is_global_zero:
         module = trainer.lightning_module
         step = module.steps_trained if isinstance(module, GuardedModule) else trainer.global_step
-        print("\n" + table(rows) + (f"\n{sentence}" if sentence else ""))
+        print("\n" + "\n".join(filter(None, (table(rows) if rows else None, sentence))))
         record(folder, rows, step)
         report(rows=[strict({"step": step, **asdict(row)}) for row in rows])
         scores = {"/".join(["test", row.metric, row.subject]): row.value for row in rows}

@@ -23,13 +23,16 @@ from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
 from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import cache_folder, write_bytes
+from zoo.metrics.formulas.artefacts import compare
 from zoo.metrics.formulas.frechet import Moments, frechet_distance, small_count_warning
 from zoo.metrics.formulas.inception_score import ClassScore
 from zoo.metrics.formulas.kernel import kernel_distance, whole_kernel_distance
 from zoo.metrics.formulas.prdc import prdc
+from zoo.metrics.scoring.artefacts import rows as artefact_rows
+from zoo.metrics.scoring.artefacts import traced, unscored
 from zoo.metrics.scoring.protocols import IS_SPLITS, KID_SIZE, KID_SUBSETS, NEAREST, Metric, Protocol, Resize
 from zoo.metrics.scoring.report import Row
-from zoo.metrics.scoring.subjects import Pictures
+from zoo.metrics.scoring.subjects import Pictures, share
 from zoo.seeds import mix
 
 FORMAT = 1  # of the cached statistics
@@ -84,7 +87,7 @@ class Statistics:
 
     def gather(self) -> Statistics:
         """Statistics of all ranks together, the same on each; ``self`` if there is only one."""
-        if not _is_distributed():
+        if share()[1] == 1:
             return self
         shares: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(shares, (self.moments, self.classes, self._rows, self._indices))
@@ -127,10 +130,6 @@ class Statistics:
         return made
 
 
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
 def collect(
     pictures: Pictures, network: FeatureNetwork, metrics: frozenset[Metric], progress: Progress | None = None
 ) -> Statistics:
@@ -142,12 +141,9 @@ def collect(
         metrics: Metrics to collect for.
         progress: Wrapper of the batches, called with the batches and the number of images.
     """
-    share = (
-        (torch.distributed.get_rank(), torch.distributed.get_world_size()) if _is_distributed() else (0, 1)
-    )
     device = next(network.parameters()).device
     found = Statistics(network, metrics, len(pictures))
-    batches = pictures.batches(*share)
+    batches = pictures.batches(*share())
     for indices, part in batches if progress is None else progress(batches, len(pictures)):
         found.update(indices, part.to(device))
     return found.gather()
@@ -159,7 +155,7 @@ def cached_statistics(
     """As :func:`collect`, but loaded from the cache if the same was collected before."""
     wanted = metrics - {"is"}
     # ranks on several machines may not share a cache, and must not wait for one another
-    if not wanted or "is" in metrics or _is_distributed():
+    if not wanted or "is" in metrics or share()[1] > 1:
         return collect(pictures, network, metrics, progress)
     facts = [FORMAT, pictures.facts(), network.identity(), sorted(wanted & {"fd"}), bool(wanted & ROWS)]
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
@@ -281,6 +277,11 @@ def measure(
     """
     rows: list[Row] = []
     facts = {"real": real.facts(), "made": made.facts()}
+    if asked := [p for p in protocols if p.metric == "artefacts"]:
+        traces = traced(made, progress)
+        stated = asked[0].settings() | unscored(traces)
+        findings = compare(traces, traced(real, progress))
+        rows += artefact_rows(findings, stated | facts, stated | {"real": facts["real"]})
     for key, network in networks.items():
         mine = [p for p in protocols if (p.network, p.resize) == key]
         for sentence in warnings(mine, network, len(real), len(made)) if warn else ():

@@ -13,6 +13,8 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from zoo.errors import UserError
 from zoo.features.network import FeatureNetwork
+from zoo.metrics.formulas.artefacts import PATCH, WINDOW, Traces, compare, flat_grid, flat_windows, raster
+from zoo.metrics.scoring.artefacts import collapse, verdicts
 from zoo.metrics.scoring.protocols import Protocol
 from zoo.metrics.scoring.scores import AT_ONCE, DISTANCES, Progress, collect, frechet, halves
 from zoo.metrics.scoring.subjects import Pictures
@@ -20,6 +22,7 @@ from zoo.metrics.scoring.subjects import Pictures
 GAUSSIAN = (16, 0.5, 1.5)  # dimensions, shift and width of the known pair
 COUNTS = (100, 1_000, 10_000)
 LEAST = 32  # images: they are halved five times
+PLANTED_IN = 400  # images
 Distance = Callable[[Tensor, Tensor], float]
 
 
@@ -44,15 +47,12 @@ def selftest(
     Returns:
         ``known`` Gaussians (count, distance, truth); distances between the data and ``variants`` of it, and
         between random halves of the data by ``numbers`` of images (count, mean distance, deviation over the
-        ``halvings``); the last of them are whole halves.
+        ``halvings``); the last of them are whole halves; and what :func:`planted` finds.
 
     Raises:
         UserError: The protocol is not a distance, or there are too few images.
     """
-    if protocol.metric not in ("fd", "kid"):
-        raise UserError(
-            f"The self-test takes distances, not {protocol.name}; give one such as fd-digits or kid-mnist."
-        )
+    require_distance(protocol)
     if len(pictures) < LEAST:
         raise UserError(
             f"The self-test needs at least {LEAST} images and there are {len(pictures)}; give more."
@@ -71,7 +71,20 @@ def selftest(
         "variants": changed,
         "halvings": halvings,
         "numbers": dependence(rows, distance, seed, halvings),
+        "planted": planted(pictures),
     }
+
+
+def require_distance(protocol: Protocol) -> None:
+    """Refuse a protocol that is no distance.
+
+    Raises:
+        UserError: It is none.
+    """
+    if protocol.metric not in DISTANCES:
+        raise UserError(
+            f"The self-test takes distances, not {protocol.name}; give one such as fd-digits or kid-mnist."
+        )
 
 
 def known_gaussians() -> list[dict[str, float]]:
@@ -95,6 +108,38 @@ def dependence(rows: Tensor, distance: Distance, seed: int, halvings: int) -> li
             pairs = (halves(rows, seed + i) for i in range(halvings))
             values = [distance(a[:count], b[:count]) for a, b in pairs]
             found.append({"count": count, "distance": fmean(values), "deviation": stdev(values)})
+    return found
+
+
+def planted(pictures: Pictures) -> dict[str, dict[str, Any]]:
+    """Artefact scores where the fault is known: planted in images, beside the same images without it.
+
+    Args:
+        pictures: Real images; about the first 400 are used.
+
+    Returns:
+        By fault, ``scores`` (the excess by name) and ``found`` (topics of the verdicts); the fault ``none``
+        is every second image beside those between them.
+    """
+    clean, others, made = Traces(), Traces(), {fault: Traces() for fault in FAULTS}
+    areas: dict[str, list[Tensor]] = {fault: [] for fault in FAULTS}
+    first: Tensor | None = None
+    for indices, batch in pictures.batches():
+        for traces, rest in ((clean, 0), (others, 1)):
+            if len(part := batch[indices % 2 == rest]):
+                traces.update(part)
+        part = batch[indices % 2 == 0]
+        first = part[:1] if first is None or first.shape[1:] != batch.shape[1:] else first
+        for fault, plant in FAULTS.items() if len(part) else ():
+            made[fault].update(spoilt := plant(torch.cat([first, part]))[1:])
+            areas[fault].append(flat_grid(spoilt, part))
+        if clean.count >= PLANTED_IN // 2:
+            break
+    found = {}
+    for fault, traces, real in [("none", others, clean), *((fault, made[fault], clean) for fault in made)]:
+        findings = compare(traces, real) + raster(torch.cat(areas.get(fault, [torch.zeros(0, 2)])))
+        said = verdicts(findings) | collapse(traces, real)
+        found[fault] = {"scores": {one.score: one.excess for one in findings}, "found": list(said)}
     return found
 
 
@@ -122,10 +167,53 @@ def _jpeg(pictures: Tensor, quality: int) -> Tensor:
     return torch.stack([decode_jpeg(encode_jpeg(picture.cpu(), quality), mode) for picture in pictures])
 
 
+def _bright(values: Tensor) -> Tensor:
+    return values.clamp(0, 255).byte()
+
+
+def _checked(pictures: Tensor, period: int, levels: int) -> Tensor:
+    """Every ``period``-th pixel of every ``period``-th row raised."""
+    found = pictures.int()
+    found[..., ::period, ::period] += levels
+    return _bright(found)
+
+
+def _burnt(pictures: Tensor) -> Tensor:
+    """The same noise in the upper left corner of each, up to 32 pixels wide."""
+    found = pictures.int()
+    corner = found[..., : max(found.shape[2] // 4, 4), : max(found.shape[3] // 4, 4)][..., :PATCH, :PATCH]
+    corner += torch.randint(-60, 60, corner.shape[2:], generator=torch.Generator().manual_seed(0))
+    return _bright(found)
+
+
+def _tinted(pictures: Tensor) -> Tensor:
+    found = pictures.int()
+    found[:, 0] += 12
+    return _bright(found)
+
+
+def _rastered(pictures: Tensor) -> Tensor:
+    """Every fourth pixel of every fourth row raised, where 16x16 pixels are flat."""
+    flat = torch.zeros_like(pictures[:, :1], dtype=torch.int32)
+    windows = flat_windows(pictures).int().repeat_interleave(WINDOW, 1).repeat_interleave(WINDOW, 2)
+    flat[:, 0, : windows.shape[1], : windows.shape[2]] = windows
+    flat[..., torch.arange(flat.shape[2]) % 4 > 0, :] = 0
+    flat[..., torch.arange(flat.shape[3]) % 4 > 0] = 0
+    return _bright(pictures.int() + 8 * flat)
+
+
 VARIANTS = {
     "the same pictures": lambda pictures: pictures,
     "JPEG of quality 95": lambda pictures: _jpeg(pictures, 95),
     "JPEG of quality 75": lambda pictures: _jpeg(pictures, 75),
     "halved and enlarged": _smaller,
     "shifted by a pixel": lambda pictures: pictures.roll(1, 3),
+}
+FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a checkerboard of 2 pixels, 16 grey levels": lambda pictures: _checked(pictures, 2, 16),
+    "a grid of 4 pixels, 16 grey levels": lambda pictures: _checked(pictures, 4, 16),
+    "a patch burnt into the corner": _burnt,
+    "the first channel 12 grey levels higher": _tinted,
+    "a raster of 8 grey levels in flat areas": _rastered,
+    "one picture for all": lambda pictures: pictures[:1].expand_as(pictures),
 }

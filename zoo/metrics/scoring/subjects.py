@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed
 from torch import Tensor
 
 from zoo.data.base import Batch, DataModule, SampleSet, Split, collate
@@ -37,6 +38,13 @@ class Pictures(Protocol):
 
     def batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Indexed]:
         """This rank's share; the shares of all ranks together hold each image once."""
+
+
+def share() -> tuple[int, int]:
+    """This process's rank and the number of ranks."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def draw_indices(length: int, count: int | None, seed: int) -> list[int]:
