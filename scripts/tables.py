@@ -34,6 +34,15 @@ APPLICATIONS_BEGIN, APPLICATIONS_END = (
 WEIGHTS_BEGIN, WEIGHTS_END = "<!-- weights: written by make tables -->", "<!-- end of weights -->"
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
 SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
+COLOURS = ("red", "green", "blue", "grey")
+ARTEFACTS = {  # columns of their table: unit, and the scores in a cell
+    "grid-2": ("dB", ("grid-2",)),
+    "grid-4": ("dB", ("grid-4",)),
+    "static-patch": ("", ("static-patch",)),
+    "colour": ("levels", tuple(f"colour-{colour}" for colour in COLOURS)),
+    "flat-grid": ("levels", ("flat-grid",)),
+    "diversity": ("levels", ("diversity",)),
+}
 
 
 def published() -> dict[str, dict[str, Any]]:
@@ -124,7 +133,7 @@ def table(paper: str | None = None) -> str:
         results = config.get("results", [])
         real = {row["metric"]: row for row in results if row["subject"] in ("real", "bicubic")}
         for row in results:
-            if row["subject"] == "generated":
+            if row["subject"] == "generated" and row["metric"] not in _artefact_scores():
                 beside = real.get(row["metric"])
                 cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
                 printed = row.get("paper") or ""
@@ -133,6 +142,49 @@ def table(paper: str | None = None) -> str:
                     printed += f" (bicubic {beside['paper']})" if beside.get("paper") else ""
                 rows.append([*cells, printed, protocol(row) + (real_side(beside) if beside else "")])
     return markdown(("checkpoint", "metric", "ours", "beside", "paper", "protocol"), rows) if rows else ""
+
+
+def _artefact_scores() -> list[str]:
+    return [score for _, scores in ARTEFACTS.values() for score in scores]
+
+
+def artefacts(page: str, paper: str | None = None) -> str:
+    """Two rows per checkpoint: artefact scores of generated images, and the real set's own below them.
+
+    Args:
+        page: Path of the page that explains them, as the document links it.
+        paper: Only the checkpoints of this paper.
+    """
+    lines = []
+    for config in published().values():
+        if paper not in (None, config["class"].split(".")[2]):
+            continue
+        found = {(row["metric"], row["subject"]): row for row in config.get("results", [])}
+        rows = [row for (metric, _), row in found.items() if metric in _artefact_scores()]
+        for subject in ("generated", "real") if rows else ():
+            cells = (
+                [config["name"], protocol(rows[0])] if subject == "generated" else ["", "the real set's own"]
+            )
+            for _, scores in ARTEFACTS.values():
+                values = (found.get((score, subject)) for score in scores)
+                cells.append(" / ".join(short(row) for row in values if row) or "-")
+            lines.append(cells)
+    if not lines:
+        return ""
+    units = (f"{name}, {unit}" if unit else name for name, (unit, _) in ARTEFACTS.items())
+    head = (
+        f"Artefacts ([what they are]({page}#artefacts)): grids and colours (red / green / blue) are over the "
+        "real set's own, which stands below them."
+    )
+    return f"{head}\n\n{markdown(('checkpoint', 'images', *units), lines)}"
+
+
+def short(row: dict[str, Any]) -> str:
+    """A value to two digits after the point, one from 10 on, with its error."""
+    value, error = float(row["value"]), row.get("error")
+    digits = 1 if abs(value) >= 10 else 2
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 makes -0.00 0.00
+    return text + (f" ± {float(error):.2g}" if error else "")
 
 
 def measuring(config: dict[str, Any]) -> list[list[str]]:
@@ -256,14 +308,16 @@ def documents() -> dict[Path, str]:
     from zoo.data.sources import contracts
 
     readme, data = ROOT / "README.md", ROOT / "docs" / "data" / "README.md"
+    results = "\n\n".join([table(), artefacts("docs/metrics/README.md")])
     listed = (APPLICATIONS_BEGIN, APPLICATIONS_END, applications())
     found = {
         ROOT / "checkpoints" / "index.json": index(),
-        readme: replace(readme, listed, (WEIGHTS_BEGIN, WEIGHTS_END, weights()), (BEGIN, END, table())),
+        readme: replace(readme, listed, (WEIGHTS_BEGIN, WEIGHTS_END, weights()), (BEGIN, END, results)),
         data: replace(data, (SETS_BEGIN, SETS_END, overview())),
     }
     for path in cards():
-        parts = (weights(path.stem), table(path.stem), commands(path.stem))
+        traces = artefacts("../metrics/README.md", path.stem)
+        parts = (weights(path.stem), table(path.stem), traces, commands(path.stem))
         content = "\n\n".join(part for part in parts if part)
         found[path] = replace(path, (WEIGHTS_BEGIN, WEIGHTS_END, content))
     for contract in contracts():

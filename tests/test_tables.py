@@ -12,6 +12,7 @@ import pytest
 
 from zoo import recipes
 from zoo.catalogue import classes, import_class
+from zoo.data.contracts import CONTRACTS
 from zoo.data.sources import SOURCES, contracts
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,20 @@ def test_every_public_set_is_in_the_table_of_its_contract() -> None:
     for source in SOURCES.values():
         text = tables["page"](source.contract).read_text(encoding="utf-8")
         assert f"| [{source.name}]({source.licence_url}) | {source.title} |" in text
+
+
+def test_weights_of_pictures_have_their_artefact_scores() -> None:
+    shown = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
+    for config in shown["published"]().values():
+        if CONTRACTS[config["data"]["contract"]].is_picture:
+            rows = {r["metric"]: r for r in config["results"] if r["subject"] == "generated"}
+            real = {r["metric"] for r in config["results"] if r["subject"] == "real"}
+            grids = {"grid-2", "grid-4"} & rows.keys()
+            assert len(grids) == 2 or "no grid scores" in rows["diversity"]["protocol"]["grids"], config[
+                "name"
+            ]
+            assert {"diversity", *grids} <= real and any(metric.startswith("colour-") for metric in rows)
+            assert f"| {config['name']} | " in shown["artefacts"]("page", config["class"].split(".")[2])
 
 
 def test_a_page_without_markers_is_named(tmp_path: Path) -> None:

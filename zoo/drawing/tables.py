@@ -16,6 +16,8 @@ SHOWN = {  # parts of a protocol that are shown beside the score
     "classifier": "classifier {}",
     "segmenter": "segmenter {}",
     "seed": "seed {}",
+    "grids": "{}",
+    "patches": "{}",
 }
 
 

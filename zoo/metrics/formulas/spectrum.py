@@ -9,9 +9,9 @@ without a pattern, for any slope of the spectrum. The measure is the zoo's own; 
 other.
 
 Photographs can have grids too (JPEG, upscaling, the camera's filter; 1.5 dB for stride 2 in BSD100 and in CMP
-facades), so compare a generator's score with that of real images, as :func:`excess` does. The standard deviation falls
-with the square root of the number of images; for sets of 100 grey ones it is about 0.4 dB for stride 2, 0.2
-dB for stride 4.
+facades), so compare a generator's score with that of real images, as :func:`excess` does. The standard
+deviation falls with the square root of the number of images; for sets of 100 grey ones it is about 0.4 dB for
+stride 2, 0.2 dB for stride 4.
 """
 
 from __future__ import annotations
