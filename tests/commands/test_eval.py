@@ -384,10 +384,8 @@ def test_the_self_test_knows_how_far_numbers_are_off(capsys: pytest.CaptureFixtu
     assert list(by_count) == [40, 80, 160, 320, 641]
     assert by_count[40] > 3 * by_count[641], "the fewer pictures, the larger the number"
     planted = report["planted"]
-    assert planted["none"]["found"] == [] and planted["one picture for all"]["found"] == [
-        "static",
-        "diversity",
-    ]
+    assert planted["none"]["found"] == []
+    assert {"static", "diversity"} <= set(planted["one picture for all"]["found"])
     assert planted["the first channel 12 grey levels higher"]["found"] == ["colour"]
     assert not any(score.startswith("grid") for score in planted["none"]["scores"]), "digits have 8 pixels"
     with Image.open("drawn/selftest.png") as drawn:
