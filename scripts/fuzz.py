@@ -67,6 +67,7 @@ from zoo.files.checkpoints import read_checkpoint, read_tensors
 from zoo.files.downloads import _read_sidecar
 from zoo.files.films import frame_rate, frame_times, look, read_frames, shown_as
 from zoo.files.idx import read_idx
+from zoo.files.onnx import open_onnx
 from zoo.files.pictures import read_jpeg_reduced, read_labels, read_picture
 from zoo.files.schemas import ROWS, read_json
 from zoo.files.voxels import read_voxels
@@ -429,6 +430,27 @@ def checkpoints() -> tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes]]
     return {"last.ckpt": written(lambda b: torch.save(whole, b))}, weights, exported
 
 
+def onnx_file(config: dict[str, Any]) -> dict[str, bytes]:
+    """A model of noise as an ONNX file; none if the packages are not installed."""
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return {}
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[n, 4] noise) => (uint8[n, 2, 2, 1] output) {
+            x = MatMul (noise, w)
+            shape = Constant <value = int64[4] {-1, 2, 2, 1}> ()
+            y = Reshape (x, shape)
+            output = Cast <to = 2> (y)
+        }""")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), "w"))
+    draw = {"name": "noise", "kind": "uniform", "shape": ["n", 4], "p": 0.0}
+    facts = {"inputs": {}, "draws": [draw], "multiple": 1, "least": 1, "reach": None, "scale": 1, "levels": 0}
+    onnx.helper.set_model_props(proto, {"zoo": json.dumps(config | {"onnx": facts})})
+    return {"model.onnx": proto.SerializeToString()}
+
+
 def pack() -> tuple[packs.PackKey, dict[str, bytes]]:
     """A pack of two samples."""
 
@@ -579,6 +601,7 @@ def readers() -> list[Reader]:
     tar = written(_tar)
     zip_ = written(_zip)
     training, weights, exported = checkpoints()
+    onnx_model = onnx_file(json.loads(exported["model.json"]))
     key, packed = pack()
     clip = films()
     kinds = {path.name: path.read_bytes() for path in sorted((HERE / "recipes").glob("*/*.yaml"))[::4]}
@@ -746,6 +769,7 @@ def readers() -> list[Reader]:
             lambda p: read_tensors(p),
             weight=2,
         ),
+        *([Reader("onnx", onnx_model, lambda p: open_onnx(p)[0].sample(2), weight=4)] if onnx_model else []),
         Reader("eval.json", {"eval.json": as_json(rows_of)}, lambda p: read_json(p, ROWS), {}, JSON),
         Reader(
             "recipe",

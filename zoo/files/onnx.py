@@ -207,7 +207,9 @@ def parsed(content: bytes, origin: str) -> tuple[OnnxModule, Config]:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
     try:
-        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime has a class per reason, none of them public
         raise UserError(f"{origin} cannot be loaded: {reason_of(error)[:300]}.") from error
     facts = parse(config, ONNX, origin)
