@@ -167,7 +167,7 @@ def _gridded(step: int, images: Tensor) -> Tensor:
     made = images.clone()
     pattern = -0.1 * torch.ones(32, 32)
     pattern[::2, ::2] += 0.4  # on average 0
-    made += pattern * (10 <= step < 60)
+    made += pattern * (2 <= step < 14)
     return made
 
 
@@ -187,9 +187,9 @@ GRID, GONE = "A fine grid lies over the images (2 pixels: +", "The fine grid is 
 @pytest.mark.parametrize(
     ("spoil", "topic", "expected"),
     [
-        (_gridded, "grid", [(40, GRID), (60, GONE)]),
-        (_burnt, "static", [(40, "The same patch is in every image (rows 0 to 31, columns 0 to 31: correl")]),
-        (_tinted, "colour", [(40, "The images are tinted (red +13")]),
+        (_gridded, "grid", [(10, GRID), (15, GONE)]),
+        (_burnt, "static", [(10, "The same patch is in every image (rows 0 to 31, columns 0 to 31: correl")]),
+        (_tinted, "colour", [(10, "The images are tinted (red +13")]),
         (lambda step, images: images, "", []),
     ],
     ids=["grid", "burnt patch", "tint", "clean"],
@@ -197,7 +197,7 @@ GRID, GONE = "A fine grid lies over the images (2 pixels: +", "The fine grid is 
 def test_artefacts_are_called_out(
     spoil: Callable[[int, Tensor], Tensor], topic: str, expected: list[tuple[int, str]], trainer: Make
 ) -> None:
-    t = trainer(max_steps=80, log_every_n_steps=1, callbacks=[Health(20)])
+    t = trainer(max_steps=20, log_every_n_steps=1, callbacks=[Health(5)])
     t.fit(Spoilt(spoil), PictureData())
     said = json.loads((Path(t.default_root_dir) / "health.json").read_text())
     found = [row for row in said if row["topic"] in ("grid", "static", "colour", "flat")]

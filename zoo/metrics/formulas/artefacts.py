@@ -123,11 +123,12 @@ class Traces:
             if self.is_of_one_size:
                 patches = unit_patches(part)
                 self._add_patches(patches.sum(0).cpu(), patches.square().sum(2).sum(0).round().cpu())
-        follows = self._last is not None and self._last.shape == images.shape[1:]
-        row = torch.cat([self._last[None], images]) if follows and self._last is not None else images
+        row = images
+        if self._last is not None and self._last.shape[1:] == images.shape[1:]:
+            row = torch.cat([self._last.to(images.device), images])
         apart = rms(row[:-1], row[1:]).cpu()
         self.distances += torch.stack([torch.tensor(len(apart)).double(), apart.sum(), apart.square().sum()])
-        self._last = images[-1].clone()
+        self._last = images[-1:].cpu().clone()
 
     def merge(self, other: Traces) -> None:
         """Add the sums over another share of the set."""
