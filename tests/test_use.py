@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_edits_by_name(names: dict[str, str]) -> None:
         (np.zeros((3, 16, 16), np.uint8), r"looks like \(C, H, W\)"),
         (np.zeros((16, 16, 3), np.int64), "uint8, uint16"),
         (np.zeros((0, 16, 3), np.uint8), "no picture"),
-        (3, "A int is no picture"),
+        (3, "of type int is no picture"),
         (np.zeros((16, 16, 4), np.uint8), "alpha"),
         ("nothing.png", "nothing.png"),
     ],
@@ -486,3 +487,90 @@ def test_an_unknown_kind_is_said(kinds: None, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Shapes, "gives", "sonnets")
     with pytest.raises(UserError, match="shapes gives sonnets, which this version"):
         zoo.load("shapes")(n=1)
+
+
+# ---------------------------------------------------------------------------------- what newcomers did wrong
+
+
+def test_an_input_is_never_replaced(names: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(noise_image()).save("a.png")
+    before = Path("a.png").read_bytes()
+    Path("link.png").symlink_to("a.png")
+    for out in ("a.png", "link.png", "."):
+        assert main(["sample", names["picture"], "a.png", "-o", out, "--force"]) == 2
+        assert "is an input and would be overwritten" in capsys.readouterr().err
+    assert Path("a.png").read_bytes() == before
+
+
+def test_a_faulty_file_of_a_folder_is_said_and_the_others_are_made(
+    names: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("in").mkdir()
+    for name in "abc":
+        Image.fromarray(noise_image()).save(f"in/{name}.png")
+    Path("in/b.png").write_bytes(b"no picture")
+    assert main(["sample", names["picture"], "in", "-o", "out"]) == 1
+    told = capsys.readouterr().err
+    assert "in/b.png cannot be read" in told and "1 of 3 inputs failed" in told
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "keywords", "said"),
+    [
+        ("noise", None, {"n": 0}, "n is 0; give a whole number from 1"),
+        ("noise", None, {"n": 2.5}, "n is 2.5"),
+        ("noise", None, {"seed": 2**64}, "seed is 18446744073709551616"),
+        ("large", np.zeros((9, 9, 3), np.uint8), {"relabel": {"a": "b"}}, "has no option relabel"),
+        ("instances", np.zeros((9, 9), np.uint8), {"relabel": [("a", "b")]}, "is no edit"),
+        ("label_map", np.zeros((2, 9, 9), np.uint8), {}, "is no label map"),
+        ("picture", torch.zeros(3, 9, 9).to_sparse(), {}, "x.to_dense"),
+        ("picture", "https://example.com/a.png", {}, "download the picture"),
+        ("large", np.zeros((9, 9, 3), np.uint8), {"seed": "a"}, "seed is 'a'"),
+    ],
+)
+def test_wrong_calls_are_answered_in_words(
+    names: dict[str, str], kind: str, source: Any, keywords: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        load(names[kind], "cpu")(source, **keywords)
+
+
+def test_what_may_be_meant_otherwise_is_said(
+    names: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(names["picture"], "cpu")(torch.rand(3, 16, 16))
+    assert "give x * 2 - 1" in capsys.readouterr().err
+    load(names["picture"], "cpu")(np.full((16, 16), 11, np.uint8))
+    assert "if these are class numbers" in capsys.readouterr().err
+
+
+def test_a_film_is_no_picture(names: dict[str, str]) -> None:
+    frames = [Image.fromarray(noise_image())] * 2
+    frames[0].save("film.gif", save_all=True, append_images=frames[1:])
+    film = load(names["large"], "cpu")("film.gif")
+    with pytest.raises(UserError, match=r"end the name of a film with \.mp4"):
+        film.save("x.png")
+    with pytest.raises(UserError, match="give 8 or 16"):
+        load(names["picture"], "cpu")(noise_image()).save("a.png", bits=12)
+    assert not Path("x.png").exists() and not Path("a.png").exists()
+
+
+def test_models_are_shown_in_a_line_and_keep_their_example(names: dict[str, str]) -> None:
+    model = load(names["picture"], "cpu")
+    assert len(repr(model)) < 200 and "picture to picture" in repr(model)
+    model.save_pretrained("mine")
+    Image.fromarray(noise_image()).save("drawn.png")
+    add_example(Path("mine"), Path("drawn.png"), "CC0-1.0")
+    load("mine", torch.device("cpu"), torch.bfloat16).save_pretrained("again", dtype="float16")
+    again = load("again", "cpu")
+    assert torch.equal(again().tensor, again("drawn.png").tensor)
+    with pytest.raises(UsageError, match="stored in float32 or float16"):
+        again.save_pretrained("third", dtype="int8")
+    assert not torch.equal(
+        load(names["noise"], "cpu")(seed=None).tensor, load(names["noise"], "cpu")().tensor
+    )
+    with pytest.raises(UsageError, match="No weights are of the task foo"):
+        zoo.list_checkpoints("foo")
+    with pytest.raises(UsageError, match="None names no weights"):
+        load(None)  # type: ignore[arg-type]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import torch
 
     from zoo.guards import GuardedModule
     from zoo.pretrained import Model
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(
-    name: str | Path, device: str = "auto", dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-) -> Model:
+def load(name: str | Path, device: str = "auto", dtype: str | torch.dtype = "float32") -> Model:
     """Load a trained model for use.
 
     Args:
@@ -24,8 +24,8 @@ def load(
             ``wandb://entity/project/artifact:alias``), which are downloaded if they are not on this machine;
             an exported folder, a run folder, or a ``.ckpt``.
         device: ``auto``, a GPU if there is one; ``cuda``, ``cpu``.
-        dtype: Type of weights and computation; ``float16`` and ``bfloat16`` save memory and time on a GPU,
-            and change the pictures a little.
+        dtype: Type of weights and computation, by name or torch's; ``float16`` and ``bfloat16`` save memory
+            and time on a GPU, and change the pictures a little.
 
     Returns:
         A model to call: with ``n`` if it makes samples from noise, else with a path, PIL image, array or
@@ -75,12 +75,13 @@ def list_checkpoints(task: str | None = None, commercial: bool = False) -> list[
         True
     """
     from zoo import catalogue
+    from zoo.errors import UsageError
 
-    return [
-        entry["name"]
-        for entry in catalogue.checkpoints()
-        if (task is None or catalogue.is_about(entry, task)) and not (commercial and entry["research_only"])
-    ]
+    found = [e for e in catalogue.checkpoints() if task is None or catalogue.is_about(e, task)]
+    if not found and task is not None:
+        tasks = dict.fromkeys(f"{e.get('paper')} ({e.get('task')})" for e in catalogue.checkpoints())
+        raise UsageError(f"No weights are of the task {task}; there are {', '.join(tasks)}.")
+    return [entry["name"] for entry in found if not (commercial and entry["research_only"])]
 
 
 def create(name: str, **arguments: Any) -> GuardedModule:

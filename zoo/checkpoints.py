@@ -26,7 +26,7 @@ from torch import Tensor
 from zoo import catalogue
 from zoo.adversarial import PLAYERS, AdversarialModule
 from zoo.bounds import require_arguments
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.files.pictures import require_pictures
 from zoo.files.reading import read_bytes
 from zoo.files.schemas import MODEL, ROWS, read_json
@@ -55,7 +55,7 @@ TOLERANCE = 1 / 255  # half a step of an 8-bit picture, in [-1, 1]
 Config = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pretrained:
     """A model with its weights, ready for use.
 
@@ -68,6 +68,14 @@ class Pretrained:
     module: GuardedModule
     config: Config
     origin: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {self.takes} to {self.gives}, {self.config.get('class')})"
+
+    @property
+    def name(self) -> str:
+        """The name of the weights, for messages; of a training's checkpoint, its path."""
+        return str(self.config.get("name") or self.origin)
 
     @property
     def takes(self) -> str:
@@ -383,8 +391,12 @@ def write(
     Raises:
         UserError: ``out`` is taken, or a weight does not fit ``dtype``.
     """
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype is {dtype}; weights are stored in {' or '.join(DTYPES)}.")
     if not force and any((out / file).exists() for file in (WEIGHTS, CONFIG)):
-        raise UserError(f"There are weights in {out} already; choose another folder or add --force.")
+        raise UserError(
+            f"There are weights in {out} already; choose another folder, or replace them (--force)."
+        )
     states = by_part(module.state_dict())
     if players is None:
         players = PLAYERS[:1] if isinstance(module, AdversarialModule) else tuple(states)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,7 @@ class Model(Pretrained):
         source: Any = None,
         *,
         n: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         batch_size: int | None = None,
         **options: Any,
     ) -> Any:
@@ -47,10 +49,11 @@ class Model(Pretrained):
 
         Args:
             source: A path, PIL image, array (H, W[, C]) of uint8, uint16 or floats in [0, 1], or tensor
-                (C, H, W) in [-1, 1]; label maps also as class numbers (H, W). A list, a batch (N, ...) or a
-                folder gives a list. Nothing for a model of noise.
+                (C, H, W) in [-1, 1]; label maps also as class numbers (H, W). A list, a batch of four
+                dimensions or a folder gives a list. Without it, the example that comes with the weights;
+                nothing for a model of noise.
             n: Number of samples from noise; without it one.
-            seed: Seed of all random draws; a GPU draws others than the CPU.
+            seed: Seed of all random draws, below 2**32; a GPU draws others than the CPU. None draws one.
             batch_size: Inputs read and run together, if they have equal sizes; by default 8 on a GPU and 1 on
                 the CPU, where more is not faster.
             options: Further keywords of the input's kind, such as ``instances`` of label maps.
@@ -62,18 +65,24 @@ class Model(Pretrained):
         Raises:
             UserError: An input cannot be read, or does not fit the model.
         """
-        gives = use.kind(self.gives, "gives", self.origin)
+        gives = use.kind(self.gives, "gives", self.name)
+        seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
+        for key, value, least in (("seed", seed, 0), ("n", n, 1), ("batch_size", batch_size, 1)):
+            if value is not None and (type(value) is not int or not least <= value < 2**32):
+                raise UsageError(f"{key} is {value!r:.40}; give a whole number from {least}, below 2**32.")
         if self.takes == "noise":
             from zoo.use import noise
 
             if source is not None or options:
-                raise UsageError(f"{self.origin} makes samples from noise: give `n=16, seed=0` and no input.")
+                raise UsageError(f"{self.name} makes samples from noise: give `n=16, seed=0` and no input.")
             made = gives.write(torch.cat(list(noise.batches(self, 1 if n is None else n, seed))), 8)
             return made[0] if n is None and isinstance(made, list) else made
+        if source is None and self.example is not None:
+            source = self.example[0]
         if source is None or n is not None:
             kind = self.takes.replace("_", " ")
             raise UsageError(
-                f"{self.origin} makes one output per {kind}: give one or a list of them, without n."
+                f"{self.name} makes one output per {kind}: give one or a list of them, without n."
             )
         several = self._several(source)
         made = self.outputs([source] if several is None else several, seed, batch_size, **options)
@@ -83,8 +92,12 @@ class Model(Pretrained):
         self, sources: Iterable[Any], seed: int = 0, batch_size: int | None = None, **options: Any
     ) -> Iterator[Any]:
         """The output for each input, in order, as they are made; arguments as of a call."""
-        takes = use.kind(self.takes, "takes", self.origin)
-        gives = use.kind(self.gives, "gives", self.origin)
+        takes = use.kind(self.takes, "takes", self.name)
+        gives = use.kind(self.gives, "gives", self.name)
+        known = list(inspect.signature(takes.read).parameters)[2:]
+        if unknown := [key for key in options if key not in known]:
+            there = f"it takes {', '.join(known)}" if known else "it takes none besides the input and seed"
+            raise UsageError(f"{self.name} has no option {unknown[0]}; {there}.")
         size = batch_size or (1 if self.device.type == "cpu" else ON_GPU)
         for are_films, alike in groupby(sources, is_film):
             if are_films:
@@ -111,8 +124,9 @@ class Model(Pretrained):
 
     def _several(self, source: Any) -> list[Any] | None:
         """The inputs of a list, a batch or a folder; None for a single input."""
-        if isinstance(source, str | Path) and Path(source).is_dir():
-            return list(use.kind(self.takes, "takes", self.origin).find([source], self))
+        if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+            source = Path(source).expanduser()
+            return list(use.kind(self.takes, "takes", self.name).find([str(source)], self))
         if isinstance(source, list | tuple) or getattr(source, "ndim", 0) == 4:
             return list(source)
         return None
@@ -122,21 +136,22 @@ class Model(Pretrained):
         """Where the weights are."""
         return self.module.device
 
-    def to(self, device: str | torch.device | None = None, dtype: str | None = None) -> Model:
+    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> Model:
         """Move the model to a device and to a dtype, in place.
 
         Args:
             device: ``auto``, ``cuda``, ``cpu`` or another that torch has; None leaves it.
-            dtype: ``float32``, ``float16`` or ``bfloat16``; None leaves it.
+            dtype: ``float32``, ``float16`` or ``bfloat16``, by name or torch's; None leaves it.
 
         Raises:
             UsageError: There is no such device or dtype.
         """
         self.module.to(device=None if device is None else find_device(device))
         if dtype is not None:
-            if dtype not in DTYPES:
+            name = str(dtype).removeprefix("torch.")
+            if name not in DTYPES:
                 raise UsageError(f"dtype is {dtype}; give one of {', '.join(DTYPES)}.")
-            self.module.to(dtype=DTYPES[dtype])
+            self.module.to(dtype=DTYPES[name])
         return self
 
     @property
@@ -162,8 +177,11 @@ class Model(Pretrained):
             'mine'
         """
         parts = {"players": self.config["players"]} if self.config.get("players") else {}
-        named = {key: value for key, value in self.config.items() if key not in ("name", "weights", "golden")}
+        others = ("name", "weights", "golden", "example")
+        named = {key: value for key, value in self.config.items() if key not in others}
         checkpoints.write(self.module, named, Path(folder), **{**parts, **options})
+        if self.example is not None:
+            checkpoints.add_example(Path(folder), *self.example)
 
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -188,11 +206,11 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def load(
-    name: str | Path,
-    device: str | torch.device = "auto",
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    name: str | Path, device: str | torch.device = "auto", dtype: str | torch.dtype = "float32"
 ) -> Model:
     """Load a model for use; see :func:`zoo.load`."""
+    if not isinstance(name, str | Path):
+        raise UsageError(f"{name!r:.40} names no weights; give a name of zoo.list_checkpoints(), or a path.")
     path = Path(name).expanduser()
     if catalogue.is_run(path):
         from zoo.training.resume import find_checkpoint

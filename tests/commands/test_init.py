@@ -101,7 +101,7 @@ def test_the_recipe_trains_as_it_is(name: str, capsys: Said) -> None:
         found = recipe[section]["init_args"]
         assert {key: found.get(key) for key in stated} == stated
     named = {block["class_path"].rpartition(".")[2] for block in recipe["trainer"]["callbacks"]}
-    assert named - {"SampleGrid", "KeepStyles"} == set(metrics)
+    assert named - {"SampleGrid", "KeepStyles", "Health"} == set(metrics)
     options = ["--trainer.max_steps", "2", "--trainer.enable_checkpointing", "false", "--wandb", "off"]
     built = build(["--config", "mine.yaml", *options])
     assert run_built(built) == 0 and built.trainer.global_step == 2

@@ -55,7 +55,7 @@ def test_to_a_folder(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
     head = huggingface_hub.ModelCard.load(Path("out") / "README.md").data
     assert (head.license, head.license_name, head.pipeline_tag) == (
         "other",
-        "Artistic",
+        "artistic",
         "unconditional-image-generation",
     )
     (result,) = head.eval_results

@@ -66,6 +66,7 @@ def run_facts(folder: Path) -> Entry:
         "class": (content.get("model") or {}).get("class_path"),
         "hyper_parameters": (content.get("model") or {}).get("init_args") or {},
         "seed": content.get("seed_everything"),
+        "takes": (catalogue.kinds_of(str(folder)) or catalogue.Kinds()).takes,
         "data": read_json(record, RECORD).get("data", {}) if record.is_file() else {},
         "checkpoints": sorted(path.name for path in (folder / "checkpoints").rglob("*.ckpt")),
         "results": read_json(scores, ROWS) if scores.is_file() else [],

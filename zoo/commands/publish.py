@@ -9,6 +9,7 @@ nothing. A run or a checkpoint is exported first. For hf:// log in with `hf auth
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -67,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             print(f"\n{(Path(folder) / CARD).read_text()}\nNothing was sent to {args.to}: --dry-run.")
             return 0
-        if model.config.get("research_only", True) and (hub or wandb):
-            print("These weights are for research only, and their card says so.", file=sys.stderr)
+        if model.config.get("research_only", True):
+            stated = f"; the licence {args.licence} is yours to answer for" if args.licence else ""
+            print(f"These weights come from data for research only{stated}.", file=sys.stderr)
         if hub:
             where = to_hub(Path(folder), hub[1], hub[2], args.private, model.config["name"])
         elif wandb:
@@ -101,7 +103,8 @@ def collect(args: argparse.Namespace, folder: Path) -> Model:
     drawn = _sample(model)
     if drawn is not None:
         drawn.save(folder / SAMPLE)
-    write_text(folder / CARD, card(model, drawn is not None))
+    address = args.to if "://" in args.to else "FOLDER"
+    write_text(folder / CARD, card(model, address, drawn is not None))
     return model
 
 
@@ -126,7 +129,7 @@ def _sample(model: Model) -> Any:
     return model(model.example[0]) if model.example else None
 
 
-def card(model: Model, has_sample: bool) -> str:
+def card(model: Model, address: str, has_sample: bool) -> str:
     """The card of weights: YAML that Hugging Face reads, then how to use them, data, scores, and training."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -143,10 +146,10 @@ def card(model: Model, has_sample: bool) -> str:
         metric, _, benchmark = row["metric"].partition(" ")
         tested = benchmark or data.get("name") or "unknown"
         if isinstance(row["value"], int | float):
-            results.append(EvalResult(task, tested, tested, metric, row["value"]))
+            results.append(EvalResult(task, tested, tested, metric, float(f"{row['value']:.6g}")))
     head = ModelCardData(
         license=known or "other",
-        license_name=None if known else licence,
+        license_name=None if known else re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-"),
         library_name="gan-application-zoo",
         pipeline_tag=task,
         tags=["gan", config["class"].split(".")[2]],
@@ -171,7 +174,7 @@ def card(model: Model, has_sample: bool) -> str:
         f"# {config['name']}\n\n{config.get('title', config['class'])}.",
         f"![What these weights make]({SAMPLE})" if has_sample else "",
         f"Takes: {input_of(config)}. Weights: {licence}. Data: {data.get('name')}, {data.get('licence')}.",
-        f'## Use\n\n```python\nimport zoo\n\nzoo.load(FOLDER_OR_ADDRESS)({call}).save("out.png")\n```',
+        f'## Use\n\n```python\nimport zoo\n\nzoo.load("{address}")({call}).save("out.png")\n```',
         "## Scores\n\n" + markdown(("metric", "value", "beside", "protocol"), rows) if rows else "",
         f"## Training\n\n`{config.get('command')}`, commit {config.get('commit')}, seed {config.get('seed')},"
         f" {config.get('step')} steps. `model.json` has the whole recipe, versions and machine.",

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import use
 from zoo.bounds import whole
 from zoo.catalogue import Kinds, find_weights, kinds_of
-from zoo.errors import UsageError, UserError
+from zoo.errors import UsageError, UserError, printable
 from zoo.files.writing import require_writable
 from zoo.use import film
 from zoo.use.paths import (
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if kinds.takes == "picture" and not args.inputs and not kinds.has_example:
         raise UsageError(f"{args.name} {NEEDS_INPUT}")
-    require_output(args.out, endings())
+    require_output(args.out, _allowed(kinds))
     if not args.out.is_dir():
         refuse_taken([args.out], args.force)
     require_writable(args.out)
@@ -94,6 +95,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.name} was trained on data for research only; so is what it makes.", file=sys.stderr)
     print(f"Wrote {wrote} to {args.out}.")
     return 0
+
+
+def _allowed(kinds: Kinds) -> Sequence[str]:
+    """How an output of a model may end, as far as its source says."""
+    if kinds.takes == "noise" or not kinds.gives:
+        return endings()
+    return [*use.kind(kinds.gives, "gives", "").SUFFIXES, *FILMS * (kinds.takes == "picture")]
 
 
 def _options(model: Model, args: argparse.Namespace) -> dict[str, Any]:
@@ -133,20 +141,32 @@ def _translate(
 
     is_sheet = args.compare or any(key in EDITS for key in options)
     targets = _planned(model, sources, args, is_sheet)
-    made = (
-        (_sheet(model, source, args, options) for source in sources)
-        if is_sheet
-        else model.outputs(sources, args.seed, **options)
-    )
+    failed: list[str] = []
+
+    def made(source: Any) -> Any:
+        if is_sheet:
+            return _sheet(model, source, args, options)
+        return next(model.outputs([source], args.seed, **options))
+
     hidden = len(targets) < 5
-    for output, target in track(
-        zip(made, targets, strict=True),
+    for source, target in track(
+        list(zip(sources, targets, strict=True)),
         "Translating",
         len(targets),
         console=Console(stderr=True),
         disable=hidden,
     ):
-        output.save(target)
+        try:
+            made(source).save(target)
+        except UserError as error:
+            if len(targets) == 1:
+                raise
+            failed.append(str(error))
+            print(printable(str(error)), file=sys.stderr)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(targets)} inputs failed, as said above; the others are in {args.out}."
+        )
     return use.counted(len(targets), "video" if args.out.suffix.lower() in FILMS else _words(model.gives))
 
 
@@ -202,5 +222,8 @@ def _planned(model: Model, sources: dict[Any, str], args: argparse.Namespace, is
             for source, stem in sources.items()
         ]
     refuse_same(list(sources), targets)
+    for source, target in zip(sources, targets, strict=True):
+        if isinstance(source, Path) and target.exists() and target.samefile(source):
+            raise UsageError(f"{target} is an input and would be overwritten; choose another -o.")
     refuse_taken(targets, args.force)
     return targets

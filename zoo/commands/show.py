@@ -94,7 +94,8 @@ def run_page(entry: dict[str, Any]) -> str:
         ("checkpoints", ", ".join(entry["checkpoints"]) or "none yet"),
     ]
     uses = [f"zoo {verb} {name}" for verb in ("resume", "test", "eval")]
-    uses += [f"zoo sample {name} -o OUT", f"zoo export {name} -o FOLDER"]
+    given = "" if entry["takes"] == "noise" else "INPUT "
+    uses += [f"zoo sample {name} {given}-o OUT", f"zoo export {name} -o FOLDER"]
     parts = [f"Run {name}", aligned(rows, indent="  "), _scores(entry["results"])]
     return "\n\n".join(filter(None, [*parts, "Use\n" + "\n".join(f"  {line}" for line in uses)]))
 
@@ -121,7 +122,7 @@ def _palette(data: dict[str, Any]) -> str:
         (str(number), name, "" if colour is None else f"({', '.join(map(str, colour))})")
         for number, (name, colour) in enumerate(zip(data["classes"], colours, strict=False))
     ]
-    return "Classes: number, name, colour\n" + aligned(rows, indent="  ")
+    return "Classes: give numbers, or the colours of all\n" + aligned(rows, indent="  ")
 
 
 def _scores(results: list[dict[str, Any]]) -> str:
@@ -145,6 +146,8 @@ def _uses(name: str, config: dict[str, Any], has_example: bool) -> str:
         lines = [f"zoo sample {name} INPUT -o out.png", f'zoo.load("{name}")("input.png").save("out.png")']
         if has_example:
             lines.insert(0, f"zoo sample {name} -o out.png")
+        if "instance_edges" in config["hyper_parameters"]:
+            lines.append(f"zoo sample {name} INPUT -o both.png --relabel CLASS=CLASS --style CLASS=NUMBER")
     lines += [f"zoo test {name}"] * bool(config.get("results"))
     return "Use\n" + "\n".join(f"  {line}" for line in lines)
 

@@ -134,6 +134,8 @@ def require_pictures(tensor: Tensor, dimensions: int = 4) -> None:
         UserError: Shape, dtype or range is another.
     """
     shape = tuple(tensor.shape)
+    if tensor.layout != torch.strided:
+        raise UserError("A sparse tensor is no picture; give x.to_dense().")
     layout = "(B, C, H, W)" if dimensions == 4 else "(C, H, W)"
     if tensor.dim() != dimensions or not tensor.numel():
         raise UserError(f"A tensor of shape {shape} is no picture: give {layout} with values in [-1, 1].")

@@ -44,7 +44,7 @@ class Film:
 
     def __init__(self, model: Pretrained, path: Path) -> None:
         if model.scale == 1:
-            raise UserError(f"{path} is a video and {model.origin} translates pictures; give its frames.")
+            raise UserError(f"{path} is a video and {model.name} translates pictures; give its frames.")
         self.model, self.path = model, path
 
     def __iter__(self) -> Iterator[Picture]:
@@ -65,6 +65,8 @@ class Film:
         Raises:
             UserError: The film cannot be read, or the file cannot be written.
         """
+        if Path(path).suffix.lower() not in SUFFIXES:
+            raise UserError(f"Cannot write {path}: end the name of a film with {SUFFIXES[0]}.")
         import av
         from av.video.reformatter import ColorRange, Colorspace
         from rich.console import Console

@@ -73,11 +73,11 @@ def read(
     if instances is not None or relabel or style:
         if "instance_edges" not in model.module.hparams:
             raise UserError(
-                f"{model.origin} paints no label maps with instances; leave instances, relabel and style out."
+                f"{model.name} paints no label maps with instances; leave instances, relabel and style out."
             )
         if style and not model.module.hparams.get("features"):
             raise UserError(
-                f"{model.origin} was trained without an encoder and keeps no styles; leave style out."
+                f"{model.name} was trained without an encoder and keeps no styles; leave style out."
             )
     if instances is not None:
         numbers = _instances(instances, source, labels)
@@ -95,6 +95,10 @@ def read(
 
 
 def _edits(given: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    if not isinstance(given, Mapping) and (
+        isinstance(given, str) or not all(isinstance(edit, str) for edit in given)
+    ):
+        raise UserError(f'{given!r:.60} is no edit; write {{"car": "tree"}} or ["car=tree"].')
     return [f"{k}={v}" for k, v in given.items()] if isinstance(given, Mapping) else list(given)
 
 
@@ -149,13 +153,18 @@ def _as_file(source: Any) -> Iterator[Path]:
     from PIL import Image
 
     if isinstance(source, str | Path):
-        yield Path(source)
+        yield Path(source).expanduser()
         return
     with TemporaryDirectory() as folder:
         path = Path(folder) / "label map.png"
         if isinstance(source, Image.Image):
-            source.save(path)
-        elif isinstance(source, np.ndarray) and source.dtype.kind in "iub" and source.ndim in (2, 3):
+            (source.convert("I;16") if source.mode == "I" else source).save(path)
+        elif (
+            isinstance(source, np.ndarray)
+            and source.dtype.kind in "iub"
+            and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3)))
+        ):
+            source = source[:, :, 0] if source.shape[2:] == (1,) else source
             if source.size and (source.min() < 0 or source.max() > 65535):
                 raise UserError(
                     f"A label map has class numbers from 0, not {source.min()} to {source.max()}."

@@ -89,7 +89,7 @@ def files_in(inputs: Sequence[Path], model: Pretrained) -> list[Path]:
             inside += sorted(file for file in path.iterdir() if is_video(file))
         if model.scale == 1 and any(map(is_video, inside)):
             raise UserError(
-                f"{path} is a video and {model.origin} translates pictures; give its frames as pictures."
+                f"{path} is a video and {model.name} translates pictures; give its frames as pictures."
             )
         if not inside:
             raise UserError(f"The folder {path} holds no pictures; name one that does.")

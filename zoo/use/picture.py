@@ -75,6 +75,8 @@ class Picture:
         """
         from zoo.files.pictures import write_picture
 
+        if bits not in (None, 8, 16):
+            raise UserError(f"Cannot write {path} with {bits!r:.40} bits; give 8 or 16.")
         write_picture(path, self.tensor, bits or self.bits)
 
     def _repr_png_(self) -> bytes:
@@ -125,12 +127,21 @@ def read(source: Any, model: Pretrained) -> Given:
         return super_resolution.given(picture, bits, model)
     got, expected = picture.shape[0], model.input_channels
     if got == 1 and expected == 3:  # as in training
+        if bits == 8 and float(picture.max()) < 64 / 127.5 - 1:
+            note(
+                f"{named(source)} is grey and holds no value above 63: if these are class numbers, give the "
+                f"classes' colours, which {model.name} was trained on."
+            )
         picture = picture.expand(3, -1, -1)
     elif got != expected:
         alpha = got in (2, 4) and got - 1 == expected
         advice = "; the last is alpha, lay it over a background first" if alpha else ""
         raise UserError(f"{named(source)} has {got} channels but these weights expect {expected}{advice}.")
     note_size(source, picture, model)
+    if (model.config["data"].get("preprocessing") or {}).get("layout") == "halves":
+        height, width = picture.shape[1:]
+        if width == 2 * height:
+            note(f"{named(source)} is twice as wide as high, like a pair of training: give the input half.")
     return Given({"images": picture[None]}, picture, bits)
 
 
@@ -154,29 +165,37 @@ def values(source: Any) -> tuple[Tensor, Literal[8, 16]]:
     if isinstance(source, Picture):
         return source.tensor, source.bits
     if isinstance(source, torch.Tensor):
+        source = source.detach()
         require_pictures(source, 3)
-        return source.detach().float().cpu(), 8
+        if float(source.min()) >= 0 and float(source.max()) > 0.5:
+            note(
+                "A tensor without negative values: if its range is [0, 1], give x * 2 - 1, since black is -1."
+            )
+        return source.float().cpu(), 8
     if isinstance(source, str | Path):
+        if str(source).startswith(("http://", "https://")):
+            raise UserError(f"{source} is an address; download the picture and give its path.")
+        source = Path(source).expanduser()
         array = read_array(source)
-        if profile := colour_profile(Path(source)):
+        if profile := colour_profile(source):
             note(f"{source} has the colour profile {profile!r}; its colours become sRGB.")
     elif isinstance(source, Image.Image):
         array = from_pil(source)
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or not array.size:
         shape = f" of shape {array.shape}" if isinstance(array, np.ndarray) else ""
-        raise UserError(f"A {type(source).__name__}{shape} is no picture: {WANTED}.")
+        raise UserError(f"An object of type {type(source).__name__}{shape} is no picture: {WANTED}.")
     array = array[:, :, None] if array.ndim == 2 else array
     if array.shape[0] <= 4 < min(array.shape[1:]):
         raise UserError(f"An array of shape {array.shape} looks like (C, H, W); {WANTED}.")
     if array.dtype in (np.uint8, np.uint16):
         return to_tensor(array), 8 if array.dtype == np.uint8 else 16
-    if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or array.min() < -1e-3 or array.max() > 1.001:
         raise UserError(
             f"An array of {array.dtype} with values from {array.min():.4g} to {array.max():.4g} is no "
             "picture: give uint8, uint16, or floats in [0, 1]."
         )
     floats = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
-    return floats.mul(2).sub(1), 16
+    return floats.clamp(0, 1).mul(2).sub(1), 16
 
 
 def note_size(source: Any, picture: Tensor, model: Pretrained) -> None:
@@ -185,7 +204,7 @@ def note_size(source: Any, picture: Tensor, model: Pretrained) -> None:
     if trained is None or trained / FAR <= min(height, width) <= trained * FAR:
         return
     note(
-        f"{named(source)} is {width}x{height} pixels and {model.origin} was trained at {trained}: what it "
+        f"{named(source)} is {width}x{height} pixels and {model.name} was trained at {trained}: what it "
         f"makes may look wrong; a shorter side near {trained} is best."
     )
 
@@ -199,7 +218,7 @@ def trained_size(config: dict[str, Any]) -> int | None:
 
 def named(source: Any) -> str:
     """How messages call an input."""
-    return str(source) if isinstance(source, str | Path) else "The picture"
+    return str(source) if isinstance(source, str | Path) else "The input"
 
 
 def find(inputs: Sequence[str], model: Pretrained) -> dict[Any, str]:

@@ -38,7 +38,7 @@ def given(picture: Tensor, bits: int, model: Pretrained) -> Given:
     alone = len(picture) != wanted
     if alone and wanted not in (1, 3):
         raise UserError(
-            f"{model.origin} takes pictures of {wanted} channels, not of {channels}; convert them first."
+            f"{model.name} takes pictures of {wanted} channels, not of {channels}; convert them first."
         )
 
     def join(made: Tensor) -> Tensor:

@@ -138,4 +138,7 @@ def _print_use(root: Path, block: str, recipe: str) -> None:
         print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")
         print(f"\nor write a whole recipe:\n\n  zoo init {printable(str(root))} --like {recipe}")
     else:
-        print("\nNo recipe of the zoo trains on data of this kind yet.")
+        print(
+            "\nNo recipe of the zoo is made for such data yet; `zoo init` fits one of another kind to "
+            "it, if its networks take such data."
+        )
