@@ -31,6 +31,12 @@ def test_candidates(typed: list[str], wanted: str) -> None:
     assert wanted in candidates(typed)
 
 
+def test_only_what_may_stand_there_is_offered() -> None:
+    assert candidates(["sample", "gan-digits", "--device", ""]) == []
+    assert "gan-digits" not in candidates(["list", ""]) and "models" in candidates(["list", ""])
+    assert "pix2pix/scenes" in candidates(["init", "mine", "--like", ""])
+
+
 def test_an_unknown_command_has_none() -> None:
     assert candidates(["nothing", ""]) == []
 

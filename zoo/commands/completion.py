@@ -51,7 +51,7 @@ def candidates(typed: list[str]) -> list[str]:
         return [*TRAINER_VERBS, *commands()]
     verb, before = typed[0], typed[-2]
     names = [recipe.name for recipe in recipes.all_recipes()]
-    if before == "--config":
+    if before in ("--config", "--like"):
         return names
     if verb in TRAINER_VERBS:
         return usage.options(typed[1:-1])
@@ -60,8 +60,10 @@ def candidates(typed: list[str]) -> list[str]:
     weights = [str(entry["name"]) for entry in catalogue.checkpoints()]
     weights += [entry["name"] for entry in catalogue.foreign()] if verb == "download" else []
     found: list[str] = []
+    is_free = False  # whether the verb takes words that are no options and no choices
     for action in parser_of(verb)._actions:
-        if before in action.option_strings and action.choices:
-            return [str(choice) for choice in action.choices]
+        if before in action.option_strings and action.nargs != 0:  # its value
+            return [str(choice) for choice in action.choices or ()]
         found += action.option_strings or [str(choice) for choice in action.choices or ()]
-    return [*found, *weights, *names]
+        is_free |= not action.option_strings and not action.choices
+    return [*found, *[*weights, *names] * is_free]
