@@ -42,10 +42,10 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.interrupts", set()),
     ("zoo.seeds", set()),
     ("zoo.recipes", {"errors"}),
-    ("zoo.catalogue", {"recipes", "weights", "files.schemas", "errors"}),
+    ("zoo.catalogue", {"recipes", "weights", "files.schemas", "files.checkpoints", "errors"}),
     # training.online: whether Weights & Biases can be asked
     ("zoo.weights", {"recipes", "files", "errors", "training.online"}),
-    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds"}),
+    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds", "seeds"}),
     (
         "zoo.training",
         {

@@ -574,3 +574,85 @@ def test_models_are_shown_in_a_line_and_keep_their_example(names: dict[str, str]
         zoo.list_checkpoints("foo")
     with pytest.raises(UsageError, match="None names no weights"):
         load(None)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------- what an attacker found
+
+
+def test_only_what_weights_state_is_published(
+    names: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(names["picture"], "cpu").save_pretrained("mine")
+    Image.fromarray(noise_image()).save("drawn.png")
+    add_example(Path("mine"), Path("drawn.png"), "CC0-1.0")
+    Path("mine/example.env").write_text("secret")
+    Path("mine/example.txt").symlink_to("/etc/hostname")
+    assert main(["publish", "mine", "--to", "out"]) == 0
+    sent = {path.name for path in Path("out").iterdir()}
+    assert sent == {"model.json", "model.safetensors", "example.png", "README.md", "sample.png"}
+    Path("taken").mkdir()
+    Path("taken/sample.png").write_text("mine")
+    assert main(["publish", "mine", "--to", "taken"]) == 1
+    assert Path("taken/sample.png").read_text() == "mine" and len(list(Path("taken").iterdir())) == 1
+    Image.fromarray(noise_image() // 2).save("mine/example.png")
+    capsys.readouterr()
+    assert main(["sample", "mine", "-o", "a.png"]) == 1
+    assert "is not the example that model.json states" in capsys.readouterr().err
+
+
+def test_options_may_stand_between_name_and_input(names: dict[str, str]) -> None:
+    Image.fromarray(noise_image()).save("in.png")
+    assert main(["sample", names["picture"], "-o", "a.png", "in.png"]) == 0
+    assert main(["sample", names["picture"], "--seed", "0", "in.png", "-o", "b.png"]) == 0
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "keywords"),
+    [
+        (torch.full((16, 9, 9), 1 / 16), {}),
+        (np.zeros((3, 9, 9), np.uint8), {}),
+        (np.zeros((9, 9, 3), np.uint16), {}),
+        (np.zeros((0, 4), np.uint8), {}),
+        (Image.new("F", (9, 9)), {}),
+        (Image.new("CMYK", (9, 9)), {}),
+        ("", {}),
+        (np.zeros((9, 9), np.uint8), {"instances": "."}),
+        (np.zeros((9, 9), np.uint8), {"relabel": 5}),
+        (np.zeros((9, 9), np.uint8), {"style": {"sky": 10**20}}),
+    ],
+)
+def test_odd_label_maps_are_refused_in_words(
+    names: dict[str, str], source: Any, keywords: dict[str, Any]
+) -> None:
+    with pytest.raises(UserError):
+        load(names["instances"], "cpu")(source, **keywords)
+
+
+def test_label_maps_of_other_types_are_read(names: dict[str, str]) -> None:
+    model = load(names["instances"], "cpu")
+    labels = np.arange(81).reshape(9, 9) % 16
+    plain = model(labels).tensor
+    for same in (labels[:, :, None], Image.fromarray(labels.astype(np.int32), "I"), labels.astype(">u2")):
+        assert torch.equal(model(same).tensor, plain)
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels), 16).permute(2, 0, 1).bool()
+    assert torch.equal(model(one_hot).tensor, plain)
+    instances = torch.from_numpy(labels // 4)
+    assert torch.equal(
+        model(labels, instances=instances).tensor, model(labels, instances=instances.numpy()).tensor
+    )
+
+
+def test_what_does_not_fit_into_memory_is_refused(
+    names: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.use.super_resolution.os.sysconf", lambda key: 1000)
+    with pytest.raises(UserError, match="cut the picture into parts"):
+        load(names["large"], "cpu")(noise_image(side=64))
+
+
+def test_batches_of_two_seeds_share_no_samples(names: dict[str, str]) -> None:
+    model = load(names["noise"], "cpu")
+    first, second = (torch.stack([each.tensor for each in model(n=300, seed=seed)]) for seed in (0, 1))
+    assert torch.equal(first[:256], model.sample(256, seed=0).clamp(-1, 1))
+    assert not (torch.cdist(first.flatten(1), second.flatten(1)) == 0).any()

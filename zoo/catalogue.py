@@ -569,8 +569,12 @@ def stored(name: str) -> tuple[Path, str | None]:
         path = path.parent
     if os.path.isfile(path / "model.json") or os.path.isfile(path):
         return path, None
-    if os.path.isfile(last := path / "checkpoints" / "last.ckpt"):
-        return last, None
+    if (path / "checkpoints").is_dir():
+        from zoo.files.checkpoints import newest_checkpoint
+
+        if newest := newest_checkpoint(path.resolve().parent, path.resolve().name):
+            return newest, None
+        raise UserError(f"The run {path} has no valid checkpoint yet; continue it with zoo resume {path}.")
     if (entry := find_weights(name)) or is_address(name):
         from zoo.weights import local  # not needed for lists
 

@@ -44,7 +44,7 @@ from zoo.files.weights import (
     read_exported,
     read_trained,
 )
-from zoo.files.writing import write_bytes, write_text
+from zoo.files.writing import sha256, write_bytes, write_text
 from zoo.guards import GuardedModule
 from zoo.recipes import public_path
 
@@ -96,9 +96,8 @@ class Pretrained:
     @property
     def example(self) -> tuple[Path, str] | None:
         """An input that comes with the weights, and its licence; None if there is none."""
-        stated = self.config.get("example")
-        path = Path(self.origin) / stated["file"] if stated else None
-        return (path, stated["licence"]) if stated and path and path.is_file() else None
+        path = example_of(Path(self.origin)) if "example" in self.config else None
+        return None if path is None else (path, self.config["example"]["licence"])
 
     @property
     def game(self) -> AdversarialModule:
@@ -477,6 +476,21 @@ def _pattern(channels: int) -> Tensor:
     rows, columns = torch.arange(64.0)[:, None], torch.arange(64.0)[None, :]
     waves = [torch.sin(0.11 * (c + 1) * rows + 0.17 * columns + c) for c in range(channels)]
     return torch.stack(waves)[None]  # (1, C, 64, 64)
+
+
+def example_of(folder: Path) -> Path | None:
+    """The input beside weights that their ``model.json`` states, if it is there and no other file.
+
+    Raises:
+        UserError: It has other bytes than stated.
+    """
+    stated: Config = read_json(folder / CONFIG, MODEL, FORMAT).get("example") or {}
+    path = folder / str(stated.get("file"))
+    if not stated or path.is_symlink() or not path.is_file():
+        return None
+    if sha256(path) != stated["sha256"]:
+        raise UserError(f"{path} is not the example that {CONFIG} states; `zoo verify {folder}` compares.")
+    return path
 
 
 def add_example(folder: Path, source: Path, licence: str) -> None:

@@ -115,7 +115,10 @@ def _dispatch(arguments: list[str]) -> int:
         hint = nearest(verb, [*TRAINER_VERBS, *known], "`zoo --help` lists all.", 0.6)
         raise UsageError(f"there is no command {verb}; {hint}")
     command = importlib.import_module(f"zoo.commands.{verb}")
-    status: int = command.run(parser_of(verb).parse_args(arguments[1:]))
+    parser = parser_of(verb)
+    # options may stand between words, `zoo sample NAME -o OUT INPUT`
+    parse = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
+    status: int = command.run(parse(arguments[1:]))
     return status
 
 

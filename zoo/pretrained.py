@@ -124,7 +124,7 @@ class Model(Pretrained):
 
     def _several(self, source: Any) -> list[Any] | None:
         """The inputs of a list, a batch or a folder; None for a single input."""
-        if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+        if isinstance(source, str | Path) and str(source) and Path(source).expanduser().is_dir():
             source = Path(source).expanduser()
             return list(use.kind(self.takes, "takes", self.name).find([str(source)], self))
         if isinstance(source, list | tuple) or getattr(source, "ndim", 0) == 4:
@@ -197,7 +197,7 @@ def find_device(name: str | torch.device) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             f"There is no device {name} on this machine; use cpu, or auto for the best."
@@ -212,10 +212,8 @@ def load(
     if not isinstance(name, str | Path):
         raise UsageError(f"{name!r:.40} names no weights; give a name of zoo.list_checkpoints(), or a path.")
     path = Path(name).expanduser()
-    if catalogue.is_run(path):
-        from zoo.training.resume import find_checkpoint
-
-        name = find_checkpoint(path, str(path))
+    if path.exists() and any(entry["name"] == str(name) for entry in catalogue.checkpoints()):
+        use.note(f"{name} is a file or folder here; it is used, not the weights of that name.")
     if path.suffix == ".onnx" and path.is_file():
         from zoo.files.onnx import open_onnx
 

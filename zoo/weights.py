@@ -160,9 +160,20 @@ def repair(name: str, entry: Entry | None = None) -> Weights:
         if found.is_bundled:
             raise UserError(f"{wrong[0]}; {found.again}.")
         _say(f"{wrong[0]}.")
+        aside = found.folder.with_name(found.folder.name + ".damaged")
         with writing(found.folder):
-            shutil.rmtree(found.folder)
-        fetch(found)
+            shutil.rmtree(aside, ignore_errors=True)
+            found.folder.rename(aside)
+        try:
+            fetch(found)  # which copies its good files
+        except BaseException:
+            if not found.folder.exists():
+                aside.rename(found.folder)  # nothing is lost by an attempt
+            raise
+        for path in aside.iterdir():  # what was not of the weights
+            if not (found.folder / path.name).exists():
+                path.rename(found.folder / path.name)
+        shutil.rmtree(aside)
     return found
 
 

@@ -58,7 +58,7 @@ def _config(folder: Path) -> Entry | None:
 def run_facts(folder: Path) -> Entry:
     """What a run's files say: recipe, class, data, machine, checkpoints, scores."""
     text = recipes.text_of(folder / "config.yaml")
-    content = recipes.parse(text, str(folder / "config.yaml"))
+    content = recipes.parse(text, str(folder / "config.yaml")) or {}
     record = folder / "env.json"
     scores = folder / "eval.json"
     return {

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.catalogue import is_exported
+from zoo.catalogue import is_exported, is_run
 from zoo.errors import UsageError
 from zoo.files.writing import require_writable
 from zoo.use.paths import WEIGHT_FILES, given_path, refuse_taken
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if args.to == "onnx":
         return _run_onnx(args)
     refuse_taken([args.out / file for file in WEIGHT_FILES], args.force)
+    if is_run(args.out):
+        raise UsageError(f"{args.out} is the folder of a run; choose another -o.")
     require_writable(args.out / WEIGHT_FILES[0])
     done = _export(args, args.out)
     weights = done.config["weights"]

@@ -55,6 +55,11 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out or f"{root.resolve().name}.yaml")
     if out.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{out} must end with .yaml; choose another name with -o.")
+    from zoo.training import keys
+
+    keys.check(["--config", str(like)])
+    if others := keys.foreign(content):
+        print(printable(f"This recipe runs code from outside the zoo: {', '.join(others)}."), file=sys.stderr)
     require_new(out)
     require_writable(out)
     readers = _readers(args.like, content)

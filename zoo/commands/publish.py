@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
     if args.private and not hub:
         raise UsageError("--private goes with hf:// addresses; leave it out.")
     if not (hub or wandb or args.dry_run):
-        refuse_taken([Path(args.to) / name for name in (CARD, "model.json")], args.force)
         require_writable(Path(args.to) / CARD)
     with TemporaryDirectory() as folder:
         model = collect(args, Path(folder))
@@ -76,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         elif wandb:
             where = to_wandb(Path(folder), wandb[1], wandb[2], model.config)
         else:
+            refuse_taken([Path(args.to) / path.name for path in files], args.force)
             where = to_folder(files, Path(args.to))
     print(f"Published {model.config['name']} to {where}")
     return 0
@@ -95,9 +95,11 @@ def collect(args: argparse.Namespace, folder: Path) -> Model:
         checkpoints.export(checkpoint, folder, dtype=args.dtype, name=name, licence=args.licence)
     else:
         weights, _ = stored(args.source)
-        for file in weights.iterdir():
-            if file.name in ("model.safetensors", "model.json") or file.name.startswith("example."):
-                shutil.copyfile(file, folder / file.name)
+        for name in ("model.safetensors", "model.json"):
+            shutil.copyfile(weights / name, folder / name)
+        example = checkpoints.example_of(weights)  # nothing else of the folder is sent
+        if example is not None:
+            shutil.copyfile(example, folder / example.name)
         _restate(folder / "model.json", args.name, args.licence)
     model = pretrained.load(folder, "cpu")
     drawn = _sample(model)

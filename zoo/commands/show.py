@@ -106,21 +106,22 @@ def _given(config: dict[str, Any]) -> str:
 
 
 def _card(class_path: str) -> str:
-    from zoo.catalogue import describe
+    from zoo.catalogue import classes, describe
 
-    return describe(class_path)["card"] or ""
+    return describe(class_path)["card"] or "" if class_path in classes("models") else ""
 
 
 def _palette(data: dict[str, Any]) -> str:
     """The classes of a label map by number, with their colours."""
     from zoo.drawing.tables import aligned
 
-    if data.get("source") != "labels":
+    names = data.get("classes") or []
+    if data.get("source") != "labels" or not names:
         return ""
-    colours = data.get("colours") or [None] * len(data["classes"])
+    colours = data.get("colours") or [None] * len(names)
     rows = [
         (str(number), name, "" if colour is None else f"({', '.join(map(str, colour))})")
-        for number, (name, colour) in enumerate(zip(data["classes"], colours, strict=False))
+        for number, (name, colour) in enumerate(zip(names, colours, strict=False))
     ]
     return "Classes: give numbers, or the colours of all\n" + aligned(rows, indent="  ")
 

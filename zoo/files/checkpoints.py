@@ -9,6 +9,7 @@ import os
 import pickletools
 import re
 import shutil
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -231,3 +232,41 @@ def _require_known_globals(file: BinaryIO) -> None:
             raise ValueError("too many values")
         if code.name in ("GLOBAL", "STACK_GLOBAL", "INST") and not GLOBALS.fullmatch(str(argument)):
             raise ValueError(f"{argument} is not allowed")
+
+
+def last_written(folder: Path) -> float:
+    """When a run was last written: its config or its newest checkpoint."""
+    files = [folder / "config.yaml", *checkpoints_in(folder)]
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run."""
+    return [path for path in folder.glob("checkpoints/**/*.ckpt") if path.is_file()]
+
+
+def newest_checkpoint(recipe_folder: Path, run: str = "*", whole: bool = False) -> Path | None:
+    """The last valid checkpoint of the newest run below ``recipe_folder``; broken ones are reported.
+
+    Runs are ordered by time, and the checkpoints of a run by their steps: copies have other times.
+
+    Args:
+        recipe_folder: Folder of runs.
+        run: Name of one run, or ``*``.
+        whole: Whether to pass over checkpoints of weights alone, from which no training can continue.
+    """
+    folders = (
+        [recipe_folder / run] if run != "*" else [path for path in recipe_folder.glob("*") if path.is_dir()]
+    )
+    for folder in sorted(folders, key=last_written, reverse=True):
+        found = checkpoints_in(folder)
+        for path in sorted(found, key=lambda path: (step_of(path), path.stat().st_mtime), reverse=True):
+            try:
+                content = read_checkpoint(path)
+            except UserError as error:
+                print(f"Skipping a checkpoint: {error}", file=sys.stderr)
+                continue
+            if "optimizer_states" in content or not whole:
+                return path
+            print(f"Skipping {path}: it holds weights only, so no training can continue.", file=sys.stderr)
+    return None

@@ -152,7 +152,9 @@ DATA: Schema = {
     "research_only?": FLAG,
     "licence?": Optional(TEXT),
     "name?": Optional(TEXT),
-    "preprocessing?": Optional({"classes?": Optional([TEXT]), "colours?": Optional([COLOUR])}),
+    "preprocessing?": Optional(
+        {"classes?": Optional([TEXT]), "colours?": Optional([COLOUR]), "void?": Optional(whole())}
+    ),
 }
 BEGINNING: Schema = {  # the weights of another training that one began with
     "name": TEXT,

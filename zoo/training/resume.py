@@ -18,7 +18,7 @@ from typing import Any
 
 from zoo import catalogue, recipes
 from zoo.errors import UserError
-from zoo.files.checkpoints import read_checkpoint, step_of
+from zoo.files.checkpoints import checkpoints_in, last_written, newest_checkpoint, read_checkpoint
 from zoo.files.schemas import RECORD, read_json
 from zoo.guards import say
 from zoo.training import keys
@@ -160,10 +160,10 @@ def plan(
         return Start(home / new_id(), checkpoint, finished=finished, note=note)
     passed: list[str] = []
     runs = [path.parent for path in home.glob("*/config.yaml")]
-    for folder in sorted(runs, key=_last_written, reverse=True):
+    for folder in sorted(runs, key=last_written, reverse=True):
         if (why := difference(folder, now)) is None:
             newest = newest_checkpoint(home, folder.name, whole=True)
-            if newest or not _checkpoints(folder):  # none: it ended before the first one
+            if newest or not checkpoints_in(folder):  # none: it ended before the first one
                 note = f"Newer runs differ: {passed[0]}." if passed else ""
                 return replace(_continued(folder, newest, text), note=note)
             why = "none of its checkpoints can be read"
@@ -197,15 +197,6 @@ def _finished(content: dict[str, Any], text: str) -> str:
     return f"trainer.max_epochs {epochs}" if epochs != -1 and done >= epochs else ""
 
 
-def _last_written(folder: Path) -> float:
-    files = [folder / "config.yaml", *_checkpoints(folder)]
-    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("checkpoints/**/*.ckpt") if path.is_file()]
-
-
 def run_of(checkpoint: Path) -> Path:
     """The run folder of a checkpoint: the nearest one above it that has a config.yaml, else two levels up."""
     above = list(checkpoint.absolute().parents)
@@ -231,7 +222,7 @@ def own_config(arguments: list[str], recipe: str) -> list[str]:
     if first is None:
         return arguments
     if given is None:
-        is_run = first.name == "config.yaml" and bool(_checkpoints(first.parent))
+        is_run = first.name == "config.yaml" and bool(checkpoints_in(first.parent))
         return [*arguments, "--ckpt_path", str(first.parent)] if is_run else arguments
     if given in ("", "null") or Path(given).is_file() or catalogue.is_exported(given):
         return arguments
@@ -280,33 +271,6 @@ def find_checkpoint(home: Path, given: str) -> Path:
     if found is None:
         raise UserError(f"There is no valid checkpoint under {folder}; run zoo fit first.")
     return found
-
-
-def newest_checkpoint(recipe_folder: Path, run: str = "*", whole: bool = False) -> Path | None:
-    """The last valid checkpoint of the newest run below ``recipe_folder``; broken ones are reported.
-
-    Runs are ordered by time, and the checkpoints of a run by their steps: copies have other times.
-
-    Args:
-        recipe_folder: Folder of runs.
-        run: Name of one run, or ``*``.
-        whole: Whether to pass over checkpoints of weights alone, from which no training can continue.
-    """
-    folders = (
-        [recipe_folder / run] if run != "*" else [path for path in recipe_folder.glob("*") if path.is_dir()]
-    )
-    for folder in sorted(folders, key=_last_written, reverse=True):
-        found = _checkpoints(folder)
-        for path in sorted(found, key=lambda path: (step_of(path), path.stat().st_mtime), reverse=True):
-            try:
-                content = read_checkpoint(path)
-            except UserError as error:
-                say(f"Skipping a checkpoint: {error}")
-                continue
-            if "optimizer_states" in content or not whole:
-                return path
-            say(f"Skipping {path}: it holds weights only (save_weights_only), so no training can continue.")
-    return None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from heapq import merge
@@ -74,7 +75,7 @@ class Film:
 
         from zoo.files.films import EXACT, frame_rate, shown_as
         from zoo.files.pictures import to_array
-        from zoo.files.writing import replacing
+        from zoo.files.writing import existing, replacing
 
         rate, shown = frame_rate(self.path), shown_as(self.path)
         length, name, console = len(shown.seconds), self.path.name, Console(stderr=True)
@@ -112,7 +113,9 @@ class Film:
                 for packet in merge(pictures(), sound, key=_seconds):
                     container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise UserError(f"Cannot write {path} ({error}); choose another place.") from error
+            free = shutil.disk_usage(existing(Path(path))).free
+            why = "the disk is full" if free < 2**20 else error
+            raise UserError(f"Cannot write {path} ({why}); choose another place.") from error
 
 
 def _sound(source: Path, start: Fraction, target: OutputContainer) -> Iterator[Packet[Any]]:

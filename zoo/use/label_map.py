@@ -66,8 +66,8 @@ def read(
     import torch
     import torch.nn.functional as F
 
-    classes: list[str] = model.config["data"]["preprocessing"]["classes"]
     labels = _numbers(source, model)
+    classes: list[str] = model.config["data"]["preprocessing"]["classes"]
     note_size(source, labels, model)
     numbers = None
     if instances is not None or relabel or style:
@@ -96,7 +96,7 @@ def read(
 
 def _edits(given: Sequence[str] | Mapping[str, Any]) -> list[str]:
     if not isinstance(given, Mapping) and (
-        isinstance(given, str) or not all(isinstance(edit, str) for edit in given)
+        not isinstance(given, list | tuple) or not all(isinstance(edit, str) for edit in given)
     ):
         raise UserError(f'{given!r:.60} is no edit; write {{"car": "tree"}} or ["car=tree"].')
     return [f"{k}={v}" for k, v in given.items()] if isinstance(given, Mapping) else list(given)
@@ -109,17 +109,26 @@ def _numbers(source: Any, model: Pretrained) -> Tensor:
     from zoo.data.label_maps.files import Classes, read_numbers
 
     data = model.config["data"]["preprocessing"]
-    names = tuple(data["classes"])
+    names = tuple(data.get("classes") or ())
+    if len(names) != model.input_channels:
+        raise UserError(
+            f"{model.name} takes {model.input_channels} classes but its model.json names {len(names)}; get "
+            "it again."
+        )
     if isinstance(source, torch.Tensor):
-        if source.dim() == 3 and len(source) == len(names) and bool((source.sum(0) == 1).all()):
-            return source.argmax(0).cpu()
+        source = source.detach().cpu()
+        ones = source == 1
+        is_binary = source.dim() == 3 and len(source) == len(names) and bool((ones | (source == 0)).all())
+        if is_binary and bool((ones.sum(0) == 1).all()):
+            found: Tensor = ones.int().argmax(0)
+            return found
         if source.dim() != 2 or source.is_floating_point():
             raise UserError(
                 f"A tensor of shape {tuple(source.shape)} and {source.dtype} is no label map: give class "
                 f"numbers (H, W) as integers, or one-hot ({len(names)}, H, W)."
             )
-        source = source.cpu().numpy()
-    colours = tuple((r, g, b) for r, g, b in data.get("colours", []))
+        source = source.numpy()
+    colours = tuple((r, g, b) for r, g, b in data.get("colours") or [])
     blurred = data.get("layout") == "halves"
     with _as_file(source) as path:
         numbers, inexact = read_numbers(path, Classes(names, colours), data.get("void"), blurred)
@@ -131,10 +140,16 @@ def _numbers(source: Any, model: Pretrained) -> Tensor:
 
 def _instances(given: Any, source: Any, labels: Tensor) -> Tensor:
     """The instance numbers (H, W) beside a label map."""
+    import torch
+
     from zoo.files.pictures import read_labels
 
     if isinstance(given, str | Path) and Path(given).is_dir():
+        if not isinstance(source, str | Path):
+            raise UserError(f"{given} is a folder, and this label map has no name to find its instances by.")
         given = Path(given) / Path(source).name
+    if isinstance(given, torch.Tensor):
+        given = given.detach().cpu().numpy()
     with _as_file(given) as path:
         instances = read_labels(path)
     if instances.shape != labels.shape:
@@ -158,18 +173,25 @@ def _as_file(source: Any) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "label map.png"
         if isinstance(source, Image.Image):
-            (source.convert("I;16") if source.mode == "I" else source).save(path)
+            try:
+                (source.convert("I;16") if source.mode == "I" else source).save(path)
+            except OSError as error:
+                raise UserError(
+                    f"An image of mode {source.mode} is no label map; give L, P or RGB."
+                ) from error
         elif (
             isinstance(source, np.ndarray)
             and source.dtype.kind in "iub"
+            and source.size
             and (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3)))
+            and (source.shape[2:] != (3,) or source.dtype == np.uint8)
         ):
             source = source[:, :, 0] if source.shape[2:] == (1,) else source
-            if source.size and (source.min() < 0 or source.max() > 65535):
+            if source.min() < 0 or source.max() > 65535:
                 raise UserError(
                     f"A label map has class numbers from 0, not {source.min()} to {source.max()}."
                 )
-            small = source.size == 0 or source.max() < 256
+            small = source.max() < 256
             Image.fromarray(source.astype(np.uint8 if small else np.uint16)).save(path)
         else:
             raise UserError(
@@ -216,7 +238,7 @@ def edited(
         labels[_where(target, before, labels, classes)] = _number(value, classes)
     for edit in style:
         target, value = _halves(edit, "--style", "NUMBER")
-        if not value.isdecimal():
+        if not value.isdecimal() or len(value) > 9:
             raise UserError(f"--style {edit}: styles are numbered from 0, and {value} is no number.")
         styles[_where(target, before, labels, classes)] = int(value)
     return Painting(labels, before.instances, styles)

@@ -91,9 +91,11 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
 
 def batches(model: Pretrained, number: int, seed: int) -> Iterator[Tensor]:
     """Samples in batches, each with its own seed, on the CPU in float32."""
+    from zoo.seeds import batch_seed
+
     for start in range(0, number, _at_once()):
         size = min(_at_once(), number - start)
-        yield model.sample(size, seed + start // _at_once()).float().cpu()
+        yield model.sample(size, batch_seed(seed, start // _at_once())).float().cpu()
 
 
 def _at_once() -> int:

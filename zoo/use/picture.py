@@ -173,6 +173,8 @@ def values(source: Any) -> tuple[Tensor, Literal[8, 16]]:
             )
         return source.float().cpu(), 8
     if isinstance(source, str | Path):
+        if not str(source).strip():
+            raise UserError(f"An empty path is no picture: {WANTED}.")
         if str(source).startswith(("http://", "https://")):
             raise UserError(f"{source} is an address; download the picture and give its path.")
         source = Path(source).expanduser()
@@ -185,6 +187,7 @@ def values(source: Any) -> tuple[Tensor, Literal[8, 16]]:
         shape = f" of shape {array.shape}" if isinstance(array, np.ndarray) else ""
         raise UserError(f"An object of type {type(source).__name__}{shape} is no picture: {WANTED}.")
     array = array[:, :, None] if array.ndim == 2 else array
+    array = array.astype(array.dtype.newbyteorder("=")) if array.dtype.kind in "uf" else array
     if array.shape[0] <= 4 < min(array.shape[1:]):
         raise UserError(f"An array of shape {array.shape} looks like (C, H, W); {WANTED}.")
     if array.dtype in (np.uint8, np.uint16):

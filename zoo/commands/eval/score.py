@@ -86,7 +86,7 @@ def load_subject(asked: _names.Subject) -> Subject:
         UserError: No checkpoint opens, or the weights are damaged.
     """
     from zoo.checkpoints import load
-    from zoo.training.resume import newest_checkpoint
+    from zoo.files.checkpoints import newest_checkpoint
 
     newest = newest_checkpoint(*asked.runs) if asked.runs else None
     if newest is not None:

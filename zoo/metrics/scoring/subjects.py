@@ -22,7 +22,7 @@ from zoo.errors import UserError
 from zoo.files.pictures import read_array, to_tensor
 from zoo.files.writing import sha256
 from zoo.metrics.formulas.pixels import generated_bytes, to_bytes
-from zoo.seeds import mix
+from zoo.seeds import batch_seed, mix
 
 AT_ONCE = 256  # samples of noise per batch; `zoo sample` uses the same batches
 Indexed = tuple[Tensor, Tensor]  # indices (N) in the set, from 0, and images (N, C, H, W) in uint8
@@ -210,7 +210,8 @@ class NoisePictures:
         """Each batch has its own seed, so no rank needs another rank's noise."""
         parts = torch.split(torch.arange(self.count), AT_ONCE)
         return generated_bytes(
-            (parts[i], self.sample(len(parts[i]), seed=self.seed + i)) for i in range(rank, len(parts), ranks)
+            (parts[i], self.sample(len(parts[i]), seed=batch_seed(self.seed, i)))
+            for i in range(rank, len(parts), ranks)
         )
 
 
