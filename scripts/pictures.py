@@ -28,7 +28,7 @@ from zoo.data.label_maps.module import LabelMapFolder
 from zoo.data.pairs.module import PairFolder
 from zoo.data.pairs.world import ScenePairs
 from zoo.data.superres.files import enlarge, shrink
-from zoo.data.worlds.scenes import CLASSES
+from zoo.data.worlds.scenes import CLASSES, PALETTE
 from zoo.drawing.sheets import grid, mosaic
 from zoo.files.pictures import write_picture
 
@@ -76,11 +76,12 @@ def painted() -> None:
     """pix2pix, and pix2pix and pix2pixHD, on the first held-out label maps."""
     batch = _first(ScenePairs(size=64), 8)
     ours = zoo.load("pix2pix-scenes").sample(batch["input"])
-    columns = {"labels": batch["input"], "pix2pix": ours, "truth": batch["target"]}
+    labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
+    columns = {"labels": labels, "pix2pix": ours, "truth": batch["target"]}
     write_picture(IMG / "pix2pix-scenes.png", grid(columns, least=128))
     hd = zoo.load("pix2pixhd-scenes").module
     made = hd.sample(batch["input"], 0, batch["instances"])  # type: ignore[operator]
-    columns = {"labels": batch["input"], "pix2pix": ours, "pix2pixHD": made, "truth": batch["target"]}
+    columns = {"labels": labels, "pix2pix": ours, "pix2pixHD": made, "truth": batch["target"]}
     columns = {title: pictures[:5] for title, pictures in columns.items()}
     write_picture(IMG / "pix2pixhd-scenes.png", grid(columns, least=160))
 

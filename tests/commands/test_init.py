@@ -140,7 +140,7 @@ def test_the_first_weights_of_the_other_recipe_stay_if_they_fit(capsys: Said) ->
             "mine is not laid out as pix2pix/scenes needs it; docs/data/pairs.md",
         ),
         ("broken --like pix2pix/scenes", 1, "2 faults"),
-        ("mine --like overlays/tiny", 2, "overlays/tiny is no whole recipe"),
+        ("mine --like overlays/tiny", 2, "begin with a whole recipe"),
     ],
 )
 def test_what_cannot_be_is_refused(words: str, status: int, answer: str, capsys: Said) -> None:

@@ -32,6 +32,7 @@ from zoo.metrics.scoring.subjects import (
     Translations,
     draw_indices,
 )
+from zoo.seeds import batch_seed
 
 RANKS = (1, 2, 3, 5)
 
@@ -273,7 +274,8 @@ def test_noise_has_a_seed_for_each_batch() -> None:
         return noise(number, seed)
 
     together(NoisePictures(sample, {}, 600, 5).batches())
-    assert asked == [(256, 5), (256, 6), (88, 7)]
+    assert asked == [(256, 5), (256, batch_seed(5, 1)), (88, batch_seed(5, 2))]
+    assert len({seed for _, seed in asked} | {batch_seed(6, i) for i in range(3)}) == 6
     with pytest.raises(UserError, match="1 images were requested and a score needs at least two"):
         NoisePictures(sample, {}, 1)
 

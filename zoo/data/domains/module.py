@@ -32,7 +32,7 @@ from zoo.data.base import DataModule, LoaderOptions, Sample, SampleSet, Split
 from zoo.data.checks import Fault, Findings, examine, left_out, one_of, require_training
 from zoo.data.folders import SPLITS, find_root, folder_fingerprint, pictures_below, split_pictures
 from zoo.data.pixels import Fit, look_opaque, read_square, require_picture
-from zoo.drawing.sheets import grid
+from zoo.drawing.sheets import grid, mosaic
 from zoo.errors import UserError
 from zoo.files.pictures import PICTURE_SUFFIXES
 from zoo.recipes import public_path
@@ -47,9 +47,10 @@ class DomainModule(DataModule):
     contract: ClassVar[str] = "domains"
 
     def sheet(self, samples: list[Sample]) -> Tensor:
-        """Sources beside unpaired targets, and beside their own where these are known."""
-        keys = [key for key in ("source", "truth", "target") if key in samples[0]]
-        return grid({key: torch.stack([sample[key] for sample in samples]) for key in keys})
+        """Sources, their own targets where these are known, and any targets, each in a mosaic of its own."""
+        titles = {"source": "source", "truth": "its target", "target": "any target"}
+        parts = {title: [s[key] for s in samples] for key, title in titles.items() if key in samples[0]}
+        return grid({title: mosaic(torch.stack(each), 2, least=48)[None] for title, each in parts.items()})
 
 
 class UnpairedSet(SampleSet):
