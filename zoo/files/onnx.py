@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +186,9 @@ def open_onnx(path: str | Path) -> tuple[OnnxModule, Config]:
         UserError: The packages are missing, or the file is damaged, foreign, or no file of the zoo.
     """
     with opened(path) as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{path} has more than 2 GB, which no ONNX file may have.")
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise UserError(f"{path} has more than 2 GB, which no ONNX file may have.")
+        content = file.read()
     return parsed(content, str(path))
 
 
@@ -213,7 +214,10 @@ def parsed(content: bytes, origin: str) -> tuple[OnnxModule, Config]:
     except Exception as error:  # ONNX Runtime has a class per reason, none of them public
         raise UserError(f"{origin} cannot be loaded: {reason_of(error)[:300]}.") from error
     facts = parse(config, ONNX, origin)
-    return OnnxModule(session, facts, origin), facts
+    try:
+        return OnnxModule(session, facts, origin), facts
+    except (ValueError, LookupError) as error:  # names that are no text, no output
+        raise UserError(f"{origin} is damaged ({reason_of(error)}); get it again.") from error
 
 
 def _require_harmless(proto: Any, origin: str) -> None:
