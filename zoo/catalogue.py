@@ -533,7 +533,7 @@ def kinds_of(name: str) -> Kinds | None:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run: its config beside its checkpoints."""
-    return (folder / "config.yaml").is_file() and (folder / "checkpoints").is_dir()
+    return os.path.isfile(folder / "config.yaml") and os.path.isdir(folder / "checkpoints")
 
 
 def find_weights(name: str) -> Entry | None:
@@ -569,7 +569,7 @@ def stored(name: str) -> tuple[Path, str | None]:
         path = path.parent
     if os.path.isfile(path / "model.json") or os.path.isfile(path):
         return path, None
-    if (path / "checkpoints").is_dir():
+    if os.path.isdir(path / "checkpoints"):
         from zoo.files.checkpoints import newest_checkpoint
 
         if newest := newest_checkpoint(path.resolve().parent, path.resolve().name):

@@ -212,9 +212,9 @@ def load(
     if not isinstance(name, str | Path):
         raise UsageError(f"{name!r:.40} names no weights; give a name of zoo.list_checkpoints(), or a path.")
     path = Path(name).expanduser()
-    if path.exists() and any(entry["name"] == str(name) for entry in catalogue.checkpoints()):
+    if os.path.exists(path) and any(entry["name"] == str(name) for entry in catalogue.checkpoints()):
         use.note(f"{name} is a file or folder here; it is used, not the weights of that name.")
-    if path.suffix == ".onnx" and path.is_file():
+    if path.suffix == ".onnx" and os.path.isfile(path):
         from zoo.files.onnx import open_onnx
 
         module: Any
