@@ -246,7 +246,7 @@ def test_without_the_packages_a_sentence_says_how_to_get_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'gan-application-zoo\[onnx\]'"):
+    with pytest.raises(UserError, match=r"run pip install onnx onnxruntime"):
         open_onnx(exported("GAN", folder))
 
 

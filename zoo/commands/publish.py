@@ -84,17 +84,16 @@ def run(args: argparse.Namespace) -> int:
 def collect(args: argparse.Namespace, folder: Path) -> Model:
     """Put all that is sent into a folder; the model as it is loaded from there."""
     from zoo import checkpoints, pretrained
-    from zoo.catalogue import is_run, stored
+    from zoo.catalogue import stored
     from zoo.files.writing import write_text
-    from zoo.training.resume import find_checkpoint
+    from zoo.training.resume import run_of
 
-    path = Path(args.source).expanduser()
-    if is_run(path) or path.suffix == ".ckpt":
-        checkpoint = find_checkpoint(path, str(path))
-        name = args.name or checkpoint.resolve().parents[2].name
-        checkpoints.export(checkpoint, folder, dtype=args.dtype, name=name, licence=args.licence)
+    weights, _ = stored(args.source)
+    if weights.is_file():  # a training's checkpoint
+        run = run_of(weights)
+        named = args.name or (run.resolve().parent if (run / "config.yaml").is_file() else weights).stem
+        checkpoints.export(weights, folder, dtype=args.dtype, name=named, licence=args.licence)
     else:
-        weights, _ = stored(args.source)
         for name in ("model.safetensors", "model.json"):
             shutil.copyfile(weights / name, folder / name)
         example = checkpoints.example_of(weights)  # nothing else of the folder is sent

@@ -261,4 +261,6 @@ def package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"ONNX needs the package {name}: pip install 'gan-application-zoo[onnx]'.") from error
+        raise UserError(
+            f"ONNX needs the package {name}; run pip install onnx onnxruntime onnxscript."
+        ) from error
