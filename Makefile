@@ -40,7 +40,7 @@ tables: $(VENV)/.installed
 	$(BIN)/python scripts/tables.py $(MEASURE)
 
 pictures: $(VENV)/.installed
-	$(BIN)/python scripts/pictures.py $(if $(ALL),--all)
+	$(BIN)/python scripts/pictures $(if $(ALL),--all)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

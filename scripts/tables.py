@@ -1,8 +1,8 @@
 """Write the index of the weights, and the tables of the documents between their markers (``make tables``).
 
 checkpoints/index.json: an entry per folder there. README.md: the applications, the weights and their scores.
-docs/cards: the weights of each paper, their scores, and the commands that measure these. docs/data: the
-public data sets, per contract.
+docs/cards: the weights of each paper, their scores, and the commands that measure these. docs/gallery.md: the
+cards' sections "Pictures". docs/data: the public data sets, per contract.
 
 ``make tables MEASURE="NAME ..."`` runs those commands first and replaces the results in each ``model.json``.
 """
@@ -34,6 +34,7 @@ APPLICATIONS_BEGIN, APPLICATIONS_END = (
 WEIGHTS_BEGIN, WEIGHTS_END = "<!-- weights: written by make tables -->", "<!-- end of weights -->"
 BEGIN, END = "<!-- results: written by make tables -->", "<!-- end of results -->"
 SETS_BEGIN, SETS_END = "<!-- sets: written by make tables -->", "<!-- end of sets -->"
+GALLERY_BEGIN, GALLERY_END = "<!-- gallery: written by make tables -->", "<!-- end of gallery -->"
 COLOURS = ("red", "green", "blue", "grey")
 ARTEFACTS = {  # columns of their table: unit, and the scores in a cell
     "grid-2": ("dB", ("grid-2",)),
@@ -106,6 +107,18 @@ def applications() -> str:
         cited = f"{name} ({paper[1]} {paper[2]})" if paper else name
         rows.append((application, cited, f"[`{file}`]({file})", f"[card](docs/cards/{path.name})"))
     return markdown(("application", "paper", "file", "card"), rows)
+
+
+def gallery() -> str:
+    """Each card's section "Pictures" below the card's heading, with links that lead there."""
+    parts = []
+    for path in cards():
+        section = path.read_text(encoding="utf-8").partition("\n## Pictures\n")[2].partition("\n## ")[0].strip()
+        if section:
+            name, application = heading(path)
+            section = re.sub(r"\]\((?!https?:|#)", "](cards/", section)
+            parts.append(f"## {name}: {application}\n\n{section}\n\n[The card](cards/{path.name})")
+    return "\n\n".join(parts)
 
 
 def weights(paper: str | None = None) -> str:
@@ -309,10 +322,12 @@ def documents() -> dict[Path, str]:
 
     readme, data = ROOT / "README.md", ROOT / "docs" / "data" / "README.md"
     results = "\n\n".join([table(), artefacts("docs/metrics/README.md")])
+    pictures = ROOT / "docs" / "gallery.md"
     listed = (APPLICATIONS_BEGIN, APPLICATIONS_END, applications())
     found = {
         ROOT / "checkpoints" / "index.json": index(),
         readme: replace(readme, listed, (WEIGHTS_BEGIN, WEIGHTS_END, weights()), (BEGIN, END, results)),
+        pictures: replace(pictures, (GALLERY_BEGIN, GALLERY_END, gallery())),
         data: replace(data, (SETS_BEGIN, SETS_END, overview())),
     }
     for path in cards():

@@ -34,6 +34,7 @@ from zoo.errors import UsageError, UserError
 from zoo.features.maps import FeatureMaps
 from zoo.guards import say
 from zoo.losses import bce
+from zoo.losses.augment import draw, moved
 
 Variant = Literal["paper", "basicsr"]
 Scale = Literal[2, 3, 4, 8]
@@ -205,6 +206,8 @@ class SRGAN(AdversarialModule):
         lambda_pixel: Weight of an additional pixel distance; the paper has none.
         lambda_adversarial: Weight of the adversarial loss (equation 3).
         lambda_tv: Weight of the total variation; the paper has 2e-8 for SRResNet-VGG22.
+        shift_content: Whether the content network sees fake and target translated alike, by random whole
+            pixels; the paper does not. Its pooling lies on a fixed grid, which an output follows otherwise.
         high_range: Value range of high-resolution images inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
         freeze_norm: Keep the running statistics of the generator's batch norm as they are at the start, in
@@ -244,6 +247,7 @@ class SRGAN(AdversarialModule):
         lambda_pixel: NonNegativeFloat = 0.0,
         lambda_adversarial: NonNegativeFloat = 1e-3,
         lambda_tv: NonNegativeFloat = 0.0,
+        shift_content: bool = False,
         high_range: Literal["signed", "unit"] = "signed",
         freeze_norm: bool = False,
         learning_rate: PositiveFloat = 1e-4,
@@ -267,6 +271,7 @@ class SRGAN(AdversarialModule):
         self.adversarial, self.content, self.content_weights = adversarial, content, content_weights
         self.content_scale, self.lambda_content, self.lambda_tv = content_scale, lambda_content, lambda_tv
         self.lambda_pixel, self.lambda_adversarial = lambda_pixel, lambda_adversarial
+        self.shift_content = shift_content
         self.high_range, self.freeze_norm = high_range, freeze_norm
         self.learning_rate, self.betas, self.warmup = learning_rate, betas, warmup
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
@@ -365,7 +370,8 @@ class SRGAN(AdversarialModule):
             terms["content"] = self.lambda_content * self.distance(self._inner(fake), self._inner(target))
         elif self.content != "none":
             maps = self._content_maps()  # differs: normalised as its weights need; the paper does not say how
-            a, b = (self.content_scale * maps(x) for x in (fake, target))
+            draws = draw(("translation",), target) if self.shift_content else {}
+            a, b = (self.content_scale * maps(moved(x, draws)) for x in (fake, target))
             terms["content"] = self.lambda_content * self.distance(a, b)
         if self.lambda_pixel:
             terms["pixel"] = self.lambda_pixel * self.distance(self._inner(fake), self._inner(target))

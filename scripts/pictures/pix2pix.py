@@ -1,0 +1,37 @@
+"""Pictures of docs/cards/pix2pix.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+import zoo
+from common import HAS_DATA, IMG, first, trained
+from zoo.data.pairs import PairFolder, ScenePairs
+from zoo.data.worlds.scenes import PALETTE
+from zoo.drawing.sheets import grid, mosaic
+from zoo.files.pictures import write_picture
+
+ABLATION: dict[str, dict[str, Any]] = {"L1": {"adversarial": False}, "cGAN": {"lambda_l1": 0}, "L1+cGAN": {}}
+
+
+def published() -> None:
+    """The first test scenes; facades of the first test label maps, without those: they are for research only."""
+    batch = first(ScenePairs(size=64), 8)
+    made = zoo.load("pix2pix-scenes").sample(batch["input"])
+    labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
+    columns = {"labels": labels, "pix2pix": made, "drawn": batch["target"]}
+    write_picture(IMG / "pix2pix-scenes.png", grid(columns, least=128))
+    if HAS_DATA:
+        maps = first(PairFolder("facades", direction="BtoA", size=128), 16)["input"]
+        write_picture(IMG / "pix2pix-facades.png", mosaic(zoo.load("pix2pix-facades-small").sample(maps), 8))
+
+
+def experiments() -> None:
+    """pix2pix with L1 alone, with the adversarial loss alone, and with both, on the first test label maps."""
+    if HAS_DATA:
+        batch = first(PairFolder("facades", direction="BtoA", size=64), 6)
+        models = {title: trained("pix2pix/facades_ablation", model=given) for title, given in ABLATION.items()}
+        columns = {title: model.sample(batch["input"]) for title, model in models.items()}
+        write_picture(IMG / "pix2pix-ablation.png", grid(columns, least=128))
