@@ -196,6 +196,24 @@ def test_content_on_maps_is_scaled_and_the_network_stays_out_of_checkpoints() ->
     assert copy.deepcopy(model)._maps[0] is not network
 
 
+def test_the_content_network_sees_fake_and_target_moved_alike_if_asked() -> None:
+    seen: list[Tensor] = []
+
+    class Network(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x)
+            return x
+
+    batch = pairs()
+    for shift in (False, True):
+        torch.manual_seed(0)
+        model = SRGAN(**TINY | {"content": "injected", "shift_content": shift})
+        model._maps = (Network(),)
+        assert model.generator_loss(batch, batch["target"])["content"] == 0
+    assert torch.equal(seen[0], batch["target"])
+    assert torch.equal(seen[2], seen[3]) and not torch.equal(seen[2], batch["target"])
+
+
 def test_one_update_is_the_papers() -> None:
     """Two turns beside a plain transcription: D descends equation 2, then G descends equation 3."""
     torch.manual_seed(1)
