@@ -113,7 +113,9 @@ def gallery() -> str:
     """Each card's section "Pictures" below the card's heading, with links that lead there."""
     parts = []
     for path in cards():
-        section = path.read_text(encoding="utf-8").partition("\n## Pictures\n")[2].partition("\n## ")[0].strip()
+        section = (
+            path.read_text(encoding="utf-8").partition("\n## Pictures\n")[2].partition("\n## ")[0].strip()
+        )
         if section:
             name, application = heading(path)
             section = re.sub(r"\]\((?!https?:|#)", "](cards/", section)

@@ -100,7 +100,9 @@ def test_cards_and_heads_agree_on_times() -> None:
 def test_every_picture_of_a_card_is_drawn_by_the_script() -> None:
     cards = "".join(card.read_text(encoding="utf-8") for card in (ROOT / "docs" / "cards").glob("*.md"))
     shown = set(re.findall(r"\(img/([\w-]+)\.png\)", cards))
-    script = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "pictures").glob("*.py"))
+    script = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "pictures").glob("*.py")
+    )
     assert shown == {path.stem for path in (ROOT / "docs" / "cards" / "img").iterdir()}
     assert not {name for name in shown if f'"{name}"' not in script and f'"{name}.png"' not in script}
 

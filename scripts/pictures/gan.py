@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zoo
 from common import HAS_DATA, IMG, trained
+
+import zoo
 from zoo.drawing.sheets import mosaic
 from zoo.files.pictures import write_picture
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from common import HAS_DATA, IMG, first, trained
 
 import zoo
-from common import HAS_DATA, IMG, first, trained
 from zoo.data.pairs import PairFolder, ScenePairs
 from zoo.data.worlds.scenes import PALETTE
 from zoo.drawing.sheets import grid, mosaic
@@ -17,7 +17,7 @@ ABLATION: dict[str, dict[str, Any]] = {"L1": {"adversarial": False}, "cGAN": {"l
 
 
 def published() -> None:
-    """The first test scenes; facades of the first test label maps, without those: they are for research only."""
+    """The first test scenes; facades of the first test label maps, without those: research-only data."""
     batch = first(ScenePairs(size=64), 8)
     made = zoo.load("pix2pix-scenes").sample(batch["input"])
     labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
@@ -32,6 +32,8 @@ def experiments() -> None:
     """pix2pix with L1 alone, with the adversarial loss alone, and with both, on the first test label maps."""
     if HAS_DATA:
         batch = first(PairFolder("facades", direction="BtoA", size=64), 6)
-        models = {title: trained("pix2pix/facades_ablation", model=given) for title, given in ABLATION.items()}
+        models = {
+            title: trained("pix2pix/facades_ablation", model=given) for title, given in ABLATION.items()
+        }
         columns = {title: model.sample(batch["input"]) for title, model in models.items()}
         write_picture(IMG / "pix2pix-ablation.png", grid(columns, least=128))

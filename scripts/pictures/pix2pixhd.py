@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 import torch
+from common import HAS_DATA, IMG, first
 from PIL import Image
 
 import zoo
-from common import HAS_DATA, IMG, first
 from zoo.cli import main
 from zoo.data.label_maps import LabelMapFolder
 from zoo.data.pairs import PairFolder, ScenePairs

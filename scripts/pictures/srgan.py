@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from common import IMG
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 import zoo
-from common import IMG
 from zoo.data.superres.files import enlarge, shrink
 from zoo.drawing.sheets import grid
 from zoo.files.pictures import write_picture

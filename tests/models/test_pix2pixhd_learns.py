@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_paints_scenes_early() -> None:
-    built = trained("pix2pixhd/scenes", 150)
+    built = trained("pix2pixhd/scenes", 90)
     scenes = built.datamodule.split("test")
     batch = collate([scenes[i] for i in range(16)])
     target = batch["target"]

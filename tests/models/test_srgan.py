@@ -196,7 +196,7 @@ def test_content_on_maps_is_scaled_and_the_network_stays_out_of_checkpoints() ->
     assert copy.deepcopy(model)._maps[0] is not network
 
 
-def test_the_content_network_sees_fake_and_target_moved_alike_if_asked() -> None:
+def test_the_content_network_sees_the_same_random_window_of_fake_and_target_if_asked() -> None:
     seen: list[Tensor] = []
 
     class Network(nn.Module):
@@ -205,13 +205,24 @@ def test_the_content_network_sees_fake_and_target_moved_alike_if_asked() -> None
             return x
 
     batch = pairs()
-    for shift in (False, True):
-        torch.manual_seed(0)
-        model = SRGAN(**TINY | {"content": "injected", "shift_content": shift})
+    target, places = batch["target"], set()
+    for window in (None, 64, *[20] * 20):  # 64 is more than there is
+        model = SRGAN(**TINY | {"content": "injected", "content_window": window})
         model._maps = (Network(),)
-        assert model.generator_loss(batch, batch["target"])["content"] == 0
-    assert torch.equal(seen[0], batch["target"])
-    assert torch.equal(seen[2], seen[3]) and not torch.equal(seen[2], batch["target"])
+        assert model.generator_loss(batch, target)["content"] == 0
+        assert torch.equal(seen[-1], seen[-2])
+        if window == 20:
+            assert seen[-1].shape[2:] == (20, 20)
+            found = [
+                (y, x)
+                for y in range(13)
+                for x in range(13)
+                if torch.equal(seen[-1], target[..., y : y + 20, x : x + 20])
+            ]
+            places.update(found)
+        else:
+            assert torch.equal(seen[-1], target)
+    assert len(places) > 10 and {y % 4 for y, _ in places} == {x % 4 for _, x in places} == {0, 1, 2, 3}
 
 
 def test_one_update_is_the_papers() -> None:

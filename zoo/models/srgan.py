@@ -34,7 +34,6 @@ from zoo.errors import UsageError, UserError
 from zoo.features.maps import FeatureMaps
 from zoo.guards import say
 from zoo.losses import bce
-from zoo.losses.augment import draw, moved
 
 Variant = Literal["paper", "basicsr"]
 Scale = Literal[2, 3, 4, 8]
@@ -206,8 +205,9 @@ class SRGAN(AdversarialModule):
         lambda_pixel: Weight of an additional pixel distance; the paper has none.
         lambda_adversarial: Weight of the adversarial loss (equation 3).
         lambda_tv: Weight of the total variation; the paper has 2e-8 for SRResNet-VGG22.
-        shift_content: Whether the content network sees fake and target translated alike, by random whole
-            pixels; the paper does not. Its pooling lies on a fixed grid, which an output follows otherwise.
+        content_window: Side in pixels of a random window, the same of fake and target, that the content
+            network sees in place of the whole; none in the paper. Its pooling has a fixed grid, which shows
+            in the output unless the window moves; a smaller one is faster too.
         high_range: Value range of high-resolution images inside networks and losses: ``signed`` is [-1, 1]
             (section 3.2), ``unit`` is [0, 1], as in other implementations.
         freeze_norm: Keep the running statistics of the generator's batch norm as they are at the start, in
@@ -247,7 +247,7 @@ class SRGAN(AdversarialModule):
         lambda_pixel: NonNegativeFloat = 0.0,
         lambda_adversarial: NonNegativeFloat = 1e-3,
         lambda_tv: NonNegativeFloat = 0.0,
-        shift_content: bool = False,
+        content_window: PositiveInt | None = None,
         high_range: Literal["signed", "unit"] = "signed",
         freeze_norm: bool = False,
         learning_rate: PositiveFloat = 1e-4,
@@ -271,7 +271,7 @@ class SRGAN(AdversarialModule):
         self.adversarial, self.content, self.content_weights = adversarial, content, content_weights
         self.content_scale, self.lambda_content, self.lambda_tv = content_scale, lambda_content, lambda_tv
         self.lambda_pixel, self.lambda_adversarial = lambda_pixel, lambda_adversarial
-        self.shift_content = shift_content
+        self.content_window = content_window
         self.high_range, self.freeze_norm = high_range, freeze_norm
         self.learning_rate, self.betas, self.warmup = learning_rate, betas, warmup
         self.decay, self.decay_at, self.decay_factor = decay, decay_at, decay_factor
@@ -370,8 +370,8 @@ class SRGAN(AdversarialModule):
             terms["content"] = self.lambda_content * self.distance(self._inner(fake), self._inner(target))
         elif self.content != "none":
             maps = self._content_maps()  # differs: normalised as its weights need; the paper does not say how
-            draws = draw(("translation",), target) if self.shift_content else {}
-            a, b = (self.content_scale * maps(moved(x, draws)) for x in (fake, target))
+            window = self._window(target)
+            a, b = (self.content_scale * maps(x[window]) for x in (fake, target))
             terms["content"] = self.lambda_content * self.distance(a, b)
         if self.lambda_pixel:
             terms["pixel"] = self.lambda_pixel * self.distance(self._inner(fake), self._inner(target))
@@ -397,6 +397,17 @@ class SRGAN(AdversarialModule):
 
     def _inner(self, image: Tensor) -> Tensor:
         return image if self.high_range == "signed" else (image + 1) / 2
+
+    def _window(self, image: Tensor) -> tuple[slice, ...]:
+        """Where the content network looks: everywhere, or within a random window."""
+        if self.content_window is None:
+            return ()
+        places = [slice(None), slice(None)]
+        for side in image.shape[2:]:
+            wanted = min(self.content_window, side)
+            first = int(torch.randint(side - wanted + 1, ()))
+            places.append(slice(first, first + wanted))
+        return tuple(places)
 
     @property
     def _network_name(self) -> str | None:
