@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from common import HAS_DATA, IMG, trained
+from torch import Tensor
 
 import zoo
 from zoo.drawing.sheets import mosaic
 from zoo.files.pictures import write_picture
 
 
-def published() -> None:
+def published() -> Iterator[Tensor]:
     """Digits of the published weights."""
-    write_picture(IMG / "gan-digits.png", mosaic(zoo.load("gan-digits").sample(64), 16, least=48))
+    digits = zoo.load("gan-digits").sample(64)
+    write_picture(IMG / "gan-digits.png", mosaic(digits, 16, least=48))
+    yield digits
 
 
 def experiments() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from common import HAS_DATA, IMG, first, trained
+from torch import Tensor
 
 import zoo
 from zoo.data.pairs import PairFolder, ScenePairs
@@ -16,16 +18,19 @@ from zoo.files.pictures import write_picture
 ABLATION: dict[str, dict[str, Any]] = {"L1": {"adversarial": False}, "cGAN": {"lambda_l1": 0}, "L1+cGAN": {}}
 
 
-def published() -> None:
+def published() -> Iterator[Tensor]:
     """The first test scenes; facades of the first test label maps, without those: research-only data."""
     batch = first(ScenePairs(size=64), 8)
     made = zoo.load("pix2pix-scenes").sample(batch["input"])
     labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
     columns = {"labels": labels, "pix2pix": made, "drawn": batch["target"]}
     write_picture(IMG / "pix2pix-scenes.png", grid(columns, least=128))
+    yield made
     if HAS_DATA:
         maps = first(PairFolder("facades", direction="BtoA", size=128), 16)["input"]
-        write_picture(IMG / "pix2pix-facades.png", mosaic(zoo.load("pix2pix-facades-small").sample(maps), 8))
+        made = zoo.load("pix2pix-facades-small").sample(maps)
+        write_picture(IMG / "pix2pix-facades.png", mosaic(made, 8))
+        yield made
 
 
 def experiments() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from common import HAS_DATA, IMG, first
 from PIL import Image
+from torch import Tensor
 
 import zoo
 from zoo.cli import main
@@ -22,7 +24,7 @@ EDITS += [part for name in ("car", "mountain", "sky", "sun") for part in ("--sty
 EDITED = ("road", "car", "mountain", "sky", "sun")
 
 
-def published() -> None:
+def published() -> Iterator[Tensor]:
     """The first test scenes, an edited one, and facades of the first test label maps; beside pix2pix's."""
     batch = first(ScenePairs(size=64), 5)
     labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
@@ -35,6 +37,7 @@ def published() -> None:
     }
     write_picture(IMG / "pix2pixhd-scenes.png", grid(columns, least=160))
     edited()
+    yield made
     if HAS_DATA:
         pairs, maps = PairFolder("facades", direction="BtoA", size=128), LabelMapFolder("facades", size=128)
         columns = {
@@ -42,6 +45,7 @@ def published() -> None:
             "pix2pixHD": zoo.load("pix2pixhd-facades-small").sample(first(maps, 6)["input"]),
         }
         write_picture(IMG / "pix2pixhd-facades.png", grid(columns))
+        yield columns["pix2pixHD"]
 
 
 def edited() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from common import IMG
@@ -17,7 +19,7 @@ SCALE, WINDOW = 4, 112
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # come with scikit-learn (CC BY 2.0, danielbuechele)
 
 
-def published() -> None:
+def published() -> Iterator[Tensor]:
     """Two windows at the middle height of each photograph: small, enlarged in three ways, and the truth."""
     models = {"SRResNet": zoo.load("srresnet-bsds-small"), "SRGAN": zoo.load("srgan-bsds-small")}
     columns: dict[str, list[Tensor]] = {}
@@ -37,7 +39,6 @@ def published() -> None:
             for title, pictures in made.items():
                 window = pictures[0, :, top : top + WINDOW, left : left + WINDOW]
                 columns.setdefault(title, []).append(window)
-    write_picture(
-        IMG / "srgan-crops.png",
-        grid({title: torch.stack(each) for title, each in columns.items()}, least=224),
-    )
+    shown = {title: torch.stack(each) for title, each in columns.items()}
+    write_picture(IMG / "srgan-crops.png", grid(shown, least=224))
+    yield shown["SRGAN"]
