@@ -68,11 +68,14 @@ def stirred(model: SRGAN) -> SRGAN:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-@pytest.mark.parametrize("high_range", ["signed", "unit"])
-def test_begins_as_a_plain_enlargement(scale: Any, high_range: Any) -> None:
-    """Lines are drawn between the centres of pixels, by layers of which none is idle."""
+@pytest.mark.parametrize(
+    ("high_range", "upsampling"), [("signed", "subpixel"), ("unit", "subpixel"), ("signed", "resize")]
+)
+def test_begins_as_a_plain_enlargement(scale: Any, high_range: Any, upsampling: Any) -> None:
+    """Initially it interpolates linearly between the centres of pixels, and every layer gets gradients."""
     torch.manual_seed(0)
-    model = SRGAN(**TINY | {"scale": scale, "high_range": high_range, "width": 8}).eval()
+    given = {"scale": scale, "high_range": high_range, "upsampling": upsampling, "width": 8}
+    model = SRGAN(**TINY | given).eval()
     x = torch.rand(2, 3, 9, 10) * 2 - 1
     lines = F.interpolate(x, scale_factor=float(scale), mode="bilinear")
     edge = scale // 2  # where the last layer sees padding, which is black

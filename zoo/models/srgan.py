@@ -36,6 +36,7 @@ from zoo.guards import say
 from zoo.losses import bce
 
 Variant = Literal["paper", "basicsr"]
+Upsampling = Literal["subpixel", "resize"]
 Scale = Literal[2, 3, 4, 8]
 PAPER_MAPS = {"vgg22": "vgg19-relu2_2", "vgg54": "vgg19-relu5_4"}  # section 3.2: phi_2,2 and phi_5,4
 TILE = 192  # side of the input's tiles, in pixels; one takes 1.3 GB with the paper's width at x4
@@ -67,16 +68,19 @@ class ResidualBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """The paper's generator (figure 4): residual blocks at the low resolution, then sub-pixel layers.
+    """The paper's generator (figure 4): residual blocks at the low resolution, then layers that enlarge.
 
     Args:
         channels: Channels of input and output.
         width: Channels of all layers.
         blocks: Residual blocks.
         scale: Factor by which the output is larger.
+        upsampling: See :class:`SRGAN`.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int, scale: Scale) -> None:
+    def __init__(
+        self, channels: int, width: int, blocks: int, scale: Scale, upsampling: Upsampling = "subpixel"
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.head = nn.Sequential(nn.Conv2d(channels, width, 9, padding=4), nn.PReLU())
@@ -84,9 +88,11 @@ class SRResNet(nn.Module):
         self.merge = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         self.up = nn.Sequential()
         for step in steps_of(scale):
-            self.up.append(nn.Conv2d(width, width * step**2, 3, padding=1))
-            self.up.append(nn.PixelShuffle(step))
-            self.up.append(nn.PReLU())
+            if upsampling == "subpixel":
+                layers = [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step)]
+            else:
+                layers = [nn.Upsample(scale_factor=step), nn.Conv2d(width, width, 3, padding=1)]
+            self.up.extend([*layers, nn.PReLU()])
         self.out = nn.Conv2d(width, channels, 9, padding=4)
 
     def forward(self, low: Tensor) -> Tensor:
@@ -130,7 +136,7 @@ class Discriminator(nn.Module):
 def initialise(generator: SRResNet, unit: bool) -> None:
     """Initialise the generator as linear upsampling; the remaining weights keep PyTorch's defaults.
 
-    The first feature maps carry the image's channels through all layers: the sub-pixel layers copy each
+    The first feature maps carry the image's channels through all layers: those that enlarge copy each
     pixel, and the last layer averages the copies, which interpolates linearly between the centres of pixels.
     This holds inside: within ``scale // 2`` output pixels of the border the average takes in zero padding,
     which is black. Residual branches start at zero (Goyal 2017), and all pixels into which a sub-pixel layer
@@ -192,6 +198,8 @@ class SRGAN(AdversarialModule):
         scale: Factor by which the target is larger.
         blocks: Residual blocks of the generator.
         width: Channels of the generator's layers.
+        upsampling: ``subpixel`` layers, the paper's, or ``resize``: nearest neighbours, then a convolution
+            of 3 x 3, which gives the same weights to all pixels.
         discriminator_width: Channels of the discriminator's first layer.
         size: Side of the targets that the discriminator judges, in pixels: ``data.crop``, or ``data.size``
             of a world.
@@ -236,6 +244,7 @@ class SRGAN(AdversarialModule):
         scale: Scale = 4,
         blocks: NonNegativeInt = 16,
         width: PositiveInt = 64,
+        upsampling: Upsampling = "subpixel",
         discriminator_width: PositiveInt = 64,
         size: PositiveInt = 96,
         in_channels: PositiveInt = 3,
@@ -280,7 +289,7 @@ class SRGAN(AdversarialModule):
         # placeholder discriminator, so that the base still has two optimizers
         self.discriminator: nn.Module = nn.Linear(1, 1, bias=False)
         if variant == "paper":
-            self.generator = SRResNet(in_channels, width, blocks, scale)
+            self.generator = SRResNet(in_channels, width, blocks, scale, upsampling)
             initialise(self.generator, high_range == "unit")
             if adversarial:
                 self.discriminator = Discriminator(in_channels, discriminator_width, size)
