@@ -394,6 +394,21 @@ def test_labels_are_read_at_full_size_and_shrunk_by_the_nearest_pixel(tmp_path):
         PairFolder(str(tmp_path), palette="maps")
 
 
+def test_blurred_edges_of_a_label_map_show_no_third_class(tmp_path):
+    colours = np.array(list(FACADES.values()), float)
+    for first, second in [(1, 11), (1, 7), (0, 8), (3, 10)]:
+        classes = np.full((40, 40), first)
+        classes[10:30, 10:30] = classes[2:6] = second  # and a strip of four pixels
+        sharp = np.pad(colours[classes], ((1, 1), (1, 1), (0, 0)), mode="edge")
+        blurred = sum(sharp[y : y + 40, x : x + 40] for y in range(3) for x in range(3)) / 9
+        write(tmp_path / "test" / "x.png", np.concatenate([coordinates(40, 9), blurred.astype(np.uint8)], 1))
+        sample = PairFolder(str(tmp_path), palette="facades", direction="BtoA", size=40).split("test")[0]
+        labels = sample["labels"].numpy()
+        assert set(np.unique(labels)) == {first, second}
+        assert (labels != classes).mean() < 0.02
+        assert not {first, second}.issuperset(np.unique(nearest_colours(blurred)[0].argmin(-1)))
+
+
 def test_an_input_that_shows_no_classes_has_no_labels(tmp_path):
     write(tmp_path / "train" / "x.png", np.full((40, 80, 3), 120, np.uint8))
     with pytest.raises(UserError, match=r"The input of .*x\.png is no label map in the colours of facades"):
@@ -411,7 +426,9 @@ def test_labels_of_the_facades(zoo_data):
         with Image.open(pairs.pairs[i][0]) as image:
             picture = np.asarray(image.convert("RGB"))[1::2, 257::2]  # pixel centres of 256 px at 128
         distances, least = nearest_colours(picture)
-        assert np.abs(np.take_along_axis(distances, labels[..., None], -1)[..., 0] - least).max() < 1
+        clear = least < 45**2  # others mix the colours of two classes
+        taken = np.take_along_axis(distances, labels[..., None], -1)[..., 0]
+        assert np.abs(taken - least)[clear].max() < 1 and clear.mean() > 0.6
         resized = values(pairs[i]["input"]).permute(1, 2, 0).numpy()
         wrong.append((nearest_colours(resized)[0].argmin(-1) != labels).mean())
     assert 0.05 < np.mean(wrong) < 0.12  # of pixels, if the resized colours were read

@@ -28,7 +28,7 @@ from zoo.files.reading import read_bytes
 from zoo.files.schemas import FIELD, PACK, parse, require
 from zoo.files.writing import cache_folder, staging, write_text
 
-FORMAT = 4  # version of the files and of what data sets store in them; a new number makes all packs stale
+FORMAT = 5  # version of the files and of what data sets store in them; a new number makes all packs stale
 INDEX = "index.json"
 BITS = {"uint8", "uint16"}  # dtypes that may be mixed in one field
 Sample = dict[str, Any]

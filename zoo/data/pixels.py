@@ -25,6 +25,7 @@ from zoo.files.reading import LARGEST
 
 Fit = Literal["crop", "pad", "stretch"]
 Pixels = np.ndarray[Any, Any]
+MIXED = 45.0  # distance to all colours of a palette from which on a pixel mixes several
 FAR = 70.0  # mean distance to a palette's colours: up to 40 for halves of facades' label maps, 120 for photos
 
 
@@ -146,8 +147,9 @@ def nearest(values: Pixels, size: tuple[int, int]) -> Pixels:
 def nearest_colours(pixels: Pixels, palette: Sequence[Colour], refusal: str) -> Pixels:
     """Per pixel of (H, W, 3) the number of the nearest colour, as JPEG compression blurs them.
 
-    Read label maps at the size of their file and resize the numbers: a resized picture shows, between two
-    classes, the colours of others.
+    A pixel between two classes mixes their colours, and the mixture may be nearest to a third. Pixels far
+    from all colours therefore take the nearest of those that occur unmixed within two pixels, if any do. Read
+    label maps at the size of their file and resize the numbers: a resized picture has more such pixels.
 
     Raises:
         UserError: The left or the right half shows other colours; the text is ``refusal``.
@@ -158,6 +160,13 @@ def nearest_colours(pixels: Pixels, palette: Sequence[Colour], refusal: str) -> 
     distances = ((values + 1) * 127.5 - colours).square().sum(0).sqrt()
     if max(half.mean() for half in distances.chunk(2, 1)) > FAR:
         raise UserError(refusal)
+    mixed, least = distances > MIXED, torch.full_like(distances, torch.inf)
+    for number in numbers[~mixed].unique().tolist() if bool(mixed.any()) else ():
+        shown = ((numbers == number) & ~mixed).float()
+        near = F.max_pool2d(shown[None], 5, stride=1, padding=2)[0] > 0
+        distance = ((values + 1) * 127.5 - torch.tensor(palette[number])[:, None, None]).square().sum(0)
+        closer = mixed & near & (distance < least)
+        numbers, least = numbers.where(~closer, number), least.where(~closer, distance)
     found: Pixels = numbers.numpy()
     return found
 
