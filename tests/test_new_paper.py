@@ -146,6 +146,10 @@ data:
 Nobody et al. 2026, nowhere. Logged: `train/d_real`, `train/d_fake`, `train/g_adversarial`,
 `train/d_grad_norm`, `train/g_grad_norm`.
 
+## Pictures
+
+Sixty-four [digits](toydigits.md).
+
 ## Weights
 
 <!-- weights: written by make tables -->
@@ -381,7 +385,9 @@ def test_a_new_paper_and_a_new_classifier_edit_no_existing_file(tmp_path: Path) 
             assert f"{test} PASSED" in done.stdout, test
     changed = {str(path.relative_to(tree)) for path, text in before.items() if path.read_bytes() != text}
     cards = {"docs/cards/toygame.md", "docs/cards/toydigits.md"}
-    assert changed == {"README.md", "checkpoints/index.json"} | cards  # by make tables
+    assert changed == {"README.md", "checkpoints/index.json", "docs/gallery.md"} | cards  # by make tables
+    gallery = (tree / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert "## ToyGame: digits from noise\n\nSixty-four [digits](cards/toydigits.md).\n" in gallery
     readme = (tree / "README.md").read_text(encoding="utf-8")
     assert "| digits from noise | ToyGame (Nobody 2026) |" in readme
     assert "| `toydigits-digits` | ToyDigits on scikit-learn digits" in readme
