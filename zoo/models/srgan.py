@@ -91,7 +91,10 @@ class SRResNet(nn.Module):
             if upsampling == "subpixel":
                 layers = [nn.Conv2d(width, width * step**2, 3, padding=1), nn.PixelShuffle(step)]
             else:
-                layers = [nn.Upsample(scale_factor=step), nn.Conv2d(width, width, 3, padding=1)]
+                layers = [
+                    nn.Upsample(scale_factor=step, mode="bilinear"),
+                    nn.Conv2d(width, width, 3, padding=1),
+                ]
             self.up.extend([*layers, nn.PReLU()])
         self.out = nn.Conv2d(width, channels, 9, padding=4)
 
@@ -136,12 +139,12 @@ class Discriminator(nn.Module):
 def initialise(generator: SRResNet, unit: bool) -> None:
     """Initialise the generator as linear upsampling; the remaining weights keep PyTorch's defaults.
 
-    The first feature maps carry the image's channels through all layers: those that enlarge copy each
-    pixel, and the last layer averages the copies, which interpolates linearly between the centres of pixels.
-    This holds inside: within ``scale // 2`` output pixels of the border the average takes in zero padding,
-    which is black. Residual branches start at zero (Goyal 2017), and all pixels into which a sub-pixel layer
-    splits one start equal (Aitken 2017). Without this, hundreds of steps are spent on reaching the bicubic
-    filter.
+    The first feature maps carry the image's channels through all layers: sub-pixel layers copy each pixel,
+    and the last layer averages the copies, which interpolates linearly between the centres of pixels. This
+    holds inside: within ``scale // 2`` output pixels of the border the average takes in zero padding, which
+    is black. With ``resize`` the layers themselves interpolate. Residual branches start at zero (Goyal
+    2017), and all pixels into which a sub-pixel layer splits one start equal (Aitken 2017). Without this,
+    hundreds of steps are spent on reaching the bicubic filter.
 
     Args:
         generator: Generator with PyTorch's default initialisation.
@@ -172,14 +175,14 @@ def initialise(generator: SRResNet, unit: bool) -> None:
             for channel in range(carried):
                 layer.weight[copies * channel : copies * (channel + 1), channel, middle, middle] = 1
         assert last.bias is not None
-        line = averaging(generator.scale)
+        line = averaging(1 if isinstance(generator.up[0], nn.Upsample) else generator.scale)
         nn.init.zeros_(last.weight)
         for channel in range(carried):
             last.weight[channel, channel] = torch.outer(line, line) * (1 if unit else 2)
         last.bias.fill_(0 if unit else -1)
 
 
-def averaging(scale: Scale) -> Tensor:
+def averaging(scale: int) -> Tensor:
     """Kernel (9) that averages ``scale`` copies of a pixel around the centre, the outermost by half."""
     line = torch.zeros(9)
     line[4 - (scale - 1) // 2 : 5 + (scale - 1) // 2] = 1 / scale
@@ -198,7 +201,7 @@ class SRGAN(AdversarialModule):
         scale: Factor by which the target is larger.
         blocks: Residual blocks of the generator.
         width: Channels of the generator's layers.
-        upsampling: ``subpixel`` layers, the paper's, or ``resize``: nearest neighbours, then a convolution
+        upsampling: ``subpixel`` layers, the paper's, or ``resize``: linear interpolation, then a convolution
             of 3 x 3, which gives the same weights to all pixels.
         discriminator_width: Channels of the discriminator's first layer.
         size: Side of the targets that the discriminator judges, in pixels: ``data.crop``, or ``data.size``
