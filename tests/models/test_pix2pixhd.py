@@ -278,6 +278,38 @@ def test_styles_are_centres_of_what_was_seen() -> None:
     torch.testing.assert_close(game.generator.styles[0, 1], found[[1, 4]].mean(0))
 
 
+def test_styles_drawn_together_are_those_of_one_image() -> None:
+    """Dark, grey and bright images of two classes each; the bright ones lack the second class."""
+    game = model(features=2, clusters=3, kept_style="together")
+    classes = torch.zeros(6, 16, 16, dtype=torch.long)
+    classes[:5, :, 8:] = 2
+    kinds = [0.0, -0.8, 0.0, -0.8, 0.0, 0.8]
+    target = torch.tensor(kinds)[:, None, None, None].repeat(1, 3, 16, 16)
+    target[..., 8:] *= 0.5
+    hot = F.one_hot(classes, 4).movedim(-1, 1).float()
+    game.cluster_styles(
+        [{"input": part, "target": image} for part, image in zip(hot.split(4), target.split(4), strict=True)]
+    )
+    encoder = game.generator.encoder
+    assert encoder is not None
+    with torch.no_grad():
+        found = encoder(target, classes)
+    styles = game.generator.styles  # (classes, styles, features)
+    for number, image in enumerate((0, 1, 5)):  # by how common their kind is
+        torch.testing.assert_close(styles[0, number], found[image, :, 0, 0])
+        if image != 5:
+            torch.testing.assert_close(styles[2, number], found[image, :, 0, -1])
+    torch.testing.assert_close(styles[2, 2], found[:5, :, 0, -1].mean(0))  # the mean, for want of its own
+    drawn = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        features = game.styled(classes[:1], torch.arange(256).reshape(1, 16, 16))
+        same = [n for n in range(3) if torch.equal(features[0].movedim(0, -1), styles[classes[0], n])]
+        drawn.update(same)
+        assert same
+    assert drawn == {0, 1, 2}
+
+
 def styled() -> Pix2PixHD:
     game = model(features=2, clusters=3)
     random = torch.Generator().manual_seed(0)

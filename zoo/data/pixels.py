@@ -161,7 +161,7 @@ def nearest_colours(pixels: Pixels, palette: Sequence[Colour], refusal: str) -> 
     if max(half.mean() for half in distances.chunk(2, 1)) > FAR:
         raise UserError(refusal)
     mixed, least = distances > MIXED, torch.full_like(distances, torch.inf)
-    for number in numbers[~mixed].unique().tolist() if bool(mixed.any()) else ():
+    for number in np.unique(numbers[~mixed]).tolist() if bool(mixed.any()) else ():
         shown = ((numbers == number) & ~mixed).float()
         near = F.max_pool2d(shown[None], 5, stride=1, padding=2)[0] > 0
         distance = ((values + 1) * 127.5 - torch.tensor(palette[number])[:, None, None]).square().sum(0)

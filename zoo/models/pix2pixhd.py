@@ -38,6 +38,7 @@ from zoo.losses.augment import draw
 
 Upsampling = Literal["transposed", "resize"]
 Stage = Literal["global", "enhancer", "joint"]
+KeptStyle = Literal["drawn", "together", "commonest"]
 Maps = list[list[Tensor]]  # the outputs of each layer, for each scale from the finest
 Network = Callable[[Tensor], list[Tensor]]  # an image to its activations, from fine to coarse
 # differs: weights of the five layers as in the authors' code; the paper has none but 1/M_i
@@ -355,7 +356,9 @@ class Pix2PixHD(AdversarialModule):
         features: Channels of the encoder's features (3 in the paper); 0 for no encoder.
         clusters: Maximum number of styles to keep per class (section 3.4).
         kept_style: Style of an instance in use if none is given: ``drawn``, any of its class, as in the
-            paper, or ``commonest``, the first of its class, so that the output is deterministic.
+            paper; ``together``, one number drawn for all instances of an image, where the styles of one
+            number are those of one training image, so that they match; ``commonest``, the first of its
+            class, so that the output is deterministic.
         upsampling: ``transposed`` convolutions, the paper's, or ``resize``: nearest neighbours, then a
             convolution, in the generator; the encoder stays as it is.
         width: Channels of the global generator's outermost layer; each enhancer has half of the one before.
@@ -399,7 +402,7 @@ class Pix2PixHD(AdversarialModule):
         instance_edges: bool = True,
         features: NonNegativeInt = 0,
         clusters: PositiveInt = 10,
-        kept_style: Literal["drawn", "commonest"] = "drawn",
+        kept_style: KeptStyle = "drawn",
         upsampling: Upsampling = "transposed",
         width: PositiveInt = 64,
         downsamplings: PositiveInt = 4,
@@ -624,6 +627,8 @@ class Pix2PixHD(AdversarialModule):
     def cluster_styles(self, batches: Iterable[Batch]) -> None:
         """Keep the typical features of each class: K-means centres over all instances (section 3.4).
 
+        With ``kept_style: together``, those of typical images: the nearest to K-means centres over all.
+
         Args:
             batches: Batches of training images, not augmented, with ``input``, ``target`` and, if the data
                 has them, ``instances``.
@@ -631,10 +636,14 @@ class Pix2PixHD(AdversarialModule):
         encoder = self.generator.encoder
         if encoder is None:
             raise UserError("model.features is 0: there is no encoder whose styles could be kept.")
-        from sklearn.cluster import KMeans  # takes a second
-
-        found: dict[int, list[Tensor]] = {}
+        styles, counts = self.generator.styles.zero_(), self.generator.style_counts.zero_()
         with torch.no_grad():
+            if self.kept_style == "together":
+                looks = self._typical_images(encoder, batches)
+                styles[:, : len(looks)] = looks.movedim(0, 1)
+                counts[:] = len(looks)
+                return
+            found: dict[int, list[Tensor]] = {}
             for batch in batches:
                 classes = batch["input"].argmax(1)
                 values, row = encoder.of_instances(batch["target"], self._regions(batch))
@@ -642,18 +651,28 @@ class Pix2PixHD(AdversarialModule):
                 label[row.flatten()] = classes.flatten()  # a region is of one class
                 for number, value in zip(label.tolist(), values.float().cpu(), strict=True):
                     found.setdefault(number, []).append(value)
-        generator = self.generator
-        generator.styles.zero_()
-        generator.style_counts.zero_()
-        for number, values_of in found.items():
-            points = torch.stack(values_of)
-            count = min(self.clusters, len(set(map(tuple, points.tolist()))))
-            fitted = KMeans(count, random_state=0, n_init=3).fit(points.numpy())
-            sizes = torch.bincount(torch.from_numpy(fitted.labels_).long(), minlength=count)
-            order = sizes.argsort(descending=True, stable=True)  # the commonest style is number 0
-            centres = torch.from_numpy(fitted.cluster_centers_)[order]
-            generator.styles[number, :count] = centres.to(generator.styles)
-            generator.style_counts[number] = count
+        for number, points in found.items():
+            kept = centres(torch.stack(points), self.clusters)
+            styles[number, : len(kept)] = kept.to(styles)
+            counts[number] = len(kept)
+
+    def _typical_images(self, encoder: FeatureEncoder, batches: Iterable[Batch]) -> Tensor:
+        """Features of the classes of typical images (n, classes, features), the commonest kind first.
+
+        They are the nearest to K-means centres over all images; a class that an image lacks has its mean.
+        """
+        found = []
+        for batch in batches:
+            classes = batch["input"].argmax(1)  # (B, H, W)
+            values, row = encoder.of_instances(batch["target"], classes)
+            one = values.new_full((len(classes), self.in_channels, self.features), torch.nan)
+            image = torch.arange(len(classes), device=row.device)[:, None, None].expand_as(classes)
+            one[image, classes] = values[row]
+            found.append(one.float().cpu())
+        images = torch.cat(found)
+        images = images.where(~images.isnan(), images.nanmean(0).nan_to_num())
+        middles = centres(images.flatten(1), self.clusters)
+        return images[torch.cdist(middles, images.flatten(1)).argmin(1)].to(self.generator.styles)
 
     def styled(self, classes: Tensor, instances: Tensor, styles: Tensor | None = None) -> Tensor:
         """Features of kept styles at each pixel, (B, features, H, W).
@@ -662,8 +681,8 @@ class Pix2PixHD(AdversarialModule):
             classes: (B, H, W).
             instances: (B, H, W).
             styles: (B, H, W), the index of the style to take. Where it is -1, and everywhere by default,
-                ``kept_style`` decides: one draw per instance and class with torch's global RNG, or the
-                commonest.
+                ``kept_style`` decides: one draw per instance and class with torch's global RNG, one per
+                image, or the commonest.
 
         Raises:
             UserError: A class does not have the given style.
@@ -676,6 +695,8 @@ class Pix2PixHD(AdversarialModule):
             # a fixed number of draws, so that an edit of one instance does not change those of the others
             batch = torch.arange(len(classes), device=classes.device)[:, None, None]
             draws = torch.rand(len(classes), self.in_channels, DRAWS).to(classes.device)
+            if self.kept_style == "together":
+                draws = draws[:, :1, :1].expand_as(draws)
             picks = (draws[batch, classes, instances % DRAWS] * counts).long()
         if styles is not None:
             if bool((wrong := styles >= counts.clamp(min=1)).any()):
@@ -791,6 +812,17 @@ class Pix2PixHD(AdversarialModule):
             )
         if self.instance_edges and "instances" not in batch:
             raise UserError("This data has no instance maps; set model.instance_edges to false.")
+
+
+def centres(points: Tensor, most: int) -> Tensor:
+    """K-means centres (n, features) of points (N, features), at most so many, that of most points first."""
+    from sklearn.cluster import KMeans  # takes a second
+
+    count = min(most, len(set(map(tuple, points.tolist()))))
+    fitted = KMeans(count, random_state=0, n_init=3).fit(points.numpy())
+    sizes = torch.bincount(torch.from_numpy(fitted.labels_).long(), minlength=count)
+    order = sizes.argsort(descending=True, stable=True)
+    return torch.from_numpy(fitted.cluster_centers_)[order].to(points)
 
 
 def _distance(maps: Maps, target: float) -> Tensor:
