@@ -627,7 +627,7 @@ class Pix2PixHD(AdversarialModule):
     def cluster_styles(self, batches: Iterable[Batch]) -> None:
         """Keep the typical features of each class: K-means centres over all instances (section 3.4).
 
-        With ``kept_style: together``, those of typical images: the nearest to K-means centres over all.
+        With ``kept_style: together``, those of whole images, see :meth:`_spread_images`.
 
         Args:
             batches: Batches of training images, not augmented, with ``input``, ``target`` and, if the data
@@ -636,12 +636,14 @@ class Pix2PixHD(AdversarialModule):
         encoder = self.generator.encoder
         if encoder is None:
             raise UserError("model.features is 0: there is no encoder whose styles could be kept.")
+        from sklearn.cluster import KMeans  # takes a second
+
         styles, counts = self.generator.styles.zero_(), self.generator.style_counts.zero_()
         with torch.no_grad():
             if self.kept_style == "together":
-                looks = self._typical_images(encoder, batches)
+                looks = self._spread_images(encoder, batches)
                 styles[:, : len(looks)] = looks.movedim(0, 1)
-                counts[:] = len(looks)
+                counts[styles.flatten(1).any(1)] = len(looks)  # others never occurred
                 return
             found: dict[int, list[Tensor]] = {}
             for batch in batches:
@@ -652,14 +654,20 @@ class Pix2PixHD(AdversarialModule):
                 for number, value in zip(label.tolist(), values.float().cpu(), strict=True):
                     found.setdefault(number, []).append(value)
         for number, points in found.items():
-            kept = centres(torch.stack(points), self.clusters)
-            styles[number, : len(kept)] = kept.to(styles)
-            counts[number] = len(kept)
+            values = torch.stack(points)
+            count = min(self.clusters, len(set(map(tuple, values.tolist()))))
+            fitted = KMeans(count, random_state=0, n_init=3).fit(values.numpy())
+            sizes = torch.bincount(torch.from_numpy(fitted.labels_).long(), minlength=count)
+            order = sizes.argsort(descending=True, stable=True)  # the commonest style is number 0
+            styles[number, :count] = torch.from_numpy(fitted.cluster_centers_)[order].to(styles)
+            counts[number] = count
 
-    def _typical_images(self, encoder: FeatureEncoder, batches: Iterable[Batch]) -> Tensor:
-        """Features of the classes of typical images (n, classes, features), the commonest kind first.
+    def _spread_images(self, encoder: FeatureEncoder, batches: Iterable[Batch]) -> Tensor:
+        """Features of the classes of a few images (n, classes, features), spread evenly over all.
 
-        They are the nearest to K-means centres over all images; a class that an image lacks has its mean.
+        All images are ordered along the first principal component of their features, and every N/n-th is
+        taken: a draw of one of these is as good as a draw of one of all. A class that an image lacks has its
+        mean.
         """
         found = []
         for batch in batches:
@@ -671,8 +679,11 @@ class Pix2PixHD(AdversarialModule):
             found.append(one.float().cpu())
         images = torch.cat(found)
         images = images.where(~images.isnan(), images.nanmean(0).nan_to_num())
-        middles = centres(images.flatten(1), self.clusters)
-        return images[torch.cdist(middles, images.flatten(1)).argmin(1)].to(self.generator.styles)
+        centred = images.flatten(1) - images.flatten(1).mean(0)
+        component = torch.linalg.svd(centred, full_matrices=False)[2][0]
+        count = min(self.clusters, len(images))
+        places = ((torch.arange(count) + 0.5) * len(images) / count).long()
+        return images[(centred @ component).argsort()[places]].to(self.generator.styles)
 
     def styled(self, classes: Tensor, instances: Tensor, styles: Tensor | None = None) -> Tensor:
         """Features of kept styles at each pixel, (B, features, H, W).
@@ -812,17 +823,6 @@ class Pix2PixHD(AdversarialModule):
             )
         if self.instance_edges and "instances" not in batch:
             raise UserError("This data has no instance maps; set model.instance_edges to false.")
-
-
-def centres(points: Tensor, most: int) -> Tensor:
-    """K-means centres (n, features) of points (N, features), at most so many, that of most points first."""
-    from sklearn.cluster import KMeans  # takes a second
-
-    count = min(most, len(set(map(tuple, points.tolist()))))
-    fitted = KMeans(count, random_state=0, n_init=3).fit(points.numpy())
-    sizes = torch.bincount(torch.from_numpy(fitted.labels_).long(), minlength=count)
-    order = sizes.argsort(descending=True, stable=True)
-    return torch.from_numpy(fitted.cluster_centers_)[order].to(points)
 
 
 def _distance(maps: Maps, target: float) -> Tensor:
