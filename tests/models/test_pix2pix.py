@@ -10,7 +10,7 @@ from parity import rule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.models.pix2pix import STRIDED, PatchGAN, Pix2Pix, UNet
 from zoo.references.matching import convert
 from zoo.references.pix2pix import ResidualGenerator
@@ -511,3 +511,16 @@ def test_resizing_replaces_transposed_convolutions() -> None:
     flat = last(torch.ones(1, 8, 16, 16))[0, :, 4:-4, 4:-4]
     assert torch.allclose(flat, flat[:, :1, :1].expand_as(flat), atol=1e-6)
     assert model.sample(torch.zeros(1, 3, 20, 30)).shape == (1, 3, 20, 30)
+
+
+def test_layers_at_full_size_follow_the_last_upsampling() -> None:
+    options: dict[str, Any] = {"levels": 3, "width": 4, "upsampling": "resize", "norm": "instance"}
+    model = Pix2Pix(full_size_layers=2, **options)
+    block = list(model.generator.up[-1])  # type: ignore[arg-type]
+    wanted = [nn.ReLU, nn.Upsample, nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.Conv2d, nn.Tanh]
+    assert [type(layer) for layer in block] == wanted
+    assert [c.out_channels for c in block if isinstance(c, nn.Conv2d)] == [4, 4, 3]
+    assert model.sample(torch.zeros(1, 3, 20, 30)).shape == (1, 3, 20, 30)
+    for more in ({"upsampling": "transposed"}, {"generator": "resnet"}):
+        with pytest.raises(UsageError, match="full_size_layers needs"):
+            Pix2Pix(full_size_layers=1, **options | more)

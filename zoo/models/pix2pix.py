@@ -53,6 +53,7 @@ class UNet(nn.Module):
         dropout_at: Blocks of the decoder with dropout, counted from 1 at the bottleneck.
         skips: Whether there are skip connections; without them it is the paper's encoder-decoder.
         upsampling: See :class:`Pix2Pix`.
+        full_size_layers: See :class:`Pix2Pix`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class UNet(nn.Module):
         dropout_at: tuple[int, ...],
         skips: bool = True,
         upsampling: Upsampling = "transposed",
+        full_size_layers: int = 0,
     ) -> None:
         super().__init__()
         self.skips = skips
@@ -87,6 +89,9 @@ class UNet(nn.Module):
                 layers.append(nn.ConvTranspose2d(before, channels, 4, 2, 1, bias=bias or not level))
             else:
                 layers.append(nn.Upsample(scale_factor=2))
+                for _ in range(0 if level else full_size_layers):
+                    layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(inplace=True)]
+                    before = width
                 layers.append(nn.Conv2d(before, channels, 3, padding=1, bias=bias or not level))
             layers.append(normalisation(norm, channels) if level else nn.Tanh())
             if level and block in dropout_at:
@@ -207,6 +212,9 @@ class Pix2Pix(AdversarialModule):
             code has it in 2, 3, 4).
         upsampling: ``transposed`` convolutions, the paper's, or ``resize``: nearest neighbours, then a
             convolution of 3 x 3, for the U-Net and the encoder-decoder.
+        full_size_layers: Further convolutions of 3 x 3 and ``width`` channels at the output's size, with
+            ``resize``; with none, as in the paper, the last features have half of that size, and thin
+            lines are smeared.
         loss: ``vanilla`` is equation 1 on logits; ``lsgan`` is least squares, an option of the PyTorch code.
         adversarial: Whether there is an adversarial loss; without it only L1 is left and the discriminator is
             never updated (section 4.1, row "L1").
@@ -241,6 +249,7 @@ class Pix2Pix(AdversarialModule):
         dropout: Fraction = 0.5,
         dropout_at: tuple[PositiveInt, ...] = (1, 2, 3),
         upsampling: Upsampling = "transposed",
+        full_size_layers: NonNegativeInt = 0,
         loss: Literal["vanilla", "lsgan"] = "vanilla",
         adversarial: bool = True,
         conditional: bool = True,
@@ -258,6 +267,10 @@ class Pix2Pix(AdversarialModule):
             raise UsageError(
                 "model.adversarial is false and model.lambda_l1 is 0: nothing is left to learn from."
             )
+        if full_size_layers and (upsampling != "resize" or generator == "resnet"):
+            raise UsageError(
+                "model.full_size_layers needs model.upsampling resize, and a generator that is not resnet."
+            )
         if not 2 <= levels <= 16:
             raise UsageError(f"model.levels must be 2 to 16 (8 for 256 pixels), not {levels}.")
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -273,8 +286,18 @@ class Pix2Pix(AdversarialModule):
             self.generator = ResidualGenerator(in_channels, out_channels, blocks, width, norm, dropout)
         else:
             skips = generator == "unet"
-            unet = (in_channels, out_channels, levels, width, norm, dropout, dropout_at, skips, upsampling)
-            self.generator = UNet(*unet)
+            self.generator = UNet(
+                in_channels,
+                out_channels,
+                levels,
+                width,
+                norm,
+                dropout,
+                dropout_at,
+                skips,
+                upsampling,
+                full_size_layers,
+            )
         seen = out_channels + (in_channels if conditional else 0)
         self.discriminator = PatchGAN(seen, discriminator_width, receptive_field, norm)
         self.apply(initialise)
