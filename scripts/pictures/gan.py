@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from common import HAS_DATA, IMG, trained
 from torch import Tensor
 
@@ -16,7 +17,7 @@ def published() -> Iterator[Tensor]:
     """Digits of the published weights."""
     digits = zoo.load("gan-digits").sample(64)
     write_picture(IMG / "gan-digits.png", mosaic(digits, 16, least=48))
-    yield digits
+    yield torch.stack([mosaic(part, 4) for part in digits.split(16)])
 
 
 def experiments() -> None:
