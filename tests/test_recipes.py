@@ -114,6 +114,7 @@ def test_a_checkpoint_and_a_second_run_give_the_same_output(name: str, trained: 
     trained.trainer.save_checkpoint(path)
     saved = read_checkpoint(path)
     loaded = type(trained.model)(**saved["hyper_parameters"])
+    loaded.configure_model()  # as Lightning does
     loaded.load_state_dict(saved["state_dict"])
     if isinstance(loaded, AdversarialModule):
         loaded.arrange()  # another memory format rounds otherwise
