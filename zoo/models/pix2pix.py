@@ -213,8 +213,7 @@ class Pix2Pix(AdversarialModule):
         upsampling: ``transposed`` convolutions, the paper's, or ``resize``: nearest neighbours, then a
             convolution of 3 x 3, for the U-Net and the encoder-decoder.
         full_size_layers: Further convolutions of 3 x 3 and ``width`` channels at the output's size, with
-            ``resize``; with none, as in the paper, the last features have half of that size, and thin
-            lines are smeared.
+            ``resize``; none in the paper, whose last features have half of that size.
         loss: ``vanilla`` is equation 1 on logits; ``lsgan`` is least squares, an option of the PyTorch code.
         adversarial: Whether there is an adversarial loss; without it only L1 is left and the discriminator is
             never updated (section 4.1, row "L1").
