@@ -119,7 +119,9 @@ def gallery() -> str:
         if section:
             name, application = heading(path)
             section = re.sub(r"\]\((?!https?:|#)", "](cards/", section)
-            parts.append(f"## {name}: {application}\n\n{section}\n\n[The card](cards/{path.name})")
+            parts.append(
+                f"## {name}: {application}\n\n{section}\n\n[The card](cards/{path.name}) says what is wrong with them."
+            )
     return "\n\n".join(parts)
 
 

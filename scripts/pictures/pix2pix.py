@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-from common import HAS_DATA, IMG, first, trained
+from common import HAS_DATA, IMG, first, labels_of, trained
 from torch import Tensor
 
 import zoo
 from zoo.data.pairs import PairFolder, ScenePairs
-from zoo.data.worlds.scenes import PALETTE
 from zoo.drawing.sheets import grid, mosaic
 from zoo.files.pictures import write_picture
 
@@ -22,8 +20,7 @@ def published() -> Iterator[Tensor]:
     """The first test scenes; facades of the first test label maps, without those: research-only data."""
     batch = first(ScenePairs(size=64), 8)
     made = zoo.load("pix2pix-scenes").sample(batch["input"])
-    labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
-    columns = {"labels": labels, "pix2pix": made, "drawn": batch["target"]}
+    columns = {"labels": labels_of(batch), "pix2pix": made, "drawn": batch["target"]}
     write_picture(IMG / "pix2pix-scenes.png", grid(columns, least=128))
     yield made
     if HAS_DATA:

@@ -6,8 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from common import HAS_DATA, IMG, first
+from common import HAS_DATA, IMG, first, labels_of
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +14,7 @@ import zoo
 from zoo.cli import main
 from zoo.data.label_maps import LabelMapFolder
 from zoo.data.pairs import PairFolder, ScenePairs
-from zoo.data.worlds.scenes import CLASSES, PALETTE
+from zoo.data.worlds.scenes import CLASSES
 from zoo.drawing.sheets import grid
 from zoo.files.pictures import write_picture
 
@@ -27,10 +26,9 @@ EDITED = ("road", "car", "mountain", "sky", "sun")
 def published() -> Iterator[Tensor]:
     """The first test scenes, an edited one, and facades of the first test label maps; beside pix2pix's."""
     batch = first(ScenePairs(size=64), 5)
-    labels = (torch.tensor(PALETTE)[batch["labels"]] / 127.5 - 1).movedim(-1, 1)
     made = zoo.load("pix2pixhd-scenes").module.sample(batch["input"], 0, batch["instances"])  # type: ignore[operator]
     columns = {
-        "labels": labels,
+        "labels": labels_of(batch),
         "pix2pix": zoo.load("pix2pix-scenes").sample(batch["input"]),
         "pix2pixHD": made,
         "drawn": batch["target"],
