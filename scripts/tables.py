@@ -119,9 +119,8 @@ def gallery() -> str:
         if section:
             name, application = heading(path)
             section = re.sub(r"\]\((?!https?:|#)", "](cards/", section)
-            parts.append(
-                f"## {name}: {application}\n\n{section}\n\n[The card](cards/{path.name}) says what is wrong with them."
-            )
+            more = f"[The card](cards/{path.name}) says what is wrong with them."
+            parts.append(f"## {name}: {application}\n\n{section}\n\n{more}")
     return "\n\n".join(parts)
 
 
