@@ -12,11 +12,10 @@ from zoo.training import build
 QUIET = ["--trainer.enable_progress_bar", "false"]
 
 
-def trained(recipe: str, steps: int) -> Any:
+def trained(recipe: str, steps: int, *overrides: str) -> Any:
     """A recipe after its first steps, without its callbacks: an object with ``model`` and ``datamodule``."""
-    built = build(
-        ["--config", recipe, "--trainer.max_steps", str(steps), "--trainer.callbacks", "[]", *QUIET]
-    )
+    limits = ["--trainer.max_steps", str(steps), "--trainer.callbacks", "[]", *QUIET]
+    built = build(["--config", recipe, *overrides, *limits])
     built.trainer.fit(built.model, built.datamodule)
     return built
 

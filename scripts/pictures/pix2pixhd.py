@@ -6,25 +6,25 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from common import HAS_DATA, IMG, first, labels_of
 from PIL import Image
+from scipy.ndimage import label
 from torch import Tensor
 
 import zoo
 from zoo.cli import main
 from zoo.data.label_maps import LabelMapFolder
 from zoo.data.pairs import PairFolder, ScenePairs
-from zoo.data.worlds.scenes import CLASSES
 from zoo.drawing.sheets import grid
+from zoo.features.segmenter import FACADES
 from zoo.files.pictures import write_picture
 
-EDITS = ["--relabel", "road=meadow"]
-EDITS += [part for name in ("car", "mountain", "sky", "sun") for part in ("--style", f"{name}=2")]
-EDITED = ("road", "car", "mountain", "sky", "sun")
+STYLES = (0, 5, 10, 15)
 
 
 def published() -> Iterator[Tensor]:
-    """The first test scenes, an edited one, and facades of the first test label maps; beside pix2pix's."""
+    """The first test scenes; facades of the first test label maps beside pix2pix's, in several styles, edited."""
     batch = first(ScenePairs(size=64), 5)
     made = zoo.load("pix2pixhd-scenes").module.sample(batch["input"], 0, batch["instances"])  # type: ignore[operator]
     columns = {
@@ -34,25 +34,33 @@ def published() -> Iterator[Tensor]:
         "drawn": batch["target"],
     }
     write_picture(IMG / "pix2pixhd-scenes.png", grid(columns, least=160))
-    edited()
     yield made
     if HAS_DATA:
         pairs, maps = PairFolder("facades", direction="BtoA", size=128), LabelMapFolder("facades", size=128)
+        facades, model = first(maps, 6)["input"], zoo.load("pix2pixhd-facades-small").module
         columns = {
             "pix2pix": zoo.load("pix2pix-facades-small").sample(first(pairs, 6)["input"]),
-            "pix2pixHD": zoo.load("pix2pixhd-facades-small").sample(first(maps, 6)["input"]),
+            "pix2pixHD": model.sample(facades),  # type: ignore[operator]
         }
         write_picture(IMG / "pix2pixhd-facades.png", grid(columns))
         yield columns["pix2pixHD"]
+        one = facades[:4]
+        styles = {
+            f"style {number}": model.sample(one, styles=torch.full_like(one[:, 0], number).long())  # type: ignore[operator]
+            for number in STYLES
+        }
+        write_picture(IMG / "pix2pixhd-styles.png", grid(styles))
+        edited(first(maps, 1)["input"][0].argmax(0))
 
 
-def edited() -> None:
-    """What `zoo sample` shows of a changed label and changed styles, on the first scene that has them all."""
-    wanted = {CLASSES.index(name) for name in EDITED}
-    maps = first(ScenePairs(size=64), 200)["labels"]
-    labels = next(each for each in maps if wanted <= set(each.unique().tolist()))
+def edited(labels: Tensor) -> None:
+    """What `zoo sample` shows if the lowest window of a facade becomes a door."""
+    windows, _ = label((labels == list(FACADES).index("window")).numpy())
+    lowest = int(windows[windows.any(1).nonzero()[0][-1]].max())
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels.png"
-        Image.fromarray(labels.numpy().astype("uint8")).save(path)
-        out = str(IMG / "pix2pixhd-edit.png")
-        main(["sample", "pix2pixhd-scenes", str(path), "-o", out, "--force", *EDITS])
+        paths = {"labels": Path(folder) / "labels.png", "windows": Path(folder) / "windows.png"}
+        for path, numbers in zip(paths.values(), (labels.numpy(), windows), strict=True):
+            Image.fromarray(numbers.astype("uint8")).save(path)
+        out = ("-o", str(IMG / "pix2pixhd-edit.png"), "--force")
+        edit = ("--instances", str(paths["windows"]), "--relabel", f"#{lowest}=door")
+        main(["sample", "pix2pixhd-facades-small", str(paths["labels"]), *out, *edit])
