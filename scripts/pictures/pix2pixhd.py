@@ -26,7 +26,8 @@ STYLES = (0, 5, 10, 15)
 def published() -> Iterator[Tensor]:
     """The first test scenes; facades of the first test label maps beside pix2pix's, in several styles, edited."""
     batch = first(ScenePairs(size=64), 5)
-    made = zoo.load("pix2pixhd-scenes").module.sample(batch["input"], 0, batch["instances"])  # type: ignore[operator]
+    painter = zoo.load("pix2pixhd-scenes").module
+    made = painter.sample(batch["input"], 0, batch["instances"])  # type: ignore[operator]
     columns = {
         "labels": labels_of(batch),
         "pix2pix": zoo.load("pix2pix-scenes").sample(batch["input"]),

@@ -368,9 +368,10 @@ def test_no_such_style() -> None:
         game.sample(batch["input"], styles=torch.where(batch["labels"] == 2, 2, -1))
 
 
-def test_a_training_keeps_its_styles() -> None:
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_a_training_keeps_its_styles(ema: float) -> None:
     data = ScenePairs(size=32, train_length=4, eval_length=2, batch_size=2)
-    game = model(in_channels=16, features=2, clusters=2)
+    game = model(in_channels=16, features=2, clusters=2, ema=ema)
     options: dict[str, Any] = {
         "accelerator": "cpu",
         "max_steps": 1,
@@ -384,8 +385,9 @@ def test_a_training_keeps_its_styles() -> None:
     samples = data.split("train")
     assert samples is not None
     there = {int(n) for i in range(4) for n in torch.unique(samples.sample(i, None)["labels"])}
-    kept = {number for number, count in enumerate(game.generator.style_counts.tolist()) if count}
-    assert kept == there
+    for generator in filter(None, (game.generator, game.generator_ema)):
+        counts = generator.style_counts.tolist()  # type: ignore[union-attr]
+        assert {number for number, count in enumerate(counts) if count} == there
     with pytest.raises(UserError, match=r"features is 0"):
         pl.Trainer(callbacks=[KeepStyles()], **options).fit(model(in_channels=16), data)
     with pytest.raises(UserError, match="at least 1"):

@@ -627,32 +627,39 @@ class Pix2PixHD(AdversarialModule):
     def cluster_styles(self, batches: Iterable[Batch]) -> None:
         """Keep the typical features of each class: K-means centres over all instances (section 3.4).
 
-        With ``kept_style: together``, those of whole images, see :meth:`_spread_images`.
+        With ``kept_style: together``, those of whole images, see :meth:`_spread_images`. If the generator's
+        weights are averaged, the average encodes and keeps them.
 
         Args:
             batches: Batches of training images, not augmented, with ``input``, ``target`` and, if the data
                 has them, ``instances``.
         """
+        with torch.no_grad(), self.averaged():
+            self._cluster(batches)
+            kept = self.generator
+        self.generator.styles.copy_(kept.styles)  # the average takes over buffers in further training
+        self.generator.style_counts.copy_(kept.style_counts)
+
+    def _cluster(self, batches: Iterable[Batch]) -> None:
         encoder = self.generator.encoder
         if encoder is None:
             raise UserError("model.features is 0: there is no encoder whose styles could be kept.")
         from sklearn.cluster import KMeans  # takes a second
 
         styles, counts = self.generator.styles.zero_(), self.generator.style_counts.zero_()
-        with torch.no_grad():
-            if self.kept_style == "together":
-                looks = self._spread_images(encoder, batches)
-                styles[:, : len(looks)] = looks.movedim(0, 1)
-                counts[styles.flatten(1).any(1)] = len(looks)  # others never occurred
-                return
-            found: dict[int, list[Tensor]] = {}
-            for batch in batches:
-                classes = batch["input"].argmax(1)
-                values, row = encoder.of_instances(batch["target"], self._regions(batch))
-                label = torch.zeros(len(values), dtype=torch.long, device=row.device)
-                label[row.flatten()] = classes.flatten()  # a region is of one class
-                for number, value in zip(label.tolist(), values.float().cpu(), strict=True):
-                    found.setdefault(number, []).append(value)
+        if self.kept_style == "together":
+            looks = self._spread_images(encoder, batches)
+            styles[:, : len(looks)] = looks.movedim(0, 1)
+            counts[styles.flatten(1).any(1)] = len(looks)  # others never occurred
+            return
+        found: dict[int, list[Tensor]] = {}
+        for batch in batches:
+            classes = batch["input"].argmax(1)
+            values, row = encoder.of_instances(batch["target"], self._regions(batch))
+            label = torch.zeros(len(values), dtype=torch.long, device=row.device)
+            label[row.flatten()] = classes.flatten()  # a region is of one class
+            for number, value in zip(label.tolist(), values.float().cpu(), strict=True):
+                found.setdefault(number, []).append(value)
         for number, points in found.items():
             values = torch.stack(points)
             count = min(self.clusters, len(set(map(tuple, values.tolist()))))
