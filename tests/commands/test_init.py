@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], dict[str, Any], list[str]]] = {
     "instances": (
         streets,
         "pix2pixhd/scenes",
-        {"in_channels": 3, "instance_edges": None, "downsamplings": 2},
+        {"in_channels": 3, "instance_edges": None, "downsamplings": 1, "encoder_downsamplings": 2},
         {"size": [36, 48]},
         ["SegmentationScore"],
     ),
