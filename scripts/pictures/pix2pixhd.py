@@ -44,9 +44,9 @@ def published() -> Iterator[Tensor]:
         }
         write_picture(IMG / "pix2pixhd-facades.png", grid(columns))
         yield columns["pix2pixHD"]
-        one = facades[:4]
+        few = facades[:4]
         styles = {
-            f"style {number}": model.sample(one, styles=torch.full_like(one[:, 0], number).long())  # type: ignore[operator]
+            f"style {number}": model.sample(few, styles=torch.full_like(few[:, 0], number).long())  # type: ignore[operator]
             for number in STYLES
         }
         write_picture(IMG / "pix2pixhd-styles.png", grid(styles))
