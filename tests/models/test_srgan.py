@@ -332,6 +332,27 @@ def test_starts_from_the_first_stage(tmp_path: Path) -> None:
         train(SRGAN(**TINY | {"init_from": "nowhere"}), [pairs()])
 
 
+def test_other_enlarging_layers_start_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(1)
+    first = SRGAN(**TINY | {"adversarial": False})
+    for values in first.generator.parameters():
+        torch.nn.init.normal_(values.data)
+    write(first, describe(first, dict(first.hparams), {}), tmp_path / "first")
+    origin = str(tmp_path / "first")
+    second = SRGAN(**TINY | {"upsampling": "resize", "init_from": origin, "learning_rate": 0.0})
+    drawn = {key: value.clone() for key, value in second.generator.state_dict().items()}
+    train(second, [pairs()])
+    given = first.generator.state_dict()
+    for key, value in second.generator.state_dict().items():
+        if key.startswith("up.") and key not in given:
+            assert torch.equal(value, drawn[key])  # the convolutions after the resizing
+        elif "running" not in key and "tracked" not in key:
+            assert torch.equal(value, given[key])
+    assert "weights of the generator, up.1.weight the first, are not in" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"set model\.width to"):
+        train(SRGAN(**TINY | {"upsampling": "resize", "width": 6, "init_from": origin}), [pairs()])
+
+
 # ------------------------------------------------------------------------------------------------------- use
 
 

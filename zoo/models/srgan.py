@@ -20,6 +20,7 @@ one logit per image. The paper does not say which is updated first; here D is, a
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal, Unpack
 
 import torch
@@ -337,6 +338,11 @@ class SRGAN(AdversarialModule):
             "scale": side // batch["input"].shape[-1],
             "size": side,
         }
+
+    def may_start_anew(self, generator: Collection[str]) -> tuple[str, ...]:
+        """The layers that enlarge, after weights that enlarge another way (``upsampling``)."""
+        own = {key for key in self.generator.state_dict() if key.startswith("up.")}
+        return () if own <= set(generator) else ("up.",)
 
     # ------------------------------------------------------------------------------- forward pass and losses
 
