@@ -108,7 +108,7 @@ def test_idx_files_are_read_and_the_last_10000_held_out(tmp_path: Path, packed: 
     assert padded is not None
     image = padded[3]["image"]
     torch.testing.assert_close(image[:, 2:-2, 2:-2], train[3]["image"])
-    assert image.shape == (1, 12, 13) and (image[:, :2] == -1).all() and (image[..., -2:] == -1).all()
+    assert image.shape == (1, 8, 9) and (image[:, :2] == -1).all() and (image[..., -2:] == -1).all()
 
 
 def test_drawn_faces_are_many_people_at_any_yaw() -> None:

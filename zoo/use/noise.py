@@ -30,7 +30,7 @@ BLOCK = 4096  # bytes that the smallest file takes
 FILMS = (".gif", ".mp4")
 SUFFIXES = FILMS
 FRAMES, COLUMNS = 24, 9  # of a walk from one sample to the next: in a film, and on a sheet
-FRAME_RATE = 24  # per second
+FRAME_RATE = 25  # per second; GIF counts hundredths of seconds
 SPREAD = 0.25  # noise around the result of an arithmetic (section 6.3.2), on both sides
 TERM = r"\d+(?:,\d+)*"
 
