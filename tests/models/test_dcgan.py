@@ -224,6 +224,8 @@ def test_several_discriminator_updates_need_minibatches_of_their_own() -> None:
 
 def test_other_data_are_refused() -> None:
     model = DCGAN(**SMALL)
+    with pytest.raises(UserError, match=r"raise data\.batch_size"):
+        model.generate({"image": torch.zeros(1, 1, 16, 16)})
     with pytest.raises(UserError, match="3x16x16 but the model makes 1x16x16"):
         model.check({"image": torch.zeros(1, 3, 16, 16)})
     with pytest.raises(UserError, match="The data give point"):

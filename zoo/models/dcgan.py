@@ -64,7 +64,13 @@ class Generator(nn.Module):
         _initialise(self, running)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Noise (B, inputs) to images (B, channels, size, size) in [-1, 1]."""
+        """Noise (B, inputs) to images (B, channels, size, size) in [-1, 1].
+
+        Raises:
+            UserError: Batch norm per unit gets a batch of one in training.
+        """
+        if self.training and self.per_unit and len(z) == 1:
+            raise UserError("Batch norm needs two images or more at once; raise data.batch_size.")
         x = self.project(z)  # (B, 16 first)
         x = self.norm(x if self.per_unit else x.view(-1, self.first, 16))
         image: Tensor = self.layers(F.relu(x).view(-1, self.first, 4, 4))
