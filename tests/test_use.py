@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import Tensor
 
 import zoo
@@ -21,13 +21,15 @@ from zoo.cli import main
 from zoo.data.pairs.world import ScenePairs
 from zoo.data.worlds import scenes
 from zoo.errors import UsageError, UserError
-from zoo.files.pictures import read_array, write_picture
+from zoo.files.films import frame_times, look, read_frames
+from zoo.files.pictures import read_array, to_array, write_picture
 from zoo.guards import GuardedModule
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
 from zoo.pretrained import Model, load
+from zoo.use import noise
 from zoo.use.picture import Picture
 
 
@@ -157,6 +159,58 @@ def test_noise_gives_one_or_several(names: dict[str, str]) -> None:
     assert np.asarray(points).shape == (7, 2) and points.pil.size == (512, 512)
     points.save("points.csv")
     assert np.allclose(np.loadtxt("points.csv", delimiter=",", skiprows=1), points.array)
+
+
+def test_a_walk_passes_through_the_samples(names: dict[str, str]) -> None:
+    model = load(names["noise"], "cpu")
+    frames = noise.walk(model, 3, seed=5, frames=4)
+    assert frames.shape == (12, 1, 8, 8)
+    torch.testing.assert_close(frames[::4], model.sample(3, seed=5))
+    ends, shares = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([0.0, 0.5, 1.0])
+    way = noise.between(*ends, shares)
+    torch.testing.assert_close(way.norm(dim=1), torch.tensor([3.0, 2.0, 1.0]))
+    torch.testing.assert_close(way[1] / 2, torch.tensor([3.0, 1.0]) / 10**0.5)
+    for name in ("walk.gif", "walk.mp4", "walk.png"):
+        assert main(["sample", names["noise"], "--walk", "2", "-o", name]) == 0
+    assert len(frame_times(Path("walk.mp4")).shown) == 48
+    seconds = sum(frame.info["duration"] for frame in ImageSequence.Iterator(Image.open("walk.gif"))) / 1000
+    assert seconds == pytest.approx(48 / 25)  # equal frames become one
+    film = list(read_frames(look(Path("walk.mp4")), range(48), exact=True))
+    shown = to_array(noise.walk(model, 2)[30].expand(3, -1, -1)).astype(int)
+    assert np.abs(film[30].astype(int) - shown).mean() < 6
+    assert Image.open("walk.png").width > Image.open("walk.png").height
+
+
+def test_arithmetic_takes_the_means_of_numbered_samples(names: dict[str, str]) -> None:
+    model = load(names["noise"], "cpu")
+    z = noise.latents(model, 9, 2)
+    shown = noise.arithmetic(model, "0,5 - 2 + 7,8", seed=2, number=9)
+    assert list(shown) == ["0,5", "- 2", "+ 7,8", "=", "± 0.25", "± 0.25 "]
+    torch.testing.assert_close(shown["0,5"][:2], model.sample(9, seed=2)[[0, 5]])
+    result = z[[0, 5]].mean(0) - z[2] + z[[7, 8]].mean(0)
+    torch.testing.assert_close(shown["="], noise.pictures(model, result[None]))
+    around = torch.cat([shown["± 0.25"], shown["± 0.25 "]])
+    assert around.shape[0] == 8 and float((around - shown["="]).abs().max()) > 0
+    assert main(["sample", names["noise"], "-n", "9", "--arithmetic", "0,5-2", "-o", "sum.png"]) == 0
+    for wrong, said in (("1,,2", "such as 3,17-5,9"), ("9", "9 are numbered"), ("1*2", "such as")):
+        with pytest.raises(UsageError, match=said):
+            noise.arithmetic(model, wrong, number=9)
+
+
+def test_walks_and_arithmetic_are_of_pictures(
+    names: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, said in (
+        ((names["points"], "--walk", "2", "-o", "a.gif"), "models that make pictures"),
+        ((names["noise"], "--walk", "2", "-n", "3", "-o", "a.gif"), "leave -n out"),
+        ((names["noise"], "--walk", "2", "--arithmetic", "1", "-o", "a.gif"), "one of them at a time"),
+        ((names["noise"], "--arithmetic", "1", "-o", "a.gif"), r"must be a file that ends with one of \.png"),
+        ((names["picture"], "x.png", "--walk", "2", "-o", "a.png"), "--walk goes with models"),
+    ):
+        Image.fromarray(noise_image()).save("x.png")
+        assert main(["sample", *given]) in (1, 2)
+        assert re.search(said, capsys.readouterr().err)
+    assert not list(Path().glob("a.*"))
 
 
 def test_edits_by_name(names: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from zoo.recipes import public_path
 SMALL = {"train_length": 12, "eval_length": 3}
 SETS: dict[str, dict[str, Any]] = {  # import path below zoo.data: arguments that make it small
     "images.Digits": {},
+    "images.FaceWorld": {"size": 16, **SMALL},
     "points.Points": {"world": "ring", "length": 12, "eval_length": 3},
     "pairs.ScenePairs": {"size": 16, **SMALL},
     "superres.SceneTwins": SMALL,

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import DataModule, Split
+from zoo.data.images import FaceWorld
 from zoo.data.images.module import MNIST, Digits, ImageFolder
 from zoo.data.pixels import with_channels
+from zoo.data.worlds import faces
 from zoo.errors import UserError
 from zoo.files.pictures import write_picture
 
@@ -102,6 +104,26 @@ def test_idx_files_are_read_and_the_last_10000_held_out(tmp_path: Path, packed: 
     torch.testing.assert_close(train[3]["image"], values[3].float()[None] / 127.5 - 1)
     torch.testing.assert_close(val[0]["image"], values[30].float()[None] / 127.5 - 1)
     assert data.describe()["name"] == f"idx files of {tmp_path.name}"
+    padded = MNIST(str(tmp_path), pad=2).split("train")
+    assert padded is not None
+    image = padded[3]["image"]
+    torch.testing.assert_close(image[:, 2:-2, 2:-2], train[3]["image"])
+    assert image.shape == (1, 8, 9) and (image[:, :2] == -1).all() and (image[..., -2:] == -1).all()
+
+
+def test_drawn_faces_are_many_people_at_any_yaw() -> None:
+    data = FaceWorld(size=16, most_yaw=0, train_length=5, eval_length=3)
+    train, test = data.split("train"), data.split("test")
+    assert train is not None and test is not None
+    frontal = [train.load(i)["image"] for i in range(5)] + [test.load(i)["image"] for i in range(3)]
+    assert len({image.numpy().tobytes() for image in frontal}) == 8
+    drawn = faces.draw(faces.parameters(0, 2_000_001), 0.0, 16).picture
+    assert torch.equal(frontal[1], drawn)
+    turned = FaceWorld(size=16, train_length=5, eval_length=3).split("train")
+    assert turned is not None
+    assert sum(torch.equal(turned.load(i)["image"], frontal[i]) for i in range(5)) == 0
+    with pytest.raises(UserError, match=r"data\.most_yaw is 91"):
+        FaceWorld(most_yaw=91)
 
 
 def test_real_mnist(zoo_data: Path) -> None:

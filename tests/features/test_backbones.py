@@ -228,6 +228,10 @@ def test_the_digits_classifier_as_features(kind: Kind, side: int, dimension: int
     last = list(whole.children())[-1]
     torch.testing.assert_close(last(found.features), found.logits)
     assert torch.equal(network(images.expand(-1, 3, -1, -1)).features, found.features)
+    if kind == "mnist":  # MNIST's pad: 2
+        padded = torch.nn.functional.pad(images, [2] * 4)
+        assert torch.equal(network(padded).features, found.features)
+        assert torch.equal(whole(padded / 127.5 - 1), whole(images / 127.5 - 1))
     assert network.identity() == {
         "network": kind,
         "sha256": card(kind)["sha256"],

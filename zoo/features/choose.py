@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.features.digits import PLANS, Kind, card, classifier
+from zoo.features.digits import PLANS, Kind, card, classifier, middle
 from zoo.features.network import FeatureNetwork, Features, as_rgb
 
 if TYPE_CHECKING:
@@ -85,10 +85,14 @@ class DigitFeatures(FeatureNetwork):
     def forward(self, images: Tensor) -> Features:
         """Features of grey uint8 images (N, C, size, size); C is 1, or 3 equal channels.
 
+        Of 32x32 pixels ``mnist`` takes the middle 28x28, so padded digits score as the digits do.
+
         Raises:
             UserError: They have another size, or colours.
         """
         pixels = as_rgb(images, self.name)
+        if self.size == 28:
+            pixels = middle(pixels)
         if pixels.shape[2:] != (self.size, self.size):
             raise UserError(
                 f"The network {self.name} takes images of {self.size} x {self.size} pixels, not "

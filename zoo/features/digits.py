@@ -54,7 +54,7 @@ class Labelled(NamedTuple):
 def classifier(kind: Kind) -> nn.Module:
     """The fixed classifier of 8x8 (``digits``) or 28x28 (``mnist``) images, in evaluation mode and frozen.
 
-    Input (N, 1, H, W) in [-1, 1], output (N, 10) logits.
+    Input (N, 1, H, W) in [-1, 1], output (N, 10) logits; of 32x32 pixels ``mnist`` takes the middle 28x28.
 
     Raises:
         UserError: The weight file is missing or does not match its JSON.
@@ -161,6 +161,20 @@ def score(network: nn.Module, data: Labelled, seed: int) -> dict[str, float]:
     }
 
 
+class Classifier(nn.Sequential):
+    """Layers that see the middle of padded digits."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 1, H, W) in [-1, 1] to logits (N, 10)."""
+        logits: Tensor = super().forward(middle(images))  # type: ignore[no-untyped-call]
+        return logits
+
+
+def middle(images: Tensor) -> Tensor:
+    """The middle 28x28 of digits that MNIST's ``pad: 2`` made 32x32 (N, C, H, W); others as they are."""
+    return images[..., 2:-2, 2:-2] if images.shape[-2:] == (32, 32) else images
+
+
 def _network(kind: Kind) -> nn.Sequential:
     """The untrained network: (N, 1, 8, 8) or (N, 1, 28, 28) in [-1, 1] to (N, 10) logits."""
     if kind == "digits":
@@ -169,7 +183,7 @@ def _network(kind: Kind) -> nn.Sequential:
     else:  # LeNet's shape
         hidden = 128
         convolutions = [nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.ReLU()]
-    return nn.Sequential(
+    return Classifier(
         *convolutions,
         nn.MaxPool2d(2),  # (N, 32, 4, 4)
         *(nn.Flatten(), nn.Dropout(0.3), nn.Linear(512, hidden), nn.ReLU(), nn.Linear(hidden, 10)),

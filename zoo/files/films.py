@@ -1,4 +1,4 @@
-"""Read frames of videos (files, or folders of frames) by number; write GIFs.
+"""Read frames of videos (files, or folders of frames) by number; write GIF and MP4.
 
 Frames of a file are numbered in display order by the timestamps of its packets, which is right for constant
 and variable rates and needs no decoding. AVI stores no timestamps: its frames are identified by their
@@ -32,7 +32,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -41,7 +41,7 @@ from torch import Tensor
 from zoo.errors import UserError, first_few
 from zoo.files.pictures import PICTURE_SUFFIXES, read_array, to_array
 from zoo.files.reading import opened
-from zoo.files.writing import write_bytes
+from zoo.files.writing import replacing, write_bytes
 
 Array = NDArray[Any]
 
@@ -431,3 +431,38 @@ def write_gif(path: str | Path, frames: Tensor, seconds: float = 0.1) -> None:
         buffer, "GIF", save_all=True, append_images=shown[1:], duration=round(seconds * 1000), loop=0
     )
     write_bytes(path, buffer.getvalue())
+
+
+def encodable(pixels: Array) -> VideoFrame:
+    """RGB bytes (H, W, 3) as a frame for H.264 (4:2:0, BT.709), whose sides must be even."""
+    even = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2])
+    return VideoFrame.from_ndarray(even, format="rgb24").reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=EXACT,
+    )
+
+
+def write_mp4(path: str | Path, frames: Tensor, rate: int) -> None:
+    """Write frames (T, C, H, W) in [-1, 1], C 1 or 3, as MP4 (H.264 of 8 bits, BT.709), atomically.
+
+    Args:
+        path: Ends with .mp4.
+        frames: The frames; values outside [-1, 1] are clamped, and a last odd row or column is left out.
+        rate: Frames per second.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    try:
+        with replacing(Path(path)) as file, av.open(file, "w", format="mp4") as container:
+            stream: Any = container.add_stream("libx264", rate=rate, options={"crf": "17"})
+            stream.height, stream.width = (side // 2 * 2 for side in frames.shape[2:])
+            stream.pix_fmt, stream.colorspace = "yuv420p", Colorspace.ITU709
+            stream.color_range = ColorRange.MPEG
+            for frame in frames:
+                container.mux(stream.encode(encodable(to_array(frame.expand(3, -1, -1)))))
+            container.mux(stream.encode())
+    except (av.FFmpegError, OSError) as error:
+        raise UserError(f"Cannot write {path} ({error}); choose another place.") from error

@@ -73,7 +73,7 @@ class Film:
         from rich.console import Console
         from rich.progress import track
 
-        from zoo.files.films import EXACT, frame_rate, shown_as
+        from zoo.files.films import encodable, frame_rate, shown_as
         from zoo.files.pictures import to_array
         from zoo.files.writing import existing, replacing
 
@@ -83,17 +83,9 @@ class Film:
 
         def pictures() -> Iterator[Packet[Any]]:
             for seconds, picture in zip(shown.seconds, seen, strict=True):
-                pixels = to_array(picture.tensor)
-                # the codec halves the colours' resolution, so sides must be even
-                pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
+                frame = encodable(to_array(picture.tensor))
                 if seconds == shown.seconds[0]:
-                    stream.height, stream.width = pixels.shape[:2]
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                    format="yuv420p",
-                    dst_colorspace=Colorspace.ITU709,
-                    dst_color_range=ColorRange.MPEG,
-                    interpolation=EXACT,
-                )
+                    stream.height, stream.width = frame.height, frame.width
                 frame.pts = round((seconds - shown.start) / shown.base)
                 frame.time_base = shown.base
                 yield from stream.encode(frame)

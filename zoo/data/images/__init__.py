@@ -2,5 +2,6 @@
 
 from zoo.data.images.module import MNIST, Digits, ImageFolder
 from zoo.data.images.sets import CIFAR10, SVHN
+from zoo.data.images.world import FaceWorld
 
-__all__ = ["CIFAR10", "MNIST", "SVHN", "Digits", "ImageFolder"]
+__all__ = ["CIFAR10", "MNIST", "SVHN", "Digits", "FaceWorld", "ImageFolder"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -130,6 +131,7 @@ class MNIST(DataModule):
 
     Args:
         root: Folder of ``train-images-idx3-ubyte`` and its three companions, with ``.gz`` or without.
+        pad: Black pixels added on each side; 2 give 32x32, for networks that halve and double.
         batch_size: Samples per training batch on each process.
         eval_batch_size: Samples per batch in validation and test; ``batch_size`` when not given.
         num_workers: Worker processes of the loaders; a set in memory needs none.
@@ -154,9 +156,10 @@ class MNIST(DataModule):
         eval_batch_size: PositiveInt | None = None,
         num_workers: NonNegativeInt = 0,
         seed: Seed | None = None,
+        pad: NonNegativeInt = 0,
     ) -> None:
         super().__init__(batch_size, eval_batch_size, num_workers, seed)
-        self.root = find_root(root)
+        self.root, self.pad = find_root(root), pad
         self._hashes: dict[str, str] = {}  # of the files read so far
 
     def dataset(self, split: Split) -> MemorySet:
@@ -168,6 +171,7 @@ class MNIST(DataModule):
         part = "t10k" if split == "test" else "train"
         images_name, labels_name = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
         values, labels = self._read(images_name, 3).unsqueeze(1), self._read(labels_name, 1).long()
+        values = F.pad(values, [self.pad] * 4)
         if len(values) != len(labels):
             raise UserError(
                 f"{self.root} holds {len(values)} pictures in {images_name} but {len(labels)} labels in "
@@ -199,6 +203,7 @@ class MNIST(DataModule):
             "size": list(_in_memory(self).values.shape[2:]),
             "channels": 1,
             "values": "0 to 255 become -1 to 1",
+            **({"pad": self.pad} if self.pad else {}),
         }
 
     def fingerprint(self) -> str:

@@ -1,0 +1,31 @@
+"""DCGAN learns: drawn faces early in every run of the tests, the whole recipe with `make learn`."""
+
+from __future__ import annotations
+
+import pytest
+import torch.nn.functional as F
+from learning import trained, whole
+from torch import Tensor
+
+from zoo.data.base import collate
+from zoo.metrics.formulas.frechet import Moments, frechet_distance
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+SMALL = ["--model.size", "16", "--data.size", "16", "--model.width", "12", "--model.ema", "0.98"]
+
+
+def colours(images: Tensor) -> Moments:
+    """Moments of the mean colours of 4 x 4 parts of each image."""
+    return Moments.of(F.adaptive_avg_pool2d(images, 4).flatten(1).double())
+
+
+def test_draws_faces_early() -> None:
+    built = trained("dcgan/faces_world", 250, *SMALL)
+    people = built.datamodule.split("test")
+    real = colours(collate([people[i] for i in range(400)])["image"])
+    model = built.model
+    found = frechet_distance(colours(model.sample(400)), real)
+    untrained = type(model)(**model.hparams)
+    first = frechet_distance(colours(untrained.sample(400)), real)
+    print(found, first, frechet_distance(colours(collate([people[i] for i in range(100)])['image']), real))
+    assert found < 0.2 * first
