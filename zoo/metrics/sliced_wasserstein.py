@@ -14,7 +14,7 @@ from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Split
 from zoo.errors import UserError
 from zoo.metrics.evaluator import Evaluation, Evaluator
-from zoo.metrics.formulas.sliced_wasserstein import PER_IMAGE, SIDE, Patches, sliced_wasserstein
+from zoo.metrics.formulas.patches import PER_IMAGE, SIDE, Patches, sliced_wasserstein
 from zoo.metrics.scoring.report import Row
 from zoo.metrics.scoring.scores import halves
 from zoo.metrics.scoring.subjects import Indexed, NoisePictures, SetPictures
