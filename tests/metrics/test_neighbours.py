@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
 
-from zoo.data.base import Batch, SampleSet
+from zoo.data.base import Batch, SampleSet, Split
 from zoo.data.images.module import Digits
 from zoo.errors import UserError
 from zoo.files.pictures import read_picture
@@ -69,6 +70,10 @@ def trainer_with(folder: Path, callback: pl.Callback) -> pl.Trainer:
     )
 
 
+def read_rows(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["metric"], row["subject"]): row for row in json.loads((folder / "eval.json").read_text())}
+
+
 def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) -> None:
     data = Digits(batch_size=50)
     train = data.split("train")
@@ -76,10 +81,13 @@ def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) 
     copies = torch.stack([train[i]["image"] for i in (5, 900, 33, 1000)])
     callback = NearestNeighbours(samples=40, rows=4)
     trainer_with(tmp_path, callback).test(Copying(copies), data, verbose=False)
-    rows = {row["subject"]: row for row in json.loads((tmp_path / "eval.json").read_text())}
-    assert rows["generated"]["value"] < 1e-5
-    assert 0.5 < rows["real"]["value"] < 3.0
-    assert rows["real"]["protocol"]["pictures"] == 40 and rows["real"]["protocol"]["train"] == len(train)
+    rows = read_rows(tmp_path)
+    distance = "nearest-training-distance"
+    assert rows[distance, "generated"]["value"] < 1e-5
+    assert 0.5 < rows[distance, "real"]["value"] < 3.0
+    protocol = rows[distance, "real"]["protocol"]
+    assert protocol["pictures"] == 40 and protocol["train"] == len(train)
+    assert rows["nearer-than-held-out", "generated"]["value"] == 1
 
     picture = read_picture(tmp_path / "samples" / "neighbours.png")
     gap, side = 4, 96
@@ -87,6 +95,50 @@ def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) 
     below = picture[:, picture.shape[1] - 4 * (side + gap) :]  # without the titles, which differ
     left, right = below[..., gap : gap + side], below[..., 2 * gap + side : 2 * (gap + side)]
     assert torch.equal(left, right) and left.std() > 0.3  # copies, and not of nothing
+
+
+def images_of(data: Digits, split: Split) -> Tensor:
+    samples = data.split(split)
+    assert samples is not None
+    return torch.stack([samples[i]["image"] for i in range(len(samples))])
+
+
+def test_features_find_copies_and_unseen_pictures_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Digits(batch_size=50)
+    train, unseen = images_of(data, "train"), images_of(data, "val")
+    callback = NearestNeighbours(samples=200, rows=2, network="digits")
+    trainer_with(tmp_path, callback).test(Copying(train[:200]), data, verbose=False)
+    rows = read_rows(tmp_path)
+    assert rows["nearest-training-distance-digits", "generated"]["value"] < 1e-5
+    assert rows["nearest-training-distance-digits", "real"]["value"] > 0.5
+    assert rows["nearer-than-held-out-digits", "generated"]["value"] == 1
+    assert rows["nearer-than-held-out-digits", "generated"]["protocol"]["network"] == "digits"
+    said = capsys.readouterr().out
+    assert said.count("100 % of all pairs, more than chance allows: look for copies.") == 2
+
+    mixed = unseen[:200].clone()
+    mixed[70], mixed[130] = train[8], train[1200]
+    trainer_with(tmp_path, callback).test(Copying(mixed), data, verbose=False)
+    rows = read_rows(tmp_path)
+    for suffix in ("", "-digits"):
+        assert 0.4 < rows[f"nearer-than-held-out{suffix}", "generated"]["value"] < 0.6
+    said = capsys.readouterr().out
+    assert said.count("no sign of copies.") == 2 and "neighbours-digits.png" in said
+    picture = read_picture(tmp_path / "samples" / "neighbours-digits.png")
+    gap, side = 4, 96  # the two copies are among the many the ones to be suspected
+    below = picture[:, picture.shape[1] - 2 * (side + gap) :]
+    left, right = below[..., gap : gap + side], below[..., 2 * gap + side : 2 * (gap + side)]
+    assert torch.equal(left, right) and left.std() > 0.3
+
+
+def test_a_network_that_cannot_read_the_pictures_is_left_out() -> None:
+    given = {"rows": 3, "network": "digits"}
+    for side, kept in ((8, given), (16, {"rows": 3})):
+        batch = {"image": torch.zeros(2, 1, side, side)}
+        assert NearestNeighbours.suited(given, Digits(), batch, {"test": 5}) == kept
+    assert NearestNeighbours.suited({"rows": 3}, Digits(), {}, {"test": 5}) == {"rows": 3}
 
 
 def test_data_without_a_training_split_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Does the generator copy its training images? Samples and their nearest ones (Goodfellow 2014, figure 2).
 
-Distances are Euclidean over pixels in [0, 1]; :mod:`zoo.metrics.formulas.memorisation` uses features instead.
+Distances are Euclidean: over pixels in [0, 1] and, if asked for, over the features of a network, which find
+shifted and recoloured copies too. :mod:`zoo.metrics.formulas.memorisation` has the formulas.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,12 +15,19 @@ import torch
 from torch import Tensor
 
 from zoo.bounds import PositiveInt, Seed
-from zoo.data.base import Batch, SampleSet
+from zoo.data.base import Batch, DataModule, SampleSet
 from zoo.drawing.sheets import grid
+from zoo.errors import UserError
+from zoo.features.choose import feature_network
+from zoo.features.network import FeatureNetwork
 from zoo.files.pictures import write_picture
 from zoo.metrics.evaluator import Evaluation, Evaluator, read, read_first, unit_rows
-from zoo.metrics.formulas.memorisation import search
+from zoo.metrics.formulas.memorisation import nearer, nearest_features, search
+from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.scoring.report import Row, run_folder
+
+AT_ONCE = 32  # images per forward pass of a network
+CLEAR = 3  # standard deviations from which on samples are called too near
 
 
 def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tensor, Tensor]:
@@ -40,24 +50,51 @@ def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tens
     return search(unit_rows(queries.double()), pieces)
 
 
+@torch.no_grad()
+def features(network: FeatureNetwork, parts: Iterable[Tensor]) -> Tensor:
+    """Features (N, D) on the CPU of images (N, C, H, W) in [-1, 1], rounded to 8 bits, part by part."""
+    device = next(network.parameters()).device
+    images = (to_bytes(piece.float(), "[-1,1]") for part in parts for piece in torch.split(part, AT_ONCE))
+    return torch.cat([network(piece.to(device)).features.float().cpu() for piece in images])
+
+
 class NearestNeighbours(Evaluator):
     """Draw samples with their nearest training images and compare distances; needs ``sample(n, seed)``.
 
-    Writes ``samples/neighbours.png`` into the run's folder.
+    Writes ``samples/neighbours.png`` into the run's folder: the first samples, with the nearest images by
+    pixels. With a network it also writes ``samples/neighbours-<network>.png``: the samples that are nearest
+    to the training images by its features, so the first ones to be suspected. ``nearer-than-held-out`` is the
+    share of all pairs of a sample and a test image in which the sample is nearer to the training images.
 
     Args:
-        samples: Number of generated, and at most of real test, images whose mean distance is taken.
-        rows: Number of samples in the figure.
+        samples: Number of generated, and at most of real test, images whose distances are taken.
+        rows: Number of samples in a figure.
         seed: Seed of the samples.
+        network: Feature network, as ``effnet-lite0``; pixels alone if not given.
     """
 
-    def __init__(self, samples: PositiveInt = 1_000, rows: PositiveInt = 10, seed: Seed = 0) -> None:
+    def __init__(
+        self, samples: PositiveInt = 1_000, rows: PositiveInt = 10, seed: Seed = 0, network: str | None = None
+    ) -> None:
         super().__init__()
-        self.samples, self.rows, self.seed = samples, rows, seed
+        self.samples, self.rows, self.seed, self.network = samples, rows, seed, network
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """As every evaluator; without a network that is not installed or made for digits."""
+        if name := arguments.get("network"):
+            try:
+                features(feature_network(name), [batch["image"][:1]])
+            except UserError:
+                arguments = {key: value for key, value in arguments.items() if key != "network"}
+        return super().suited(arguments, data, batch, counts)
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
-        """Reset the real test images."""
+        """Reset the real test images; load the network."""
         self._real: list[Tensor] = []
+        self._network = feature_network(self.network).to(module.device) if self.network else None
 
     def update(self, batch: Batch, outputs: Any) -> None:
         """Keep the first ``samples`` test images."""
@@ -66,24 +103,59 @@ class NearestNeighbours(Evaluator):
             self._real.append(batch["image"][:missing])
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
-        """Search the training split, draw, and compare mean distances."""
+        """Search the training split, draw, and compare distances."""
         train = self.split(trainer, "train")
-        made = module.sample(self.samples, self.seed)
+        made, real = module.sample(self.samples, self.seed), torch.cat(self._real)
         distance, index = nearest(made, train)
-        to_real, _ = nearest(torch.cat(self._real), train)
-        path = run_folder(trainer) / "samples" / "neighbours.png"
-        if trainer.is_global_zero:
-            neighbours = read(train, index[: self.rows].tolist())["image"]
-            write_picture(path, grid({"sample": made[: self.rows].cpu(), "nearest": neighbours}))
-        rows = []
-        for subject, found in (("generated", distance), ("real", to_real)):
-            protocol = {"pictures": len(found), "train": len(train), "pixels": "[0, 1]", "norm": "Euclidean"}
-            protocol["rounding"] = "none"
-            protocol |= {"seed": self.seed} if subject == "generated" else {"split": "test"}
-            error = float(found.std() / len(found) ** 0.5) if len(found) > 1 else None
-            rows.append(Row("nearest-training-distance", float(found.mean()), subject, protocol, error))
-        return Evaluation(
-            rows,
+        to_real, _ = nearest(real, train)
+        path = self._draw(trainer, "neighbours", made[: self.rows], index[: self.rows])
+        pixels = {"train": len(train), "pixels": "[0, 1]", "norm": "Euclidean", "rounding": "none"}
+        rows, verdict = self._compare("", distance, to_real, pixels)
+        said = [
             f"Samples are {rows[0].value:.2f} from their nearest training image, real test images "
             f"{rows[1].value:.2f}: see {path}.",
+            f"By pixels {verdict}",
+        ]
+        if self._network is not None:
+            parts = (batch["image"] for batch in read_first(train, len(train), 256))
+            known = features(self._network, parts)
+            distance, index = nearest_features(features(self._network, [made]), known)
+            to_real, _ = nearest_features(features(self._network, [real]), known)
+            facts = {"train": len(train), "norm": "Euclidean", "bits": 8} | self._network.identity()
+            more, verdict = self._compare(f"-{self._network.name}", distance, to_real, facts)
+            suspects = distance.argsort()[: self.rows]
+            path = self._draw(
+                trainer, f"neighbours-{self._network.name}", made[suspects.to(made.device)], index[suspects]
+            )
+            rows += more
+            said.append(f"By features {verdict} See {path}.")
+        del self._network, self._real
+        return Evaluation(rows, " ".join(said))
+
+    def _draw(self, trainer: pl.Trainer, name: str, samples: Tensor, index: Tensor) -> Path:
+        """Draw samples beside the training images of these indices; returns the file's path."""
+        path = run_folder(trainer) / "samples" / f"{name}.png"
+        if trainer.is_global_zero:
+            neighbours = read(self.split(trainer, "train"), index.tolist())["image"]
+            write_picture(path, grid({"sample": samples.cpu(), "nearest": neighbours}))
+        return path
+
+    def _compare(
+        self, suffix: str, made: Tensor, real: Tensor, facts: dict[str, Any]
+    ) -> tuple[list[Row], str]:
+        """Rows of the distances of samples and of test images, and the verdict."""
+        rows = []
+        sources: dict[str, dict[str, Any]] = {"generated": {"seed": self.seed}, "real": {"split": "test"}}
+        for (subject, source), found in zip(sources.items(), (made, real), strict=True):
+            protocol = {"pictures": len(found)} | facts | source
+            error = float(found.std() / len(found) ** 0.5) if len(found) > 1 else None
+            name = f"nearest-training-distance{suffix}"
+            rows.append(Row(name, float(found.mean()), subject, protocol, error))
+        share, deviations = nearer(made, real.to(made))
+        protocol = {"pictures": len(made), "held_out": len(real), "seed": self.seed} | facts
+        rows.append(Row(f"nearer-than-held-out{suffix}", share, protocol=protocol))
+        verdict = "more than chance allows: look for copies" if deviations > CLEAR else "no sign of copies"
+        return rows, (
+            f"a sample is nearer to the training images than a test image in {100 * share:.0f} % of all "
+            f"pairs, {verdict}."
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.diversity import diversity, euclidean, rms
+from zoo.metrics.formulas.diversity import diversity, euclidean, random_pairs, rms
 
 
 def draw(*shape: int) -> Tensor:
@@ -55,6 +55,20 @@ def test_any_distance_will_do() -> None:
     assert (
         diversity(torch.tensor([[[1.0], [5.0], [2.0]]]), lambda a, b: (a - b).abs()[:, 0] > 2).mean == 2 / 3
     )
+
+
+def test_pairs_are_all_or_drawn() -> None:
+    assert random_pairs(4, 6).tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    drawn = random_pairs(5, 9, seed=1)
+    assert torch.equal(drawn, random_pairs(5, 9, seed=1)) and not torch.equal(drawn, random_pairs(5, 9))
+    many = random_pairs(200, 10_000)
+    assert many.shape == (10_000, 2) and (many[:, 0] != many[:, 1]).all()
+    assert many.min() == 0 and many.max() == 199
+    assert abs(float((many[:, 0] < many[:, 1]).double().mean()) - 0.5) < 0.02
+    counts = many.flatten().bincount().double()
+    assert counts.mean() == 100 and counts.std() < 13  # 10 if each comes alike
+    with pytest.raises(UserError, match="1 images have no pairs"):
+        random_pairs(1, 5)
 
 
 @pytest.mark.parametrize(

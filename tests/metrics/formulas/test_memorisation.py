@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.memorisation import memorisation, nearest_features
+from zoo.metrics.formulas.memorisation import memorisation, nearer, nearest_features
 
 
 def features(count: int, width: int = 4, seed: int = 0) -> Tensor:
@@ -43,6 +44,27 @@ def test_honest_samples_are_told_from_copies_and_from_a_mixture() -> None:
     assert len(mixed.generated) == 200 and len(mixed.held_out) == 1_000
 
 
+def test_the_rank_test_is_scipys() -> None:
+    made = torch.tensor([1.0, 2.0, 2.0, 5.0, 0.5], dtype=torch.float64)
+    held_out = torch.tensor([2.0, 3.0, 0.7, 2.0], dtype=torch.float64)
+    larger = mannwhitneyu(held_out.numpy(), made.numpy()).statistic  # pairs in which the held-out one is
+    assert nearer(made, held_out).share == pytest.approx(larger / 20)
+    assert nearer(held_out, made).share == pytest.approx(1 - larger / 20)
+
+
+def test_the_rank_test_needs_few_held_out_images() -> None:
+    found = [
+        nearer(features(500, 1, seed)[:, 0].abs(), features(25, 1, seed + 100)[:, 0].abs()).deviations
+        for seed in range(40)
+    ]
+    assert abs(sum(found) / 40) < 0.5 and sum(abs(each) > 2 for each in found) <= 6
+    assert 0.7 < float(torch.tensor(found).std()) < 1.3
+    train, held_out = features(200), features(25, seed=1)
+    distances = [nearest_features(x, train)[0] for x in (train[:100] + 1e-3, held_out)]
+    copied = nearer(*distances)
+    assert copied.share == 1 and copied.deviations > 7
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -50,6 +72,8 @@ def test_honest_samples_are_told_from_copies_and_from_a_mixture() -> None:
         (lambda: nearest_features(features(3, 4)[0], features(3, 4)), r"Query features have shape \(4,\)"),
         (lambda: nearest_features(features(3, 4), features(0, 4)), "3 query and 0 training"),
         (lambda: nearest_features(features(3, 4), features(3, 4) * math.nan), "Training features have NaN"),
+        (lambda: nearer(torch.zeros(0), torch.zeros(3)), "0 generated and 3 held-out"),
+        (lambda: nearer(torch.zeros(3), torch.tensor([math.nan])), "Distances have NaN"),
         (lambda: memorisation(features(3), features(99), features(9)), "^99 held-out.*at least 100"),
     ],
 )

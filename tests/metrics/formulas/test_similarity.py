@@ -15,7 +15,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from zoo.errors import UserError
-from zoo.metrics.formulas.similarity import luma, mask_ssim, masked, ms_ssim, psnr, ssim
+from zoo.metrics.formulas.similarity import luma, mask_ssim, masked, most_scales, ms_ssim, psnr, ssim
 
 # Y is computed in float32 by the reference
 CLOSE = {"rtol": 1e-6, "atol": 1e-8}
@@ -96,17 +96,26 @@ def test_ssim_is_the_inner_part_of_torchmetrics_map() -> None:
     torch.testing.assert_close(ssim(a, b, luma=False), maps[..., 5:-5, 5:-5].mean((1, 2, 3)), **CLOSE)
 
 
-def test_ms_ssim_is_its_definition() -> None:
-    a = smooth(2, 3, 184, 177)  # odd scales among them
+@pytest.mark.parametrize(
+    ("size", "scales", "powers"),
+    [
+        ((184, 177), 5, (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)),  # odd scales among them
+        ((64, 47), 3, (0.0448 / 0.6305, 0.2856 / 0.6305, 0.3001 / 0.6305)),
+        ((16, 16), 1, (1.0,)),
+    ],
+)
+def test_ms_ssim_is_its_definition(size: tuple[int, int], scales: int, powers: tuple[float, ...]) -> None:
+    assert most_scales(*size) == scales
+    a = smooth(2, 3, *size)
     b = noisy(a, 60)
-    found = ms_ssim(a, b, luma=False)
+    found = ms_ssim(a, b, luma=False, scales=scales)
     for i, score in enumerate(found.tolist()):
         channels = []
         for x, y in zip(a[i].double().numpy(), b[i].double().numpy(), strict=True):
             product = 1.0
-            for scale, power in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            for scale, power in enumerate(powers, 1):
                 whole, contrast = plain_ssim(x, y)
-                product *= (whole if scale == 4 else contrast) ** power
+                product *= (whole if scale == scales else contrast) ** power
                 h, w = x.shape[0] // 2 * 2, x.shape[1] // 2 * 2
                 x, y = (
                     (v[0:h:2, 0:w:2] + v[1:h:2, 0:w:2] + v[0:h:2, 1:w:2] + v[1:h:2, 1:w:2]) / 4
@@ -115,6 +124,11 @@ def test_ms_ssim_is_its_definition() -> None:
             channels.append(product)
         assert score == pytest.approx(np.mean(channels), rel=1e-10)
         assert 0.3 < score < 0.99
+
+
+def test_scales_are_those_that_leave_a_window() -> None:
+    found = [most_scales(side, 300) for side in (10, 11, 21, 22, 43, 44, 87, 88, 175, 176, 300)]
+    assert found == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 def test_ms_ssim_of_a_picture_and_its_negative_is_zero_and_no_nan() -> None:
@@ -195,6 +209,8 @@ def test_masked_pictures_are_black_outside(kind: torch.dtype) -> None:
         (lambda: ssim(draw(1, 3, 6, 9), draw(1, 3, 6, 9), window="uniform"), "needs 7x7"),
         (lambda: ssim(draw(1, 3, 16, 16), draw(1, 3, 16, 16), window="hann"), "no window 'hann'"),
         (lambda: ms_ssim(draw(1, 1, 175, 200), draw(1, 1, 175, 200)), "needs 176x176"),
+        (lambda: ms_ssim(draw(1, 1, 43, 90), draw(1, 1, 43, 90), scales=3), "needs 44x44"),
+        (lambda: ms_ssim(draw(1, 1, 99, 99), draw(1, 1, 99, 99), scales=6), "1 to 5 scales, not 6"),
         (lambda: masked(draw(1, 3, 8, 8), torch.ones(1, 3, 8, 8)), r"must be \(1, 1, 8, 8\)"),
         (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), 255)), "values other than 0 and 1"),
         (lambda: masked(draw(1, 3, 8, 8), torch.full((1, 1, 8, 8), math.nan)), "values other than 0 and 1"),

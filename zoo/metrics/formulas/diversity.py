@@ -81,6 +81,23 @@ def diversity(samples: Iterable[Tensor], distance: Distance = euclidean, chunk: 
     return Diversity(float(values.mean()), error, len(means), pairs)
 
 
+def random_pairs(count: int, pairs: int, seed: int = 0) -> Tensor:
+    """Pairs (P, 2) of different indices below ``count``: all of them if there are at most ``pairs``.
+
+    Otherwise ``pairs`` of them are drawn, each on its own, so that one may come twice.
+
+    Raises:
+        UserError: There are fewer than two indices.
+    """
+    if count < 2:
+        raise UserError(f"{count} images have no pairs; give at least two.")
+    if count * (count - 1) // 2 <= pairs:
+        return torch.combinations(torch.arange(count))
+    random = torch.Generator().manual_seed(seed)
+    first = torch.randint(count, (pairs,), generator=random)
+    return torch.stack([first, (first + torch.randint(1, count, (pairs,), generator=random)) % count], 1)
+
+
 def _checked(distances: Tensor, part: Tensor) -> Tensor:
     if distances.shape != part.shape[:1] or not torch.isfinite(distances).all():
         raise UserError(

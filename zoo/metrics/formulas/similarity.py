@@ -18,6 +18,7 @@ logarithms in float32 (5e-7 dB off).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -95,24 +96,35 @@ def ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0, window: Windo
     return _in_parts(score, a, b, luma, border)
 
 
-def ms_ssim(a: Tensor, b: Tensor, luma: bool = True, border: int = 0) -> Tensor:
+def ms_ssim(
+    a: Tensor, b: Tensor, luma: bool = True, border: int = 0, scales: int = len(SCALE_WEIGHTS)
+) -> Tensor:
     """Multi-scale structural similarity (Wang 2003): five scales, each the 2x2 means of the one before.
 
-    Contrast and structure of the first four scales and the full SSIM of the last are raised to the paper's
+    Contrast and structure of all scales but the last and the full SSIM of the last are raised to the paper's
     powers and multiplied. Negative terms count as 0, since a negative number has no such power. An odd last
     row or column of a scale is left out.
 
     Args:
-        a: (N, C, H, W) uint8 of at least 176x176 pixels: the last scale still needs 11.
+        a: (N, C, H, W) uint8 of at least 176x176 pixels: the last of five scales still needs 11.
         b: As ``a``.
         luma: Use Y; otherwise each channel, then averaged.
         border: Pixels cropped from every side first.
+        scales: Number of scales, 1 to 5. With fewer than 5, for smaller images, the first powers are divided
+            by their sum; such numbers do not compare with those of five scales.
 
     Returns:
         (N) in float64, 0 to 1.
     """
-    _require_pairs(a, b, border, least=SIDE["gaussian"] * 2 ** (len(SCALE_WEIGHTS) - 1))
-    return _in_parts(_ms_ssim, a, b, luma, border)
+    if not 1 <= scales <= len(SCALE_WEIGHTS):
+        raise UserError(f"MS-SSIM has 1 to {len(SCALE_WEIGHTS)} scales, not {scales}; choose one of these.")
+    _require_pairs(a, b, border, least=SIDE["gaussian"] * 2 ** (scales - 1))
+    return _in_parts(partial(_ms_ssim, scales=scales), a, b, luma, border)
+
+
+def most_scales(height: int, width: int) -> int:
+    """The most scales of MS-SSIM that images of this size have room for; 0 below 11 pixels."""
+    return min(len(SCALE_WEIGHTS), (min(height, width) // SIDE["gaussian"]).bit_length())
 
 
 def masked(images: Tensor, masks: Tensor) -> Tensor:
@@ -164,12 +176,14 @@ def _psnr(x: Tensor, y: Tensor) -> Tensor:
     return 10 * torch.log10(255**2 / error)
 
 
-def _ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+def _ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:
     product = x.new_ones(x.shape[:2])
-    for scale, weight in enumerate(SCALE_WEIGHTS):
+    weights = SCALE_WEIGHTS[:scales]
+    # five add up to 1.0001; they are the paper's as they stand
+    total = sum(weights) if scales < len(SCALE_WEIGHTS) else 1.0
+    for scale, weight in enumerate(weights, 1):
         whole, contrast = _structure(x, y, "gaussian")
-        last = scale == len(SCALE_WEIGHTS) - 1
-        product = product * (whole if last else contrast).clamp(min=0) ** weight
+        product = product * (whole if scale == scales else contrast).clamp(min=0) ** (weight / total)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return product.mean(1)
 
@@ -180,9 +194,14 @@ def _structure(x: Tensor, y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     line = x.new_ones(side)
     if window == "gaussian":
         line = torch.exp(-((torch.arange(side).to(x) - side // 2) ** 2) / (2 * 1.5**2))
-    line = (line / line.sum()).view(1, 1, 1, side)
-    planes = torch.cat([x, y, x * x, y * y, x * y]).flatten(0, 1)[:, None]
-    means = F.conv2d(F.conv2d(planes, line), line.mT).view(5, *x.shape[:2], -1)
+    weights = (line / line.sum()).tolist()
+    planes = torch.stack([x, y, x * x, y * y, x * y])  # (5, N, C, H, W)
+    for axis in (3, 4):  # shifted sums: PyTorch's convolutions in float64 are slow
+        first, *others = (planes.narrow(axis, i, planes.shape[axis] - side + 1) for i in range(side))
+        planes = first * weights[0]
+        for weight, shifted in zip(weights[1:], others, strict=True):
+            planes.add_(shifted, alpha=weight)
+    means = planes.flatten(3)
     mean_x, mean_y = means[0], means[1]
     unbiased = side**2 / (side**2 - 1) if window == "uniform" else 1.0
     variances = unbiased * (means[2] + means[3] - mean_x**2 - mean_y**2)
