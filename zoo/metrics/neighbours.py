@@ -27,7 +27,7 @@ from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.scoring.report import Row, run_folder
 
 AT_ONCE = 32  # images per forward pass of a network
-CLEAR = 3  # standard deviations from which on samples are called too near
+CLEAR = 3  # standard deviations from which on samples are called too near, or far
 
 
 def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,11 @@ class NearestNeighbours(Evaluator):
         share, deviations = nearer(made, real.to(made))
         protocol = {"pictures": len(made), "held_out": len(real), "seed": self.seed} | facts
         rows.append(Row(f"nearer-than-held-out{suffix}", share, protocol=protocol))
-        verdict = "more than chance allows: look for copies" if deviations > CLEAR else "no sign of copies"
+        verdict = "as chance has it: no sign of copies"
+        if abs(deviations) > CLEAR:
+            verdict = (
+                "more than by chance: look for copies" if deviations > 0 else "less than by chance: too far"
+            )
         return rows, (
             f"a sample is nearer to the training images than a test image in {100 * share:.0f} % of all "
             f"pairs, {verdict}."
