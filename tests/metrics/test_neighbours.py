@@ -137,6 +137,20 @@ def test_features_find_copies_and_unseen_pictures_are_none(
     assert "in 0 % of all pairs, less than by chance: too far." in capsys.readouterr().out
 
 
+def test_mirrored_copies_are_found_if_asked_for(tmp_path: Path) -> None:
+    data = Digits(batch_size=50)
+    mirrored = images_of(data, "train")[:40].flip(-1)
+    for asked, least, most in ((False, 0.5, 9), (True, 0.0, 1e-4)):
+        callback = NearestNeighbours(samples=40, network="digits", mirrored=asked)
+        trainer_with(tmp_path, callback).test(Copying(mirrored), data, verbose=False)
+        rows = [
+            row for row in json.loads((tmp_path / "eval.json").read_text()) if row["subject"] == "generated"
+        ]
+        for suffix in ("", "-digits"):
+            (*_, found) = (row for row in rows if row["metric"] == f"nearest-training-distance{suffix}")
+            assert least <= found["value"] < most and found["protocol"].get("mirrored", False) is asked
+
+
 def test_a_network_that_cannot_read_the_pictures_is_left_out() -> None:
     given = {"rows": 3, "network": "digits"}
     for side, kept in ((8, given), (16, {"rows": 3})):
