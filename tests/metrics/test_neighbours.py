@@ -116,7 +116,7 @@ def test_features_find_copies_and_unseen_pictures_are_none(
     assert rows["nearer-than-held-out-digits", "generated"]["value"] == 1
     assert rows["nearer-than-held-out-digits", "generated"]["protocol"]["network"] == "digits"
     said = capsys.readouterr().out
-    assert said.count("100 % of all pairs, more than chance allows: look for copies.") == 2
+    assert said.count("100 % of all pairs, more than by chance: look for copies.") == 2
 
     mixed = unseen[:200].clone()
     mixed[70], mixed[130] = train[8], train[1200]
@@ -131,6 +131,24 @@ def test_features_find_copies_and_unseen_pictures_are_none(
     below = picture[:, picture.shape[1] - 2 * (side + gap) :]
     left, right = below[..., gap : gap + side], below[..., 2 * gap + side : 2 * (gap + side)]
     assert torch.equal(left, right) and left.std() > 0.3
+
+    noise = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    trainer_with(tmp_path, callback).test(Copying(noise), data, verbose=False)
+    assert "in 0 % of all pairs, less than by chance: too far." in capsys.readouterr().out
+
+
+def test_mirrored_copies_are_found_if_asked_for(tmp_path: Path) -> None:
+    data = Digits(batch_size=50)
+    mirrored = images_of(data, "train")[:40].flip(-1)
+    for asked, least, most in ((False, 0.5, 9), (True, 0.0, 1e-4)):
+        callback = NearestNeighbours(samples=40, network="digits", mirrored=asked)
+        trainer_with(tmp_path, callback).test(Copying(mirrored), data, verbose=False)
+        rows = [
+            row for row in json.loads((tmp_path / "eval.json").read_text()) if row["subject"] == "generated"
+        ]
+        for suffix in ("", "-digits"):
+            (*_, found) = (row for row in rows if row["metric"] == f"nearest-training-distance{suffix}")
+            assert least <= found["value"] < most and found["protocol"].get("mirrored", False) is asked
 
 
 def test_a_network_that_cannot_read_the_pictures_is_left_out() -> None:

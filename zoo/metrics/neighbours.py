@@ -6,7 +6,7 @@ shifted and recoloured copies too. :mod:`zoo.metrics.formulas.memorisation` has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from zoo.metrics.formulas.pixels import to_bytes
 from zoo.metrics.scoring.report import Row, run_folder
 
 AT_ONCE = 32  # images per forward pass of a network
-CLEAR = 3  # standard deviations from which on samples are called too near
+CLEAR = 3  # standard deviations from which on samples are called too near, or far
 
 
 def nearest(queries: Tensor, train: SampleSet, chunk: int = 1_000) -> tuple[Tensor, Tensor]:
@@ -71,13 +71,20 @@ class NearestNeighbours(Evaluator):
         rows: Number of samples in a figure.
         seed: Seed of the samples.
         network: Feature network, as ``effnet-lite0``; pixels alone if not given.
+        mirrored: Also search the mirrored training images, for models that are trained on them.
     """
 
     def __init__(
-        self, samples: PositiveInt = 1_000, rows: PositiveInt = 10, seed: Seed = 0, network: str | None = None
+        self,
+        samples: PositiveInt = 1_000,
+        rows: PositiveInt = 10,
+        seed: Seed = 0,
+        network: str | None = None,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
-        self.samples, self.rows, self.seed, self.network = samples, rows, seed, network
+        self.samples, self.rows, self.seed = samples, rows, seed
+        self.network, self.mirrored = network, mirrored
 
     @classmethod
     def suited(
@@ -106,31 +113,48 @@ class NearestNeighbours(Evaluator):
         """Search the training split, draw, and compare distances."""
         train = self.split(trainer, "train")
         made, real = module.sample(self.samples, self.seed), torch.cat(self._real)
-        distance, index = nearest(made, train)
-        to_real, _ = nearest(real, train)
+        facts = {"train": len(train), "norm": "Euclidean"} | ({"mirrored": True} if self.mirrored else {})
+
+        def by_pixels(images: Tensor) -> tuple[Tensor, Tensor]:
+            return nearest(images, train)
+
+        distance, index = self._nearest(by_pixels, made)
         path = self._draw(trainer, "neighbours", made[: self.rows], index[: self.rows])
-        pixels = {"train": len(train), "pixels": "[0, 1]", "norm": "Euclidean", "rounding": "none"}
-        rows, verdict = self._compare("", distance, to_real, pixels)
+        pixels = facts | {"pixels": "[0, 1]", "rounding": "none"}
+        rows, verdict = self._compare("", distance, self._nearest(by_pixels, real)[0], pixels)
         said = [
             f"Samples are {rows[0].value:.2f} from their nearest training image, real test images "
             f"{rows[1].value:.2f}: see {path}.",
             f"By pixels {verdict}",
         ]
-        if self._network is not None:
-            parts = (batch["image"] for batch in read_first(train, len(train), 256))
-            known = features(self._network, parts)
-            distance, index = nearest_features(features(self._network, [made]), known)
-            to_real, _ = nearest_features(features(self._network, [real]), known)
-            facts = {"train": len(train), "norm": "Euclidean", "bits": 8} | self._network.identity()
-            more, verdict = self._compare(f"-{self._network.name}", distance, to_real, facts)
-            suspects = distance.argsort()[: self.rows]
-            path = self._draw(
-                trainer, f"neighbours-{self._network.name}", made[suspects.to(made.device)], index[suspects]
+        if (network := self._network) is not None:
+            known = features(network, (batch["image"] for batch in read_first(train, len(train), 256)))
+
+            def by_features(images: Tensor) -> tuple[Tensor, Tensor]:
+                return nearest_features(features(network, [images]), known)
+
+            distance, index = self._nearest(by_features, made)
+            facts |= {"bits": 8} | network.identity()
+            more, verdict = self._compare(
+                f"-{network.name}", distance, self._nearest(by_features, real)[0], facts
             )
+            suspects = distance.argsort()[: self.rows]
+            samples = made[suspects.to(made.device)]
+            path = self._draw(trainer, f"neighbours-{network.name}", samples, index[suspects])
             rows += more
             said.append(f"By features {verdict} See {path}.")
         del self._network, self._real
         return Evaluation(rows, " ".join(said))
+
+    def _nearest(
+        self, find: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Distances and indices that a search finds for the images, or for their mirror images if nearer."""
+        distance, index = find(images)
+        if not self.mirrored:
+            return distance, index
+        other, at = find(images.flip(-1))
+        return torch.minimum(distance, other), torch.where(other < distance, at, index)
 
     def _draw(self, trainer: pl.Trainer, name: str, samples: Tensor, index: Tensor) -> Path:
         """Draw samples beside the training images of these indices; returns the file's path."""
@@ -154,7 +178,11 @@ class NearestNeighbours(Evaluator):
         share, deviations = nearer(made, real.to(made))
         protocol = {"pictures": len(made), "held_out": len(real), "seed": self.seed} | facts
         rows.append(Row(f"nearer-than-held-out{suffix}", share, protocol=protocol))
-        verdict = "more than chance allows: look for copies" if deviations > CLEAR else "no sign of copies"
+        verdict = "as chance has it: no sign of copies"
+        if abs(deviations) > CLEAR:
+            verdict = (
+                "more than by chance: look for copies" if deviations > 0 else "less than by chance: too far"
+            )
         return rows, (
             f"a sample is nearer to the training images than a test image in {100 * share:.0f} % of all "
             f"pairs, {verdict}."

@@ -100,7 +100,9 @@ def nearer(generated: Tensor, held_out: Tensor) -> Nearer:
     if not n or not m:
         raise UserError(f"There are {n} generated and {m} held-out distances; give at least one of each.")
     ordered = held_out.sort().values
-    below, upto = (torch.searchsorted(ordered, generated, right=right) for right in (False, True))
+    below, upto = (
+        torch.searchsorted(ordered, generated.contiguous(), right=right) for right in (False, True)
+    )
     share = 1 - float((below + upto).double().mean()) / (2 * m)
     return Nearer(share, (share - 0.5) / math.sqrt((n + m + 1) / (12 * n * m)))
 
