@@ -113,9 +113,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """Append a map with the mean standard deviation of the features over a group of samples (section 3).
 
     Groups are consecutive samples, at most ``group`` each and as equal in number as possible, so that any
-    number of samples will do: 14 make groups of 4, 4, 3 and 3. A sample alone has a deviation of 0. Groups
-    lie within what one process judges at once; micro-batches of a multiple of ``group`` samples do not change
-    them.
+    number of samples will do: 14 make groups of 4, 4, 3 and 3. A sample alone has a deviation of 1e-4, the
+    root of epsilon. Groups lie within what one process judges at once; micro-batches of a multiple of
+    ``group`` samples do not change them.
 
     Args:
         x: Features (B, C, H, W).
@@ -533,11 +533,7 @@ class ProGAN(AdversarialModule):
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """Size and channels of the data.
-
-        Raises:
-            UserError: Their side is no power of two.
-        """
+        """Size and channels of the data."""
         channels, _, side = batch["image"].shape[1:]
         made = arguments | {"size": side, "channels": channels}
         return made | {"start_size": min(arguments.get("start_size", LEAST), side)}
