@@ -96,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
     described, config = data.describe(), shlex.quote(str(out))
     said = "research" in str(described["licence"])
     limit = "; for research only" if described["research_only"] and not said else ""
+    of_size = "" if data.phases else f" of batches of {data.batch_size}"
     facts = [
         f"Data: {found.layout}; {', '.join(f'{n} {split}' for split, n in counts.items())}.",
         f"Licence: {described['licence']}{limit}.",
-        f"Budget: {steps:,} steps of batches of {data.batch_size}; `zoo bench {config}` measures their time.",
+        f"Budget: {steps:,} steps{of_size}; `zoo bench {config}` measures their time.",
         f"Differs from {args.like}: {_changes(content, recipe)}.",
         *notes,
     ]
