@@ -445,7 +445,7 @@ class ProGAN(AdversarialModule):
         It is computed in float32 under mixed precision: the norm is that of a gradient, which has a gradient
         itself.
         """
-        with torch.autocast(real.device.type, enabled=False):
+        with torch.autocast(real.device.type, enabled=False), torch.enable_grad():
             wide = torch.promote_types(fake.dtype, torch.float32)
             share = torch.rand(len(real), 1, 1, 1, device=real.device).to(wide)
             between = torch.lerp(fake.to(wide), real.to(wide), share).requires_grad_()
@@ -506,12 +506,18 @@ class ProGAN(AdversarialModule):
         epochs, steps = self.trainer.max_epochs or -1, self.trainer.max_steps
         number, ranks = len(self.phases), self.trainer.world_size
         total = sum(phase.batches(ranks) for phase in self.phases)
-        if epochs not in (-1, number) or -1 < steps < total:
+        planned = self.trainer.datamodule is not None  # type: ignore[attr-defined]
+        if planned and (epochs not in (-1, number) or -1 < steps < total):
             say(
                 f"The schedule up to {self.size} px has {number} phases of {total:,} steps in all, but the "
                 f"run ends elsewhere: set trainer.max_epochs to {number} and leave out trainer.max_steps, or "
                 "change model.fade_images and model.stable_images."
             )
+
+    def on_train_epoch_start(self) -> None:
+        """Compile anew for each resolution: with those before it, sizes would be compiled as variables."""
+        if self.compile_players:
+            torch.compiler.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Grow to what this step's images make it.
