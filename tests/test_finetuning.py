@@ -139,7 +139,8 @@ def test_frozen_layers_rest_and_all_that_is_judged_is_augmented(
     )
     weights = [max(layer, key=lambda p: p.dim()).shape for layer in layers]
     assert weights[-1][0] == 1, "the last layer gives the logits"
-    assert all(b[1] % a[0] == 0 for a, b in pairwise(weights)) or name == "GAN", "each takes the one before"
+    # a map of statistics may come in between
+    assert all(b[1] % a[0] < 2 for a, b in pairwise(weights)) or name == "GAN", "each takes the one before"
     before = [[p.detach().clone() for p in layer] for layer in layers]
     values: list[int] = []
 

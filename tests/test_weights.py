@@ -398,7 +398,7 @@ def test_weights_of_others_are_explained_and_never_loaded(
     index()
     monkeypatch.setattr(socket, "socket", never)
     names = [entry["name"] for entry in catalogue.foreign()]
-    assert len(names) == 9 and len(set(names)) == 9
+    assert len(names) >= 9 and len(set(names)) == len(names)
     assert {entry["paper"] for entry in catalogue.foreign()} <= {
         p.split(".")[2] for p in catalogue.classes("models")
     }

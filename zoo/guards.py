@@ -66,6 +66,14 @@ class GuardedModule(pl.LightningModule):
             UserError: Its keys, channels or sizes do not fit; names the argument to change.
         """
 
+    def plan_batches(self, data: Any, ranks: int = 1) -> None:
+        """Tell a data module what each epoch's batches hold (``phases``); by default it decides itself.
+
+        Args:
+            data: The data module.
+            ranks: Number of processes.
+        """
+
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         """Arguments of a recipe, changed where its networks depend on the channels and sizes of other data.

@@ -241,3 +241,17 @@ def test_a_lost_game_is_not_called_balanced_for_its_beginning(trainer: Make) -> 
     game = Acted(lambda step: 0.7 if step < 4 else 0.001, lambda step: 1.0)
     (said,) = [text for topic, _, text in _verdicts(trainer, game, 20) if topic == "players"]
     assert said.startswith("The discriminator has won")
+
+
+def test_a_generator_that_grows_is_compared_at_its_own_size(trainer: Make, tmp_path: Path) -> None:
+    class Growing(Game):
+        def generate(self, batch: Batch) -> Tensor:
+            return torch.nn.functional.avg_pool2d(batch["image"], 8)
+
+    health, module = Health(), Growing()
+    health._folder = tmp_path
+    health._batch = {"image": torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1}
+    logged: dict[str, Tensor] = {}
+    module.log = lambda name, value: logged.update({name: value})  # type: ignore[method-assign, assignment]
+    health._judge_samples(trainer(), module)
+    assert list(logged) == ["health/diversity"] and float(logged["health/diversity"]) == pytest.approx(1)

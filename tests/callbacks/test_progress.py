@@ -18,6 +18,26 @@ def test_one_bar_counts_the_whole_run(trainer: Callable[..., pl.Trainer], budget
     assert (bar.train_progress_bar.n, bar.train_progress_bar.total) == (6, 6)
 
 
+class Planned(Game):
+    """Epochs of three batches and of one."""
+
+    def setup(self, stage: str) -> None:
+        self.trainer.datamodule.phases = lambda epoch: (1, 4, 1 if epoch else 3)
+        self.trainer.reload_dataloaders_every_n_epochs = 1
+
+
+@pytest.mark.parametrize(("most", "steps"), [(-1, 5), (4, 4)])
+def test_epochs_may_differ_in_length(trainer: Callable[..., pl.Trainer], most: int, steps: int) -> None:
+    class Whole(Data):
+        def _of_side(self, samples, side):  # type: ignore[no-untyped-def]
+            return samples
+
+    bar = RunProgress(refresh_rate=1)
+    t = trainer(callbacks=[bar], enable_progress_bar=True, max_epochs=3, max_steps=most)
+    t.fit(Planned(), Whole(count=8))
+    assert (bar.train_progress_bar.n, bar.train_progress_bar.total) == (steps, steps)
+
+
 def test_a_resumed_run_begins_where_it_stands(trainer: Callable[..., pl.Trainer], tmp_path) -> None:  # type: ignore[no-untyped-def]
     first = trainer(max_epochs=2)
     first.fit(Game(), Data(count=8))

@@ -6,7 +6,18 @@ import pytest
 import torch
 from games import Data, Points
 
-from zoo.data.base import Loader, OrderedSampler, collate, stack, to_floats
+from zoo.data.base import (
+    DataModule,
+    Loader,
+    OrderedSampler,
+    PassSampler,
+    Sample,
+    SampleSet,
+    Split,
+    collate,
+    stack,
+    to_floats,
+)
 from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
 
@@ -96,3 +107,110 @@ def test_pictures_of_8_and_16_bit_meet_in_floats() -> None:
     assert torch.allclose(batch["image"], torch.full((2, 1, 2, 2), -0.6))
     assert batch["label"].tolist() == [3, 4]
     assert stack([eight, eight])["image"].dtype == torch.uint8
+
+
+# ----------------------------------------------------------------------------------------------------- phases
+
+
+class Squares(SampleSet):
+    """Pictures (1, 8, 8) whose upper left quarter is darker; mirrored at random in training."""
+
+    length = 5
+
+    def __init__(self) -> None:
+        self.loads: list[int] = []
+
+    def load(self, index: int) -> Sample:
+        self.loads.append(index)
+        picture = torch.arange(64, dtype=torch.uint8).view(1, 8, 8) + index
+        return {"image": picture, "label": torch.tensor(index)}
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        if random is not None and torch.rand((), generator=random) < 0.5:
+            return loaded | {"image": loaded["image"].flip(-1)}
+        return loaded
+
+
+class Phased(DataModule):
+    contract = "images"
+
+    def __init__(self, samples: SampleSet | None = None, phase: tuple[int, int, int] = (2, 3, 4)) -> None:
+        super().__init__(batch_size=64, seed=1)
+        self.samples, self.phases = samples or Squares(), lambda epoch: phase
+
+    def dataset(self, split: Split) -> SampleSet | None:
+        return self.samples
+
+
+def test_passes_follow_each_other_and_ranks_share_them() -> None:
+    whole = list(PassSampler(5, 12, 1, 2, 0, 0, 1))
+    assert [(epoch, turn) for epoch, _, turn in whole] == [(2, 0)] * 5 + [(2, 1)] * 5 + [(2, 2)] * 2
+    passes = [[index for _, index, turn in whole if turn == number] for number in range(2)]
+    assert passes[0] != passes[1] and sorted(passes[0]) == sorted(passes[1]) == list(range(5))
+    ranks = [list(PassSampler(5, 6, 1, 2, 0, rank, 2)) for rank in (0, 1)]
+    assert [key for pair in zip(*ranks, strict=True) for key in pair] == whole
+    rest = PassSampler(5, 6, 1, 2, 4, 1, 2)
+    assert list(rest) == ranks[1][4:] and len(rest) == 6
+    rest.set_epoch(3)
+    assert len(list(rest)) == 6
+
+
+def test_a_phase_gives_small_pictures_of_as_many_batches_as_asked_for() -> None:
+    data = Phased()
+    data.setup("fit")  # five samples are enough for any phase
+    batches = list(data.train_dataloader())
+    assert [batch["image"].shape for batch in batches] == [(3, 1, 2, 2)] * 4
+    full = torch.arange(64.0).view(2, 4, 2, 4)
+    means = full.mean((1, 3))
+    for batch in batches:
+        for image, index in zip(batch["image"], batch["label"], strict=True):
+            expected = to_floats((means + index).round().to(torch.uint8))[None]
+            assert torch.equal(image, expected) or torch.equal(image, expected.flip(-1))
+    mirrored = [
+        bool(image[0, 0, 0] > image[0, 0, 1])
+        for batch in batches
+        for image, index in zip(batch["image"], batch["label"], strict=True)
+        if index == 0
+    ]
+    assert len(mirrored) > 1
+    again = list(data.train_dataloader())
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(batches, again, strict=True))
+
+
+def test_large_pictures_are_read_once_for_a_resolution() -> None:
+    samples = Squares()
+    data = Phased(samples)
+    list(data.train_dataloader())
+    assert sorted(set(samples.loads)) == list(range(5))
+    samples.loads.clear()
+    list(data.train_dataloader())
+    assert samples.loads == []
+    data.phases = lambda epoch: (8, 3, 4)
+    assert next(iter(data.train_dataloader()))["image"].shape == (3, 1, 8, 8)
+
+
+def test_augmentation_differs_from_pass_to_pass() -> None:
+    data = Phased(phase=(8, 5, 20))
+    orders = [
+        [bool(image[0, 0, 0] > image[0, 0, 1]) for image in batch["image"][batch["label"].argsort()]]
+        for batch in data.train_dataloader()
+    ]
+    assert len({tuple(order) for order in orders}) > 5
+
+
+def test_pictures_that_cannot_be_made_smaller_are_refused() -> None:
+    class Cropped(Squares):
+        def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+            return loaded | {"image": loaded["image"][:, 1:, 1:]}
+
+    with pytest.raises(UserError, match=r"Cropped crops pictures.*data\.random_crop"):
+        Phased(Cropped()).train_dataloader()
+    with pytest.raises(UserError, match="needs pictures of 3 px, but the data hold pictures of 8 px"):
+        Phased(phase=(3, 1, 1)).train_dataloader()
+
+    class Labels(Squares):
+        def load(self, index: int) -> Sample:
+            return {"label": torch.tensor(index)}
+
+    with pytest.raises(UserError, match="the data hold no pictures"):
+        Phased(Labels()).train_dataloader()

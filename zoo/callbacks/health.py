@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -81,9 +82,9 @@ class Health(Callback):
     - **gradient**: the norm of the generator's gradient, relative to the largest of this run (medians of ten
       values), because its scale depends on the architecture. A thousandth of it is flat; a hundredth counts
       as alive again.
-    - **diversity**: the mean distance between 16 generated samples, relative to that of 16 real ones. Below a
-      quarter the samples are nearly identical; above 0.4 they vary. A generator that keeps several modes
-      passes this test: the next one is for those.
+    - **diversity**: the mean distance between 16 generated samples, relative to that of 16 real ones, reduced
+      to their size. Below a quarter the samples are nearly identical; above 0.4 they vary. A generator that
+      keeps several modes passes this test: the next one is for those.
     - **modes**: the value that an evaluator logs as ``val/modes_found``. Fewer than 80 % of those in the
       data, and no new one for twice ``every_n_steps`` steps, is called mode collapse. Healthy runs miss one
       or two rare modes too, and a generator that still learns finds its modes one after another.
@@ -212,6 +213,9 @@ class Health(Callback):
             fake = module.generate(batch)
         real = next((batch[key] for key in REAL_KEYS if key in batch), None)
         if real is None or len(real) < 2 or float(spread(real)) == 0:
+            return
+        if fake.ndim == real.ndim == 4 and fake.shape[2:] != real.shape[2:]:  # a generator that grows
+            self._judge_diversity(trainer, module, fake, F.interpolate(real, fake.shape[2:], mode="area"))
             return
         self._judge_diversity(trainer, module, fake, real)
         if real.ndim == 4 and real.shape[1] in COLOURS and fake.shape == real.shape and fake.abs().max() <= 1:

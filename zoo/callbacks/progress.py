@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from zoo.bounds import NonNegativeInt
+from zoo.data.base import DataModule
 from zoo.guards import is_logged
 
 
@@ -24,9 +25,8 @@ class RunProgress(TQDMProgressBar):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         """Show the epoch; set the total number of steps at the start of the run."""
-        steps = trainer.estimated_stepping_batches
         bar = self.train_progress_bar
-        if bar.total is None and not math.isinf(steps):
+        if bar.total is None and not math.isinf(steps := _steps(trainer)):
             bar.reset(int(steps))
             bar.initial = bar.n = trainer.global_step
         bar.set_description(f"Epoch {trainer.current_epoch}", refresh=False)
@@ -49,3 +49,12 @@ class RunProgress(TQDMProgressBar):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the bar."""
+
+
+def _steps(trainer: pl.Trainer) -> float:
+    """The run's steps; epochs may differ in length."""
+    data, epochs, most = trainer.datamodule, trainer.max_epochs, trainer.max_steps  # type: ignore[attr-defined]
+    if not isinstance(data, DataModule) or data.phases is None or not epochs or epochs < 0:
+        return trainer.estimated_stepping_batches
+    steps = sum(data.phases(epoch)[2] for epoch in range(epochs))
+    return steps if most < 0 else min(steps, most)

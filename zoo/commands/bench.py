@@ -194,6 +194,7 @@ class Setup:
         self.model: AdversarialModule = built.model.to(self.device).train()
         self.model.freeze_layers()
         built.datamodule.prepare_data()
+        self.model.plan_batches(built.datamodule)
         built.datamodule.setup("fit")
         self.loader: Iterable[Batch] = built.datamodule.train_dataloader()
         self.batches = [self.move(batch) for batch in islice(self.loader, PREPARED)]

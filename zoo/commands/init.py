@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     batch = _batch(data)
     model, arguments, notes = _model(content["model"], batch)
     trainer = dict(content["trainer"])
-    steps = _steps(trainer, max(1, counts["train"] // data.batch_size))
+    model.plan_batches(data)
+    steps = _steps(trainer, data, max(1, counts["train"] // data.batch_size))
     callbacks, left_out = _callbacks(trainer.get("callbacks") or [], data, batch, counts, steps)
     recipe = {
         "seed_everything": content.get("seed_everything", 0),
@@ -95,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
     described, config = data.describe(), shlex.quote(str(out))
     said = "research" in str(described["licence"])
     limit = "; for research only" if described["research_only"] and not said else ""
+    of_size = "" if data.phases else f" of batches of {data.batch_size}"
     facts = [
         f"Data: {found.layout}; {', '.join(f'{n} {split}' for split, n in counts.items())}.",
         f"Licence: {described['licence']}{limit}.",
-        f"Budget: {steps:,} steps of batches of {data.batch_size}; `zoo bench {config}` measures their time.",
+        f"Budget: {steps:,} steps{of_size}; `zoo bench {config}` measures their time.",
         f"Differs from {args.like}: {_changes(content, recipe)}.",
         *notes,
     ]
@@ -267,9 +269,11 @@ def _model(like: dict[str, Any], batch: Batch) -> tuple[AdversarialModule, dict[
     return model, arguments, notes
 
 
-def _steps(trainer: dict[str, Any], batches: int) -> int:
-    """Steps of a training with so many batches per epoch."""
-    ends = [trainer.get("max_steps", -1), batches * (trainer.get("max_epochs") or -1)]
+def _steps(trainer: dict[str, Any], data: DataModule, batches: int) -> int:
+    """Steps of a training with so many batches per epoch, unless the model plans them."""
+    epochs = trainer.get("max_epochs") or -1
+    planned = [data.phases(epoch)[2] for epoch in range(epochs)] if data.phases else []
+    ends = [trainer.get("max_steps", -1), sum(planned) or batches * epochs]
     return min((end for end in ends if end > 0), default=batches)
 
 

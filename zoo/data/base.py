@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TypedDict
@@ -36,7 +37,7 @@ from zoo.seeds import global_seed, mix
 Batch = dict[str, Any]
 Sample = dict[str, Any]
 Split = Literal["train", "val", "test"]
-Key = int | tuple[int, int]
+Key = int | tuple[int, int] | tuple[int, int, int]
 
 BYTES = (torch.uint8, torch.uint16)  # dtypes of pictures as stored in files
 CACHE_BYTES = 2 * 2**30  # per split, shared by all workers of a loader
@@ -106,7 +107,12 @@ class SampleSet(Dataset[Batch]):
         return loaded
 
     def __getitem__(self, key: Key) -> Batch:
-        """One sample, pictures in [-1, 1]; the key is an index (evaluation) or (epoch, index) (training)."""
+        """One sample, pictures in [-1, 1].
+
+        Args:
+            key: An index in evaluation; (epoch, index) in training, or (epoch, index, pass) where an epoch
+                passes over the data several times.
+        """
         return to_values(self._of_key(key))
 
     def __getitems__(self, keys: list[Key]) -> list[Batch] | Batch:
@@ -116,8 +122,52 @@ class SampleSet(Dataset[Batch]):
     def _of_key(self, key: Key) -> Sample:
         if isinstance(key, int):
             return self.sample(key, None)
-        epoch, index = key
-        return self.sample(index, torch.Generator().manual_seed(mix("sample", self.seed, epoch, index)))
+        epoch, index, *turn = key
+        seed = mix("sample", self.seed, epoch, index, *turn)
+        return self.sample(index, torch.Generator().manual_seed(seed))
+
+
+class ReducedSet(SampleSet):
+    """The samples of a set with smaller pictures: each pixel is the mean of a square, rounded.
+
+    Augmentation comes after the reduction. Small pictures are kept in memory, so that large ones are read
+    once.
+
+    Args:
+        full: The set.
+        factor: Side of the squares in pixels.
+
+    Raises:
+        UserError: The set crops its pictures after they are loaded.
+    """
+
+    def __init__(self, full: SampleSet, factor: int) -> None:
+        self.full, self.factor, self.length = full, factor, len(full)
+        before = self.load(0)
+        after = self.finish(before, None)
+        if any(after[key].shape[-2:] != before[key].shape[-2:] for key in _pictures(before)):
+            raise UserError(
+                f"{type(full).__name__} crops pictures in training, which smaller ones cannot be; set "
+                "data.random_crop to false."
+            )
+
+    def load(self, index: int) -> Sample:
+        """The full sample with its pictures (C, H, W) of uint8 or uint16 reduced."""
+        loaded = self.full._loaded(index)
+        smaller = {
+            key: F.avg_pool2d(loaded[key].float(), self.factor).round_().to(loaded[key].dtype)
+            for key in _pictures(loaded)
+        }
+        return loaded | smaller
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """As the full set."""
+        return self.full.finish(loaded, random)
+
+
+def _pictures(loaded: Sample) -> list[str]:
+    """The keys of a loaded sample's pictures."""
+    return [key for key, x in loaded.items() if isinstance(x, Tensor) and x.dtype in BYTES and x.ndim == 3]
 
 
 def to_floats(values: Tensor) -> Tensor:
@@ -194,6 +244,34 @@ class OrderedSampler(DistributedSampler[Any]):
         return iter([(self.epoch, index) for index in order[self.rank :: self.num_replicas][offset:]])
 
 
+class PassSampler(OrderedSampler):
+    """Keys (epoch, index, pass) of a given number of samples, in as many passes over the data as that takes.
+
+    Each pass is shuffled as a function of (seed, epoch, pass), and ranks share it.
+    """
+
+    def __init__(
+        self, length: int, samples: int, seed: int, epoch: int, offset: int, rank: int, ranks: int
+    ) -> None:
+        super().__init__(length, seed, epoch, offset, rank, ranks)
+        self.samples = samples  # of this rank
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __iter__(self) -> Any:
+        """Yield this rank's keys."""
+        offset = self.offset if self.epoch == self.first_epoch else 0
+        ranks = self.num_replicas
+        return islice(self._all_keys(), self.rank + ranks * offset, ranks * self.samples, ranks)
+
+    def _all_keys(self) -> Iterator[Key]:
+        for turn in count():
+            random = torch.Generator().manual_seed(mix("order", self.seed, self.epoch, turn))
+            for index in torch.randperm(self.length, generator=random).tolist():
+                yield self.epoch, index, turn
+
+
 class EvalSampler(DistributedSampler[Any]):
     """Yields every index once across ranks, in order; no sample is repeated to make shares even."""
 
@@ -258,6 +336,9 @@ class DataModule(pl.LightningDataModule):
     default_batch_size: ClassVar[int] = 16  # these three apply to arguments that are not given
     default_eval_batch_size: ClassVar[int | None] = None
     cache_by_default: ClassVar[bool] = True
+    # set by a model whose batches change from epoch to epoch: side of the pictures in pixels, samples per
+    # batch and process, and batches of an epoch. It replaces ``batch_size`` in training
+    phases: Callable[[int], tuple[int, int, int]] | None = None
 
     def __init__(
         self,
@@ -278,6 +359,7 @@ class DataModule(pl.LightningDataModule):
         self.packed = packed
         self.cache = self.cache_by_default if cache is None else cache
         self._sets: dict[str, SampleSet] = {}
+        self._reduced: dict[int, ReducedSet] = {}  # of the current phase, by side
 
     def dataset(self, split: Split) -> SampleSet | None:
         """Build one split; None if the data have no such split."""
@@ -391,7 +473,8 @@ class DataModule(pl.LightningDataModule):
             return
         train = self.split("train")
         ranks = self.trainer.world_size if self.trainer else 1
-        if train is None or len(train) < self.batch_size * ranks:
+        least = 1 if self.phases else self.batch_size * ranks  # phases pass over the data as often as needed
+        if train is None or len(train) < least:
             raise UserError(
                 f"The training set has {len(train) if train else 0} samples, fewer than a batch of "
                 f"{self.batch_size * ranks}; lower data.batch_size or give more data."
@@ -402,17 +485,48 @@ class DataModule(pl.LightningDataModule):
         train = self.split("train")
         assert train is not None
         ranks, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        epoch, done = self._position(len(train) // ranks // self.batch_size)
+        if (phases := self.phases) is not None:
+            epoch, done = self._position(lambda epoch: phases(epoch)[2])
+            side, size, batches = phases(epoch)
+            passes = PassSampler(len(train), batches * size, self._seed, epoch, done * size, rank, ranks)
+            return self._loader(self._of_side(train, side), size, sampler=passes, drop_last=True)
+        epoch, done = self._position(lambda _: len(train) // ranks // self.batch_size)
         sampler = OrderedSampler(len(train), self._seed, epoch, done * self.batch_size, rank, ranks)
         return self._loader(train, self.batch_size, sampler=sampler, drop_last=True)
 
-    def _position(self, batches: int) -> tuple[int, int]:
-        """The trainer's epoch and the batches of it that are done, for epochs of ``batches`` batches."""
+    def _of_side(self, samples: SampleSet, side: int) -> SampleSet:
+        """The samples with pictures of this side.
+
+        Raises:
+            UserError: They hold no pictures, or this is no whole fraction of their side.
+        """
+        loaded = samples._loaded(0)
+        full = next((loaded[key].shape[-2] for key in _pictures(loaded)), 0)
+        if full == side:
+            self._reduced = {}
+            return samples
+        if not full or full % side:
+            found = f"pictures of {full} px" if full else "no pictures"
+            raise UserError(
+                f"This phase needs pictures of {side} px, but the data hold {found}; change data.size."
+            )
+        if side not in self._reduced:
+            self._reduced = {side: ReducedSet(samples, full // side)}
+            self._reduced[side].cache_bytes = CACHE_BYTES // max(1, self.num_workers)
+        self._reduced[side].seed = self._seed
+        return self._reduced[side]
+
+    def _position(self, batches_of: Callable[[int], int]) -> tuple[int, int]:
+        """The trainer's epoch and the batches of it that are done.
+
+        Args:
+            batches_of: Number of batches of an epoch.
+        """
         if not self.trainer:
             return 0, 0
-        limit = self.trainer.limit_train_batches
-        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit or batches)
         epoch: Any = self.trainer.fit_loop.epoch_progress.current
+        batches, limit = batches_of(epoch.processed), self.trainer.limit_train_batches
+        batches = int(batches * limit) if isinstance(limit, float) else min(batches, limit or batches)
         batch: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         if epoch.started == epoch.processed:  # between epochs
             return epoch.processed, 0

@@ -39,5 +39,10 @@ def least_squares(logits: Tensor, target: float) -> Tensor:
     return (_wide(logits) - target).square().mean()
 
 
+def mean_score(scores: Tensor) -> Tensor:
+    """Mean of a critic's unbounded scores, whose differences are its loss (Arjovsky 2017, algorithm 1)."""
+    return _wide(scores).mean()
+
+
 def _wide(logits: Tensor) -> Tensor:
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

@@ -417,6 +417,7 @@ def _add_wandb(cli: RecipeCLI, name: str | None) -> None:
 def _check_data(model: pl.LightningModule, data: pl.LightningDataModule) -> None:
     """Refuse data that do not fit the networks before a run folder and a W&B run are made."""
     if isinstance(data, DataModule) and isinstance(model, GuardedModule):
+        model.plan_batches(data)
         data.setup("fit")
         train = data.split("train")
         assert train is not None
