@@ -443,7 +443,7 @@ class ProGAN(AdversarialModule):
         """Mean of (|grad D(y)| / gamma - 1)^2 over points y between real and fake pictures as D sees them.
 
         It is computed in float32 under mixed precision: the norm is that of a gradient, which has a gradient
-        itself.
+        itself. With ``diff_augment`` the pictures have been changed already, and y is not changed again.
         """
         with torch.autocast(real.device.type, enabled=False), torch.enable_grad():
             wide = torch.promote_types(fake.dtype, torch.float32)
