@@ -66,12 +66,13 @@ class GuardedModule(pl.LightningModule):
             UserError: Its keys, channels or sizes do not fit; names the argument to change.
         """
 
-    def plan_batches(self, data: Any, ranks: int = 1) -> None:
+    def plan_batches(self, data: Any, ranks: int = 1, epoch: int = 0) -> None:
         """Tell a data module what each epoch's batches hold (``phases``); by default it decides itself.
 
         Args:
             data: The data module.
             ranks: Number of processes.
+            epoch: The epoch that comes next.
         """
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from games import Plain
+from tiny import games
 
 from zoo.adversarial import Batch, Terms
 from zoo.cli import main
@@ -158,6 +160,22 @@ def test_the_command_prints_json_with_peak_memory_of_a_process_of_its_own(
     assert (line["loop"], line["batch"]) == ("zoo", 8)
     assert line["peak"] > 100  # MB: torch alone takes more
     assert not (tmp_path / "runs").exists()
+
+
+def test_each_epoch_of_a_model_that_grows(arguments: list[str]) -> None:
+    growing = ["--config", str(games()["ProGAN"]), "--wandb", "off", "--trainer.accelerator=cpu"]
+    lines = [
+        line
+        for epoch in (0, 1)
+        for line in bench.measure(growing, 2, 1, against="loop", memory=False, epoch=epoch)
+    ]
+    facts = [(line.loop, line.epoch, line.batch, line.size, line.steps) for line in lines]
+    assert facts == [("zoo", 0, 4, 4, 1), ("loop", 0, 4, 4, 1), ("zoo", 1, 2, 8, 2), ("loop", 1, 2, 8, 2)]
+    first, second, total = bench.sentences("progan", [replace(line, median=3e4) for line in lines])
+    assert "batch 4, 32-true, epoch 0: " in first and "batch 2, 32-true, epoch 1: " in second
+    assert total == "The 3 steps of the epochs measured take 1.5 minutes by these medians."
+    with pytest.raises(UserError, match="epochs of this recipe are alike; leave out --epoch 1"):
+        Setup(arguments, 1)
 
 
 def test_bf16_runs_in_both_loops(arguments: list[str]) -> None:

@@ -48,7 +48,7 @@ class Line:
     Args:
         loop: ``zoo``, ``loop`` or ``unfused``.
         batch: Samples per step.
-        size: Size that was asked for; None for the recipe's.
+        size: Size that was asked for, or that of the epoch's pictures; None for the recipe's.
         precision: Lightning's name of the precision.
         median: Median step.
         low: Fastest step.
@@ -58,6 +58,8 @@ class Line:
         peak: Peak memory of a process (GPU memory on a GPU) that runs this loop alone; may be None.
         model: Parameters and buffers.
         wait: Share of a step that waits for data from the recipe's loader.
+        epoch: Number of the epoch, of a model whose epochs differ.
+        steps: Steps of that epoch, of such a model.
     """
 
     loop: str
@@ -72,6 +74,8 @@ class Line:
     peak: float | None
     model: float
     wait: float
+    epoch: int | None = None
+    steps: int | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +88,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=whole(1), nargs="+", default=[None], metavar="B", help="batch sizes")
     parser.add_argument(
         "--size", type=whole(1), nargs="+", default=[None], metavar="S", help="data.size, pixels"
+    )
+    parser.add_argument(
+        "--epoch",
+        type=whole(0),
+        nargs="+",
+        default=[0],
+        metavar="E",
+        help="epochs, of a model that grows (0)",
     )
     parser.add_argument("--precision", nargs="+", default=[None], metavar="P", help="32-true or bf16-mixed")
     parser.add_argument(
@@ -100,17 +112,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure each combination of batch, size and precision; print a table and one sentence each."""
+    """Measure each combination of batch, size, precision and epoch; print a table and one sentence each."""
     for name in ("lightning.pytorch", "lightning.fabric"):  # a Trainer's own messages are no result
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     lines: list[Line] = []
-    for batch, size, precision in product(args.batch, args.size, args.precision):
+    for batch, size, precision, epoch in product(args.batch, args.size, args.precision, args.epoch):
         given = {"data.batch_size": batch, "data.size": size, "trainer.precision": precision}
         overrides = [f"--{key}={value}" for key, value in given.items() if value is not None]
         overrides += [f"--{override}" for override in args.set]
         arguments = ["--config", args.recipe, "--wandb", "off", "--trainer.callbacks=[]", *overrides]
-        lines += measure(arguments, args.steps, args.warmup, args.against, size, not args.no_memory)
+        lines += measure(arguments, args.steps, args.warmup, args.against, size, not args.no_memory, epoch)
     if args.json:
         print(json.dumps([asdict(line) for line in lines], indent=2))
         return 0
@@ -121,7 +133,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(
-    arguments: list[str], steps: int, warmup: int, against: str, size: int | None = None, memory: bool = True
+    arguments: list[str],
+    steps: int,
+    warmup: int,
+    against: str,
+    size: int | None = None,
+    memory: bool = True,
+    epoch: int = 0,
 ) -> list[Line]:
     """Measure one recipe with its overrides.
 
@@ -132,8 +150,10 @@ def measure(
         against: ``loop``, ``unfused`` or ``none``.
         size: Size to report in the lines.
         memory: Whether to measure peak memory, in one more process per loop.
+        epoch: The epoch whose batches are measured.
     """
-    setup = Setup(arguments)
+    setup = Setup(arguments, epoch)
+    side, _, planned = setup.planned or (size, None, None)
     other = None if against == "none" else PlainLoop(setup, unfused=against == "unfused")
     times = setup.alternate(other, steps, warmup)
     wait = setup.wait(other or PlainLoop(setup), max(4, steps // 5))
@@ -145,16 +165,18 @@ def measure(
             Line(
                 loop=name,
                 batch=setup.batch_size,
-                size=size,
+                size=side,
                 precision=setup.precision,
                 median=1e3 * statistics.median(taken),
                 low=1e3 * min(taken),
                 high=1e3 * max(taken),
                 mean=1e3 * statistics.fmean(map(statistics.fmean, blocks)),
                 images=setup.batch_size / statistics.median(taken),
-                peak=_peak_elsewhere(arguments, name) if memory else None,
+                peak=_peak_elsewhere(arguments, name, epoch) if memory else None,
                 model=setup.model_megabytes,
                 wait=wait,
+                epoch=epoch if planned else None,
+                steps=planned,
             )
         )
     return lines
@@ -165,18 +187,21 @@ class Setup:
 
     Args:
         arguments: Arguments of ``zoo fit``.
+        epoch: The epoch whose batches are prepared.
 
     Raises:
-        UserError: The recipe does not train two players, or its precision is not compared here.
+        UserError: The recipe does not train two players, its precision is not compared here, or its epochs do
+            not differ and another than the first is asked for.
     """
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], epoch: int = 0) -> None:
         from zoo.training import build
 
         built = build([*arguments, "--trainer.logger=false", "--trainer.enable_progress_bar=false"])
         from lightning.fabric.utilities import move_data_to_device
 
         from zoo.adversarial import AdversarialModule
+        from zoo.data.base import DataModule
 
         if not isinstance(built.model, AdversarialModule):
             raise UserError(
@@ -194,9 +219,15 @@ class Setup:
         self.model: AdversarialModule = built.model.to(self.device).train()
         self.model.freeze_layers()
         built.datamodule.prepare_data()
-        self.model.plan_batches(built.datamodule)
-        built.datamodule.setup("fit")
-        self.loader: Iterable[Batch] = built.datamodule.train_dataloader()
+        data, self.epoch, self.planned = built.datamodule, epoch, None
+        self.model.plan_batches(data, epoch=epoch)
+        if isinstance(data, DataModule) and data.phases is not None:
+            self.planned = planned = data.phases(epoch)
+            data.phases = lambda _: planned
+        elif epoch:
+            raise UserError(f"All epochs of this recipe are alike; leave out --epoch {epoch}.")
+        data.setup("fit")
+        self.loader: Iterable[Batch] = data.train_dataloader()
         self.batches = [self.move(batch) for batch in islice(self.loader, PREPARED)]
         self.batch_size = len(next(iter(self.batches[0].values())))
         tensors = [*self.model.parameters(), *self.model.buffers()]
@@ -216,7 +247,7 @@ class Setup:
                 accelerator=self.accelerator,
                 devices=1,
                 precision=self.precision,  # type: ignore[arg-type]
-                max_epochs=1,
+                max_epochs=self.epoch + 1,
                 log_every_n_steps=self.log_every,
                 logger=CSVLogger(folder, name="", version=""),
                 callbacks=[LambdaCallback(on_train_batch_start=lambda *_: next(turns))],
@@ -227,6 +258,8 @@ class Setup:
                 enable_model_summary=False,
                 use_distributed_sampler=False,
             )
+            done: Any = trainer.fit_loop.epoch_progress.current
+            done.processed = done.completed = self.epoch
             trainer.fit(self.model, train_dataloaders=cycle(self.batches))
         return zoo, plain
 
@@ -367,19 +400,20 @@ def take_turns(
     yield
 
 
-def _peak_elsewhere(arguments: list[str], loop: str) -> float:
+def _peak_elsewhere(arguments: list[str], loop: str, epoch: int) -> float:
     """Peak memory in MB of a process that runs only this loop, for a few steps."""
-    code = "import sys; from zoo.commands.bench import peak; print(peak(sys.argv[1], sys.argv[2:]))"
-    done = subprocess.run([sys.executable, "-c", code, loop, *arguments], capture_output=True, text=True)
+    code = "import sys; from zoo.commands.bench import peak; print(peak(*sys.argv[1:3], sys.argv[3:]))"
+    command = [sys.executable, "-c", code, loop, str(epoch), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"The process that measures memory failed ({last}); --no-memory goes without it.")
     return float(done.stdout.strip().splitlines()[-1])
 
 
-def peak(loop: str, arguments: list[str]) -> float:
-    """Run ``loop`` in this process for a few steps; its peak memory in MB."""
-    setup = Setup(arguments)
+def peak(loop: str, epoch: str, arguments: list[str]) -> float:
+    """Run ``loop`` in this process for a few steps of an epoch; its peak memory in MB."""
+    setup = Setup(arguments, int(epoch))
     setup.batches = setup.batches[:1]
     if loop == "zoo":
         setup.alternate(None, steps=4, warmup=1)
@@ -415,12 +449,13 @@ def table(lines: list[Line]) -> str:
 
 
 def sentences(recipe: str, lines: list[Line]) -> list[str]:
-    """One sentence per pair of loops, or per loop without another."""
+    """One sentence per pair of loops, or per loop without another; the time of epochs that differ."""
     found = []
     for ours in (line for line in lines if line.loop == "zoo"):
         where = f"{recipe} at batch {ours.batch}, {ours.precision}"
-        pair = (ours.batch, ours.size, ours.precision)
-        other = next((x for x in lines if x.loop != "zoo" and (x.batch, x.size, x.precision) == pair), None)
+        where += "" if ours.epoch is None else f", epoch {ours.epoch}"
+        pair = _setting(ours)
+        other = next((x for x in lines if x.loop != "zoo" and _setting(x) == pair), None)
         if other is None:
             found.append(f"{where}: a step of {NAMES['zoo']} takes {ours.median:.2f} ms.")
             continue
@@ -428,4 +463,14 @@ def sentences(recipe: str, lines: list[Line]) -> list[str]:
             f"{where}: {NAMES['zoo']} costs {ours.median / other.median - 1:+.1%} over the "
             f"{NAMES[other.loop]} ({ours.median:.2f} against {other.median:.2f} ms per step, medians)."
         )
+    if planned := [line for line in lines if line.loop == "zoo" and line.steps]:
+        steps = sum(line.steps or 0 for line in planned)
+        minutes = sum(line.median * (line.steps or 0) for line in planned) / 6e4
+        found.append(
+            f"The {steps:,} steps of the epochs measured take {minutes:,.1f} minutes by these medians."
+        )
     return found
+
+
+def _setting(line: Line) -> tuple[int, int | None, str, int | None]:
+    return line.batch, line.size, line.precision, line.epoch

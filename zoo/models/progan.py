@@ -443,7 +443,7 @@ class ProGAN(AdversarialModule):
         """Mean of (|grad D(y)| / gamma - 1)^2 over points y between real and fake pictures as D sees them.
 
         It is computed in float32 under mixed precision: the norm is that of a gradient, which has a gradient
-        itself.
+        itself. With ``diff_augment`` the pictures have been changed already, and y is not changed again.
         """
         with torch.autocast(real.device.type, enabled=False), torch.enable_grad():
             wide = torch.promote_types(fake.dtype, torch.float32)
@@ -482,16 +482,16 @@ class ProGAN(AdversarialModule):
             if isinstance(network, Generator):
                 network.level, network.alpha = level, alpha
 
-    def plan_batches(self, data: Any, ranks: int = 1) -> None:
-        """Have the data module give the batches of each phase; begin with the first one."""
+    def plan_batches(self, data: Any, ranks: int = 1, epoch: int = 0) -> None:
+        """Have the data module give the batches of each phase; grow to the middle of an epoch's phase."""
 
         def batches(epoch: int) -> tuple[int, int, int]:
             phase = self.phase(epoch)
             return phase.side, phase.minibatch, phase.batches(ranks)
 
         data.phases = batches
-        first = self.phases[0]
-        self.grow(first.level, 1.0)
+        phase = self.phase(epoch)
+        self.grow(phase.level, 0.5 if phase.fades else 1.0)
 
     def setup(self, stage: str) -> None:
         """Plan the batches of a training."""
