@@ -13,13 +13,14 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 def test_paints_scenes_early() -> None:
     encoder = ("--model.features", "3", "--model.encoder_width", "8", "--model.encoder_downsamplings", "2")
     shorter = ("--model.width", "16", "--model.downsamplings", "2", "--model.blocks", "2")
-    built = trained("pix2pixhd/scenes", 90, *encoder, *shorter)  # the encoder tells the hour
+    exact = ("--trainer.precision", "32-true")  # bfloat16 takes minutes where the processor lacks it
+    built = trained("pix2pixhd/scenes", 90, *encoder, *shorter, *exact)  # the encoder tells the hour
     scenes = built.datamodule.split("test")
     batch = collate([scenes[i] for i in range(16)])
     target = batch["target"]
     distance = float((built.model.eval().preview(batch)["fake"] - target).abs().mean().detach())
     grey = float((target.mean(dim=(0, 2, 3), keepdim=True) - target).abs().mean())
-    assert distance < 0.75 * grey  # of what the best single colour leaves; 0.65 when this was written
+    assert distance < 0.75 * grey  # of what the best single colour leaves; 0.60 when this was written
 
 
 @pytest.mark.slow
