@@ -127,9 +127,9 @@ def test_what_does_not_fit_is_refused_with_what_to_do(checkpoint: Path) -> None:
 def test_frozen_layers_rest_and_all_that_is_judged_is_augmented(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of every paper: with pictures recoloured to nothing, its discriminator sees no picture in training."""
+    """Of every paper: with pictures recoloured to grey, its discriminator sees no other in training."""
     drawn: list[Any] = []
-    monkeypatch.setattr(augment, "recoloured", lambda pictures, draws: pictures * 0)
+    monkeypatch.setattr(augment, "recoloured", lambda pictures, draws: pictures * 0 + 0.5)
     monkeypatch.setattr(augment, "moved", lambda maps, draws: drawn.append(draws) or maps)
     built = game(name, "--model.freeze_discriminator", "2", "--model.diff_augment", "[translation]")
     model: AdversarialModule = built.model
