@@ -206,7 +206,7 @@ class AdversarialModule(GuardedModule):
                     say(f"From {origin} the generator alone; the discriminator starts anew ({why}).")
                 continue
             if new := [key for key in wrong if key in own]:
-                say(f"{len(new)} weights of the generator, {new[0]} the first, are not in {origin}: new.")
+                say(f"Not in {origin}, so they start anew: {len(new)} weights of the generator, as {new[0]}.")
             fits = {key: value for key, value in found.items() if key not in wrong}
             getattr(self, player).load_state_dict(fits, strict=False)
             taken.append(player)

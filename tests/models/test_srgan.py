@@ -348,7 +348,7 @@ def test_other_enlarging_layers_start_anew(tmp_path: Path, capsys: pytest.Captur
             assert torch.equal(value, drawn[key])  # the convolutions after the resizing
         elif "running" not in key and "tracked" not in key:
             assert torch.equal(value, given[key])
-    assert "weights of the generator, up.1.weight the first, are not in" in capsys.readouterr().err
+    assert "so they start anew: 4 weights of the generator, as up.1.weight" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"set model\.width to"):
         train(SRGAN(**TINY | {"upsampling": "resize", "width": 6, "init_from": origin}), [pairs()])
 
