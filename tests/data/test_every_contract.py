@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import zoo.data
+from zoo import catalogue
 from zoo.data import packs
 from zoo.data.base import DataModule, SampleSet, collate
 from zoo.recipes import public_path
@@ -92,6 +93,14 @@ def test_the_list_knows_every_set_that_needs_no_files() -> None:
             if not FOLDERS & set(inspect.signature(cls).parameters):
                 found.add(f"{info.name}.{cls.__name__}")
     assert found == set(SETS)
+
+
+def test_what_a_recipe_says_of_its_folder_can_be_taken_back() -> None:
+    """A recipe's name, licence and palette become null where the user sets another root."""
+    for path in catalogue.classes("data"):
+        of_folder = inspect.signature(catalogue.import_class(path)).parameters
+        said = {key: of_folder[key].default for key in ("name", "licence", "palette") if key in of_folder}
+        assert set(said.values()) <= {None}, path
 
 
 @every

@@ -124,7 +124,7 @@ class CaptionFolder(CaptionModule):
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package when not given.
         text_weights: Safetensors file of ``char``.
         name: Name of the data; the folder's name when not given.
-        licence: Licence of pictures and captions, stored in checkpoints.
+        licence: Licence of pictures and captions, stored in checkpoints; unknown when not given.
         research_only: False only if the licence allows commercial use.
         options: Options of every data module.
     """
@@ -146,7 +146,7 @@ class CaptionFolder(CaptionModule):
         text_model: str | None = None,
         text_weights: str | None = None,
         name: str | None = None,
-        licence: str = "not stated",
+        licence: str | None = None,
         research_only: bool = True,
         **options: Unpack[LoaderOptions],
     ) -> None:
@@ -165,7 +165,7 @@ class CaptionFolder(CaptionModule):
         self.wrong, self.average = wrong, average
         self.set_text(text, text_words, text_model, text_weights)
         self.name = name or self.root.resolve().name
-        self.licence, self.research_only = licence, research_only
+        self.licence, self.research_only = licence or self.licence, research_only
         self._found: Found | None = None
 
     @classmethod

@@ -106,7 +106,7 @@ class ClipFolder(ClipModule):
         fold: Number of UCF101's list of splits, 1 to 3.
         skip_short: Leave out videos that are shorter than a clip, instead of refusing them.
         name: Name of the data; the folder's name when not given.
-        licence: Licence of the videos, stored in checkpoints.
+        licence: Licence of the videos, stored in checkpoints; unknown when not given.
         research_only: False only if the licence allows commercial use.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
@@ -128,7 +128,7 @@ class ClipFolder(ClipModule):
         fold: PositiveInt = 1,
         skip_short: bool = False,
         name: str | None = None,
-        licence: str = "unknown: research use only",
+        licence: str | None = None,
         research_only: bool = True,
         **options: Unpack[LoaderOptions],
     ) -> None:
@@ -150,7 +150,7 @@ class ClipFolder(ClipModule):
         self.crop, self.moving, self.mirror, self.channels = crop, moving, mirror, channels
         self.hold_out, self.fold, self.skip_short = hold_out, fold, skip_short
         self.name = name or self.root.resolve().name
-        self.licence, self.research_only = licence, research_only
+        self.licence, self.research_only = licence or self.licence, research_only
 
     def dataset(self, split: Split) -> ClipSet | None:
         """The clips of a split; None if the data has no such split.

@@ -82,7 +82,7 @@ class DomainFolders(DomainModule):
         channels: 3 (grey becomes RGB) or 1 (RGB becomes grey).
         mirror: Mirror half of the training pictures, each domain independently.
         name: Name of the data; the folder's name when not given.
-        licence: Licence of the data.
+        licence: Licence of the data; unknown when not given.
         research_only: False only where the licence allows commercial use.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
@@ -97,7 +97,7 @@ class DomainFolders(DomainModule):
         channels: PositiveInt = 3,
         mirror: bool = False,
         name: str | None = None,
-        licence: str = "unknown: research use only",
+        licence: str | None = None,
         research_only: bool = True,
         **options: Unpack[LoaderOptions],
     ) -> None:
@@ -109,7 +109,7 @@ class DomainFolders(DomainModule):
         self.size, self.channels, self.mirror = size, channels, mirror
         self.fits: dict[str, Fit] = {"source": fit, "target": target_fit or fit}
         self.name = name or self.root.resolve().name
-        self.licence, self.research_only = licence, research_only
+        self.licence, self.research_only = licence or self.licence, research_only
 
     @property
     def folders(self) -> dict[str, Path]:

@@ -321,7 +321,7 @@ class ImageFolder(DataModule):
             included.
         hold_out: Without split folders, of so many pictures the first is for test and the second for
             validation; 0, and fewer than three pictures, hold out none.
-        licence: Licence of the pictures, stored in checkpoints.
+        licence: Licence of the pictures, stored in checkpoints; unknown when not given.
         research_only: Whether the licence allows research only.
         reduced_decoding: Decode training JPEGs at a fraction of their size if that suffices: faster, but the
             pixels differ. Evaluation always decodes the whole picture.
@@ -340,7 +340,7 @@ class ImageFolder(DataModule):
         mirror: bool = False,
         channels: PositiveInt | None = None,
         hold_out: NonNegativeInt = 10,
-        licence: str = "not stated",
+        licence: str | None = None,
         research_only: bool = False,
         reduced_decoding: bool = False,
         **options: Unpack[LoaderOptions],
@@ -359,7 +359,8 @@ class ImageFolder(DataModule):
         self.root, self.hold_out = find_root(root), hold_out
         self.size, self.load_size, self.random_crop = size, load_size, random_crop
         self.mirror, self.channels = mirror, channels
-        self.name, self.licence, self.research_only = self.root.resolve().name, licence, research_only
+        self.name, self.research_only = self.root.resolve().name, research_only
+        self.licence = licence or self.licence
         self.reduced_decoding = reduced_decoding
 
     def files(self, split: Split) -> tuple[Path, list[Path]]:

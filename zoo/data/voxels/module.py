@@ -144,7 +144,7 @@ class VoxelFolder(VoxelModule):
         hold_out: Without split folders, of so many files the first is for test and the second for validation;
             0 holds out none. If a shape has several files, use split folders instead.
         name: Name of the data; the folder's name when not given.
-        licence: Licence of the data, stored in checkpoints.
+        licence: Licence of the data, stored in checkpoints; unknown when not given.
         research_only: False only if the licence allows commercial use.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
@@ -160,7 +160,7 @@ class VoxelFolder(VoxelModule):
         rotations: Turns = 1,
         hold_out: NonNegativeInt = 10,
         name: str | None = None,
-        licence: str = "unknown: research use only",
+        licence: str | None = None,
         research_only: bool = True,
         **options: Unpack[LoaderOptions],
     ) -> None:
@@ -175,7 +175,7 @@ class VoxelFolder(VoxelModule):
         self.size, self.up, self.margin, self.rotations = size, up, margin, rotations
         self.wanted, self.pattern, self.hold_out = classes, pattern, hold_out
         self.name = name or self.root.resolve().name
-        self.licence, self.research_only = licence, research_only
+        self.licence, self.research_only = licence or self.licence, research_only
 
     def files(self, split: Split) -> list[VoxelFile]:
         """The split's files, of the wanted classes.
