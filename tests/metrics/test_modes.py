@@ -112,6 +112,14 @@ def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
         trainer_with(tmp_path, ModeCoverage("mnist")).test(generator, Digits(batch_size=64), verbose=False)
 
 
+def test_padded_digits_count_as_the_digits_do() -> None:
+    callback = ModeCoverage("mnist")
+    callback.setup(None, None, "test")  # type: ignore[arg-type]
+    images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2), value=-1)
+    assert torch.equal(callback._count(padded).all, callback._count(images).all)
+
+
 def train(folder: Path, callbacks: list[pl.Callback]) -> tuple[GAN, pl.Trainer]:
     torch.manual_seed(0)
     module = GAN(shape=(1, 8, 8), latent_dim=8, hidden=16, maxout_units=8, maxout_pieces=2)

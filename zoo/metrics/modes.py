@@ -20,7 +20,7 @@ from zoo.data.base import Batch, DataModule
 from zoo.data.points import Points
 from zoo.data.worlds import toys
 from zoo.errors import UserError
-from zoo.features.digits import PLANS, Kind, card, classifier
+from zoo.features.digits import PLANS, Kind, card, classifier, middle
 from zoo.metrics.evaluator import Evaluation, Evaluator, total
 from zoo.metrics.formulas.frechet import checked
 from zoo.metrics.formulas.pixels import require_range
@@ -64,7 +64,7 @@ class ModeCoverage(Evaluator):
     from the same noise.
 
     Args:
-        classifier: Fixed classifier: 8x8 ``digits`` or 28x28 ``mnist``.
+        classifier: Fixed classifier: 8x8 ``digits`` or 28x28 ``mnist`` (of 32x32 pixels the middle).
         samples: Number of generated images to classify.
         share: Smallest share of the samples for a digit to count as found.
         probability: Smallest probability of a confident answer.
@@ -146,6 +146,7 @@ class ModeCoverage(Evaluator):
 
     def _count(self, images: Tensor) -> Counts:
         size = PLANS[self.kind].size
+        images = middle(images) if self.kind == "mnist" else images
         if images.shape[1:] != (1, size, size):
             raise UserError(
                 f"ModeCoverage's classifier {self.kind} reads (1, {size}, {size}) images, not "
