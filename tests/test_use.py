@@ -197,11 +197,26 @@ def test_arithmetic_takes_the_means_of_numbered_samples(names: dict[str, str]) -
             noise.arithmetic(model, wrong, number=9)
 
 
+def test_truncated_noise_keeps_to_its_limit(names: dict[str, str]) -> None:
+    model = load(names["noise"], "cpu")
+    z, cut = noise.latents(model, 50, 1), noise.latents(model, 50, 1, truncation=0.5)
+    assert float(z.abs().max()) > 1 and float(cut.abs().max()) <= 0.5
+    kept = z.abs() <= 0.5
+    assert torch.equal(cut[kept], z[kept]) and 0.2 < float(cut.std()) < 0.35
+    made = torch.cat(list(noise.batches(model, 50, 1, truncation=0.5)))
+    torch.testing.assert_close(made, noise.pictures(model, cut))
+    assert main(["sample", names["noise"], "--truncation", "0.5", "-n", "4", "-o", "cut.png"]) == 0
+    assert main(["sample", names["noise"], "-n", "4", "-o", "whole.png"]) == 0
+    assert Path("cut.png").read_bytes() != Path("whole.png").read_bytes()
+
+
 def test_walks_and_arithmetic_are_of_pictures(
     names: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for given, said in (
         ((names["points"], "--walk", "2", "-o", "a.gif"), "models that make pictures"),
+        ((names["points"], "--truncation", "1", "-o", "a.png"), "--truncation goes with models that make"),
+        ((names["noise"], "--truncation", "0", "-o", "a.png"), "must be a number from 0.1 to 10"),
         ((names["noise"], "--walk", "2", "-n", "3", "-o", "a.gif"), "leave -n out"),
         ((names["noise"], "--walk", "2", "--arithmetic", "1", "-o", "a.gif"), "one of them at a time"),
         ((names["noise"], "--arithmetic", "1", "-o", "a.gif"), r"must be a file that ends with one of \.png"),

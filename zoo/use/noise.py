@@ -1,8 +1,9 @@
 """Samples from noise: one sheet if OUT is a picture file, single pictures, written as made, if a folder.
 
-Also what Radford 2016 does with the noise: walks from sample to sample (:func:`walk`), and arithmetic on the
-means of samples that share something (:func:`arithmetic`). They need the module's ``noise(count)``, which
-draws noise (count, D), and ``make(z)``, which turns it into pictures.
+Also what Radford 2016 does with the noise, walks from sample to sample (:func:`walk`) and arithmetic on the
+means of samples that share something (:func:`arithmetic`), and its truncation (Brock 2019, section 3.1). They
+need the module's ``latent_dim``, its ``noise(count)``, which draws noise (count, D), and its ``make(z)``, which
+turns noise into pictures.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ SUFFIXES = FILMS
 FRAMES, COLUMNS = 24, 9  # of a walk from one sample to the next: in a film, and on a sheet
 FRAME_RATE = 25  # per second; GIF counts hundredths of seconds
 SPREAD = 0.25  # noise around the result of an arithmetic (section 6.3.2), on both sides
+LEAST_LIMIT = 0.1  # of a truncation: 8 % of N(0, 1) are within it
 TERM = r"\d+(?:,\d+)*"
 
 
@@ -50,11 +52,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="calculate with the noise of samples, numbered from 0 along the sheet of the same -n and "
         "--seed: 3,17,40-5,9,21+2,8,30 takes the mean of each three",
     )
+    parser.add_argument(
+        "--truncation",
+        type=_limit,
+        metavar="T",
+        help="draw noise beyond T again (Brock 2019), for samples that differ less; it changes little where "
+        "the noise is normalised, as in ProGAN",
+    )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """The options that are given on the command line."""
-    given = {key: getattr(args, key) for key in ("number", "walk", "arithmetic")}
+    given = {key: getattr(args, key) for key in ("number", "walk", "arithmetic", "truncation")}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -63,6 +72,9 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     from rich.console import Console
     from rich.progress import track
 
+    wishes = [f"--{key}" for key in ("walk", "arithmetic", "truncation") if getattr(args, key) is not None]
+    if wishes and model.gives != "picture":
+        raise UsageError(f"{wishes[0]} goes with models that make pictures; {args.name} makes {model.gives}.")
     if args.walk is not None or args.arithmetic is not None:
         return _of_noise(model, args, gives)
     require_output(args.out, gives.SUFFIXES)
@@ -71,7 +83,7 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     hidden = number <= _at_once() or not console.is_terminal
     made = iter(
         track(
-            batches(model, number, args.seed),
+            batches(model, number, args.seed, args.truncation),
             "batches",
             -(-number // _at_once()),
             console=console,
@@ -116,28 +128,49 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     return counted(number, "picture")
 
 
-def batches(model: Pretrained, number: int, seed: int) -> Iterator[Tensor]:
+def _limit(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not LEAST_LIMIT <= value <= 10:
+        raise argparse.ArgumentTypeError(f"must be a number from {LEAST_LIMIT} to 10, not {text!r:.40}")
+    return value
+
+
+def batches(model: Pretrained, number: int, seed: int, truncation: float | None = None) -> Iterator[Tensor]:
     """Samples in batches, each with its own seed, on the CPU in float32."""
     from zoo.seeds import batch_seed
 
-    for start in range(0, number, _at_once()):
+    for index, start in enumerate(range(0, number, _at_once())):
         size = min(_at_once(), number - start)
-        yield model.sample(size, batch_seed(seed, start // _at_once())).float().cpu()
+        if truncation is None:
+            yield model.sample(size, batch_seed(seed, index)).float().cpu()
+        else:
+            yield pictures(model, _drawn(model, size, batch_seed(seed, index), truncation))
 
 
-def latents(model: Pretrained, number: int, seed: int) -> Tensor:
+def latents(model: Pretrained, number: int, seed: int, truncation: float | None = None) -> Tensor:
     """The noise (number, D) of the first samples that this seed gives.
 
     Raises:
         UsageError: More than are made at once.
-        UserError: The model is not one of noise.
     """
     from zoo.seeds import batch_seed
 
     if number > _at_once():
         raise UsageError(f"{number} samples are too many to calculate with; give at most {_at_once()}.")
-    with model.game.in_use(batch_seed(seed, 0)):
-        z: Tensor = model.game.noise(number)  # type: ignore[operator]
+    return _drawn(model, number, batch_seed(seed, 0), truncation)
+
+
+def _drawn(model: Pretrained, number: int, seed: int, truncation: float | None) -> Tensor:
+    """Noise (number, D), of which no number is beyond ``truncation``; classes stay as they are."""
+    game: Any = model.game
+    with game.in_use(seed):
+        z: Tensor = game.noise(number)
+        own = z[:, : game.latent_dim]
+        while truncation is not None and (beyond := own.abs() > truncation).any():
+            own[beyond] = game.noise(number)[:, : game.latent_dim][beyond]
     return z
 
 
@@ -147,7 +180,7 @@ def pictures(model: Pretrained, z: Tensor) -> Tensor:
 
     with model.game.in_use(0):
         parts = [model.game.make(part).float().cpu() for part in torch.split(z, 32)]  # type: ignore[operator]
-    return torch.cat(parts)
+    return torch.cat(parts).clamp(-1, 1)
 
 
 def between(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
@@ -163,7 +196,9 @@ def between(first: Tensor, last: Tensor, shares: Tensor) -> Tensor:
     return scaled
 
 
-def walk(model: Pretrained, stops: int, seed: int = 0, frames: int = FRAMES) -> Tensor:
+def walk(
+    model: Pretrained, stops: int, seed: int = 0, frames: int = FRAMES, truncation: float | None = None
+) -> Tensor:
     """Frames (stops * frames, C, H, W) in [-1, 1] from each of the first samples to the next, and back.
 
     Args:
@@ -171,14 +206,17 @@ def walk(model: Pretrained, stops: int, seed: int = 0, frames: int = FRAMES) -> 
         stops: Number of samples, at least 2.
         seed: Seed of the samples.
         frames: Frames from one sample up to the next.
+        truncation: Largest number of the samples' noise.
     """
     import torch
 
-    z, shares = latents(model, stops, seed), torch.arange(frames) / frames
+    z, shares = latents(model, stops, seed, truncation), torch.arange(frames) / frames
     return pictures(model, torch.cat([between(a, b, shares) for a, b in zip(z, z.roll(-1, 0), strict=True)]))
 
 
-def arithmetic(model: Pretrained, terms: str, seed: int = 0, number: int = 64) -> dict[str, Tensor]:
+def arithmetic(
+    model: Pretrained, terms: str, seed: int = 0, number: int = 64, truncation: float | None = None
+) -> dict[str, Tensor]:
     """Calculate with the mean noise of samples (Radford 2016, section 6.3.2).
 
     Args:
@@ -186,6 +224,7 @@ def arithmetic(model: Pretrained, terms: str, seed: int = 0, number: int = 64) -
         terms: Numbers of samples, such as ``3,17,40-5,9,21+2,8,30``: each term is the mean of its samples.
         seed: Seed of the samples.
         number: Number of samples that are numbered, as on the sheet.
+        truncation: Largest number of the samples' noise.
 
     Returns:
         By title: each term's samples and, last, the picture of their mean; the result; eight around it.
@@ -198,7 +237,7 @@ def arithmetic(model: Pretrained, terms: str, seed: int = 0, number: int = 64) -
     text = terms.replace(" ", "")
     if not re.fullmatch(rf"{TERM}(?:[+-]{TERM})*", text):
         raise UsageError(f"--arithmetic is {terms!r:.60}; give numbers of samples such as 3,17-5,9+2,8.")
-    z, result, shown = latents(model, number, seed), torch.zeros(()), {}
+    z, result, shown = latents(model, number, seed, truncation), torch.zeros(()), {}
     for sign, term in re.findall(rf"([+-]?)({TERM})", text):
         places = [int(part) for part in term.split(",")]
         if max(places) >= number:
@@ -221,8 +260,8 @@ def _of_noise(model: Pretrained, args: argparse.Namespace, gives: ModuleType) ->
     """Write a walk or an arithmetic."""
     from zoo.drawing.sheets import grid, mosaic
 
-    if model.gives != "picture" or (args.walk is not None and args.arithmetic is not None):
-        raise UsageError("--walk and --arithmetic go with models that make pictures, one of them at a time.")
+    if args.walk is not None and args.arithmetic is not None:
+        raise UsageError("--walk and --arithmetic are two pictures; ask for one of them at a time.")
     if args.walk is not None and args.number is not None:
         raise UsageError("--walk N says how many samples there are; leave -n out.")
     allowed = gives.SUFFIXES if args.walk is None else (*FILMS, *gives.SUFFIXES)
@@ -230,19 +269,19 @@ def _of_noise(model: Pretrained, args: argparse.Namespace, gives: ModuleType) ->
         raise UsageError(f"{args.out} must be a file that ends with one of {', '.join(allowed)}.")
     refuse_taken([args.out], args.force)
     if args.walk is None:
-        sheet = grid(arithmetic(model, args.arithmetic, args.seed, args.number or 64))
+        sheet = grid(arithmetic(model, args.arithmetic, args.seed, args.number or 64, args.truncation))
         gives.write(sheet[None])[0].save(args.out)
         return counted(1, "picture")
     if args.out.suffix.lower() in FILMS:
         from zoo.files.films import write_gif, write_mp4
 
-        frames = walk(model, args.walk, args.seed)
+        frames = walk(model, args.walk, args.seed, truncation=args.truncation)
         if args.out.suffix.lower() == ".gif":
             write_gif(args.out, frames, 1 / FRAME_RATE)
         else:
             write_mp4(args.out, frames, FRAME_RATE)
         return counted(len(frames), "frame")
-    frames = walk(model, args.walk, args.seed, COLUMNS)
+    frames = walk(model, args.walk, args.seed, COLUMNS, args.truncation)
     gives.write(mosaic(frames, COLUMNS, least=gives.LEAST)[None])[0].save(args.out)
     return counted(1, "picture")
 
