@@ -224,7 +224,7 @@ def test_accumulation_equals_one_big_batch(trainer: Make) -> None:
 
 
 def test_a_batch_that_does_not_divide_is_refused(trainer: Make) -> None:
-    with pytest.raises(ValueError, match="a batch of 4 does not divide into 3"):
+    with pytest.raises(UserError, match="A batch of 4 does not divide into 3 equal parts; set data.batch_size"):
         trainer(max_steps=1).fit(Plain(accumulate=3), Data())
 
 

@@ -649,11 +649,14 @@ def chunk(batch: Batch, parts: int) -> list[Batch]:
     """Split each value of ``batch`` into ``parts`` pieces of its first dimension.
 
     Raises:
-        ValueError: The batch does not divide evenly: pieces of unequal size would change the gradient.
+        UserError: The batch does not divide evenly: pieces of unequal size would change the gradient.
     """
     size = len(next(iter(batch.values())))
     if size % parts:
-        raise ValueError(f"a batch of {size} does not divide into {parts} equal micro-batches")
+        raise UserError(
+            f"A batch of {size} does not divide into {parts} equal parts; set data.batch_size to a multiple of "
+            f"{parts}."
+        )
     each = size // parts
     return [{key: value[i : i + each] for key, value in batch.items()} for i in range(0, size, each)]
 
