@@ -654,8 +654,8 @@ def chunk(batch: Batch, parts: int) -> list[Batch]:
     size = len(next(iter(batch.values())))
     if size % parts:
         raise UserError(
-            f"A batch of {size} does not divide into {parts} equal parts; set data.batch_size to a multiple of "
-            f"{parts}."
+            f"A batch of {size} does not divide into {parts} equal parts; set data.batch_size to a multiple "
+            f"of {parts}."
         )
     each = size // parts
     return [{key: value[i : i + each] for key, value in batch.items()} for i in range(0, size, each)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from zoo.cli import main
 from zoo.data import packs
 from zoo.data.base import DataModule, Sample, SampleSet, Split
 from zoo.data.images.module import ImageFolder
@@ -234,3 +236,37 @@ def test_drawn_scenes_are_packed_too() -> None:
     packed = make(True).split("train")
     assert packed is not None
     assert all(equal(drawn[0, i], packed[0, i]) for i in range(4))
+
+
+def test_a_pyramid_spares_a_phase_the_large_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        write_picture(
+            tmp_path / f"{i}.png", torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(i))
+        )
+
+    def batches(packed: bool, side: int) -> list[torch.Tensor]:
+        data = ImageFolder(str(tmp_path), size=16, hold_out=6, mirror=True, packed=packed, seed=0)
+        data.phases = lambda epoch: (side, 2, 4)
+        return [batch["image"] for batch in data.train_dataloader()]
+
+    plain = {side: batches(False, side) for side in (4, 8, 16)}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: {class_path: zoo.data.images.ImageFolder, init_args: "
+        f"{{root: {tmp_path}, size: 16, hold_out: 6, mirror: true}}}}"
+    )
+    assert main(["data", "pack", str(recipe), "--pyramid"]) == 0
+    assert re.findall("train at ([0-9]+) px", capsys.readouterr().out) == ["8", "4"]
+    large = Pack.__getitem__
+
+    def only_small(pack: Pack, index: int) -> Sample:
+        assert pack.fields["image"]["shape"] != [3, 16, 16] or index == 0, "the first tells the side"
+        return large(pack, index)
+
+    for side in (16, 8, 4):
+        if side < 16:
+            monkeypatch.setattr(Pack, "__getitem__", only_small)
+        found = batches(True, side)
+        assert found[0].shape[-1] == side and all(map(torch.equal, found, plain[side]))

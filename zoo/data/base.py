@@ -170,6 +170,11 @@ def _pictures(loaded: Sample) -> list[str]:
     return [key for key, x in loaded.items() if isinstance(x, Tensor) and x.dtype in BYTES and x.ndim == 3]
 
 
+def _side(loaded: Sample) -> int:
+    """Height of a loaded sample's pictures in pixels, 0 if it has none."""
+    return next((loaded[key].shape[-2] for key in _pictures(loaded)), 0)
+
+
 def to_floats(values: Tensor) -> Tensor:
     """Picture values of uint8 or uint16, of any shape, as float32 in [-1, 1]."""
     highest = torch.iinfo(values.dtype).max
@@ -411,12 +416,29 @@ class DataModule(pl.LightningDataModule):
                 built.pack = Pack.open(self.pack_key(name))
         return self._sets[name]
 
-    def pack_key(self, name: Split) -> PackKey:
-        """Key of this split's pack, a hash of source files and settings."""
+    def pack_key(self, name: Split, side: int | None = None) -> PackKey:
+        """Key of this split's pack, a hash of source files and settings; ``side``: of reduced pictures."""
         built = self._sets.get(name) or self.dataset(name)
         if built is None:
             raise UserError(f"{type(self).__name__} has no {name} split to pack; leave it out.")
-        return PackKey.of(_packed_as(type(self)), name, len(built), self.describe(), built.files())
+        settings = self.describe() if side is None else self.describe() | {"side": side}
+        part = name if side is None else f"{name}-{side}"
+        return PackKey.of(_packed_as(type(self)), part, len(built), settings, built.files())
+
+    def smaller(self, name: Split) -> Iterator[tuple[int, ReducedSet]]:
+        """Side, and samples with pictures of that side, for each half of the split's side down to 4 pixels.
+
+        Raises:
+            UserError: The data have no such split, or no pictures.
+        """
+        samples = self.split(name)
+        side = 0 if samples is None else _side(samples._loaded(0))
+        if samples is None or not side:
+            raise UserError(f"{type(self).__name__} has no pictures in a {name} split; leave --pyramid out.")
+        factor = 2
+        while side % factor == 0 and side // factor >= 4:
+            yield side // factor, ReducedSet(samples, factor)
+            factor *= 2
 
     def sheet(self, samples: list[Sample]) -> Tensor:
         """A contact sheet (3, H, W) in [-1, 1] of finished samples, for ``zoo data show``.
@@ -500,8 +522,7 @@ class DataModule(pl.LightningDataModule):
         Raises:
             UserError: They hold no pictures, or this is no whole fraction of their side.
         """
-        loaded = samples._loaded(0)
-        full = next((loaded[key].shape[-2] for key in _pictures(loaded)), 0)
+        full = _side(samples._loaded(0))
         if full == side:
             self._reduced = {}
             return samples
@@ -513,6 +534,8 @@ class DataModule(pl.LightningDataModule):
         if side not in self._reduced:
             self._reduced = {side: ReducedSet(samples, full // side)}
             self._reduced[side].cache_bytes = CACHE_BYTES // max(1, self.num_workers)
+            if self.packed and (key := self.pack_key("train", side)).folder.is_dir():
+                self._reduced[side].pack = Pack.open(key)
         self._reduced[side].seed = self._seed
         return self._reduced[side]
 

@@ -1,9 +1,9 @@
 """Samples from noise: one sheet if OUT is a picture file, single pictures, written as made, if a folder.
 
 Also what Radford 2016 does with the noise, walks from sample to sample (:func:`walk`) and arithmetic on the
-means of samples that share something (:func:`arithmetic`), and its truncation (Brock 2019, section 3.1). They
-need the module's ``latent_dim``, its ``noise(count)``, which draws noise (count, D), and its ``make(z)``, which
-turns noise into pictures.
+means of samples that share something (:func:`arithmetic`), and its truncation (Brock 2019). They need the
+module's ``latent_dim``, its ``noise(count)``, which draws noise (count, D), and its ``make(z)``, which turns
+noise into pictures.
 """
 
 from __future__ import annotations
