@@ -26,6 +26,7 @@ SETS: dict[str, dict[str, Any]] = {  # import path below zoo.data: arguments tha
     "pairs.ScenePairs": {"size": 16, **SMALL},
     "superres.SceneTwins": SMALL,
     "captions.SceneCaptions": SMALL,
+    "captions.ShapesWorld": SMALL,
     "poses.PoseWorld": SMALL,
     "frontal.FrontalWorld": SMALL,
     "domains.FacesToEmoji": SMALL,

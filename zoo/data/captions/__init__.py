@@ -2,6 +2,7 @@
 
 from zoo.data.captions.module import CaptionFolder
 from zoo.data.captions.sets import CUB, Avatars, COCOCaptions, DungeonTiles, Emoji, OxfordFlowers, Stamps
+from zoo.data.captions.shapes import ShapesWorld
 from zoo.data.captions.world import SceneCaptions
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Emoji",
     "OxfordFlowers",
     "SceneCaptions",
+    "ShapesWorld",
     "Stamps",
 ]

@@ -1,0 +1,132 @@
+"""Drawn shapes with sentences, whose meaning is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Unpack
+
+import torch
+
+from zoo.bounds import PositiveInt, Seed
+from zoo.data.base import LoaderOptions, Sample, Split
+from zoo.data.captions.module import CaptionModule
+from zoo.data.captions.samples import MatchSet, Wrong
+from zoo.data.checks import at_least, one_of
+from zoo.data.drawn import DrawnModule
+from zoo.data.worlds import shapes
+from zoo.features.text import TextChoice, TextEncoder
+
+SENTENCES = 2000  # scenes from whose sentences a bag learns its words
+
+
+class ShapesWorld(DrawnModule, CaptionModule):
+    """One or two drawn objects with four sentences, see :mod:`zoo.data.worlds.shapes`; needs no files.
+
+    The class of a scene, which its mismatch does not have, is the pair of the first object's shape and
+    colour. 8 of the 48 pairs are in no split, unless ``unseen`` asks for them: then the first object of every
+    scene is of one. Samples also hold ``attributes`` (8,) in the order of
+    :data:`zoo.data.worlds.shapes.ATTRIBUTES`.
+
+    Args:
+        size: Pixels of each side.
+        train_length: Scenes per epoch.
+        eval_length: Scenes of validation, and as many others of test.
+        world: Seed of the world. Validation and test depend on it alone.
+        unseen: Give scenes of unseen pairs alone, for evaluation.
+        wrong: Which mismatch to give: another picture, another text, or both.
+        average: Number of sentences whose vectors are averaged.
+        text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
+        text_words: Dimension of a bag of words.
+        text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package if not given.
+        text_weights: Safetensors file of ``char``.
+        options: Options of every data module, see :class:`zoo.data.base.DataModule`.
+    """
+
+    name = "shapes"
+
+    def __init__(
+        self,
+        size: PositiveInt = 64,
+        train_length: PositiveInt = 20_000,
+        eval_length: PositiveInt = 500,
+        world: Seed = 0,
+        unseen: bool = False,
+        wrong: Wrong = "image",
+        average: PositiveInt = 1,
+        text: TextChoice = "bag",
+        text_words: PositiveInt = 256,
+        text_model: str | None = None,
+        text_weights: str | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> None:
+        super().__init__(**options)
+        one_of(Wrong, wrong=wrong)
+        at_least(16, size=size)
+        self.size, self.unseen, self.wrong, self.average = size, unseen, wrong, average
+        self.set_lengths(train_length, eval_length, world)
+        self.set_text(text, text_words, text_model, text_weights)
+
+    def sentences(self) -> Iterable[str]:
+        """Sentences of seen pairs, from which a bag learns its words; those of another world."""
+        return (
+            sentence
+            for index in range(SENTENCES if self.text == "bag" else 0)
+            for sentence in shapes.draw(1, index, 1).captions
+        )
+
+    def draw(self, first: int, length: int, split: Split) -> ShapesSet:
+        """Scenes ``first`` to ``first + length`` with their sentences."""
+        return ShapesSet(
+            self.world, first, length, self.unseen, self.encoder(), self.size, self.wrong, self.average
+        )
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Size, pairs, mismatches, and how sentences are encoded."""
+        settings = self.settings("size", "train_length", "world", "unseen", "wrong", "average")
+        return settings | {"text": {"kind": self.text, **self.encoder().settings()}}
+
+
+class ShapesSet(MatchSet):
+    """Scenes ``first`` to ``first + length - 1`` of a world, drawn on demand.
+
+    Args:
+        world: Seed of the world.
+        first: Index of the first scene.
+        length: Number of scenes.
+        unseen: Whether the first object is of an unseen pair.
+        encoder: Makes the vectors.
+        size: Pixels of each side.
+        wrong: Which mismatch to give.
+        average: Number of sentences whose vectors are averaged.
+    """
+
+    def __init__(
+        self,
+        world: int,
+        first: int,
+        length: int,
+        unseen: bool,
+        encoder: TextEncoder,
+        size: int,
+        wrong: Wrong,
+        average: int,
+    ) -> None:
+        plans = (shapes.plan(world, first + index, unseen) for index in range(length))
+        super().__init__(size, wrong, average, classes=[plan.category for plan in plans])
+        self.world, self.first, self.length = world, first, length
+        self.unseen, self.encoder = unseen, encoder
+
+    def load(self, index: int) -> Sample:
+        """A scene in 8 bit with its sentences, their vectors, and its attributes."""
+        scene = shapes.draw(self.world, self.first + index, self.size, self.unseen)
+        return {
+            "index": torch.tensor(index),
+            "image": scene.picture,
+            "captions": "\n".join(scene.captions),
+            "texts": self.encoder.encode(list(scene.captions)),
+            "attributes": scene.plan.attributes(),
+        }
+
+    def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
+        """As every captioned sample, with the attributes."""
+        return super().finish(loaded, random) | {"attributes": loaded["attributes"]}
