@@ -24,6 +24,7 @@ from zoo.errors import UsageError, UserError
 from zoo.files.films import frame_times, look, read_frames
 from zoo.files.pictures import read_array, to_array, write_picture
 from zoo.guards import GuardedModule
+from zoo.models.dcgan import DCGAN
 from zoo.models.gan import GAN
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
@@ -192,9 +193,38 @@ def test_arithmetic_takes_the_means_of_numbered_samples(names: dict[str, str]) -
     around = torch.cat([shown["± 0.25"], shown["± 0.25 "]])
     assert around.shape[0] == 8 and float((around - shown["="]).abs().max()) > 0
     assert main(["sample", names["noise"], "-n", "9", "--arithmetic", "0,5-2", "-o", "sum.png"]) == 0
-    for wrong, said in (("1,,2", "such as 3,17-5,9"), ("9", "9 are numbered"), ("1*2", "such as")):
+    for wrong, said in (
+        ("1,,2", "such as 3,17-5,9"),
+        ("9", "9 are numbered"),
+        ("1*2", "such as"),
+        ("1 2", "such as"),
+        ("9" * 5000, "such as"),
+    ):
         with pytest.raises(UsageError, match=said):
             noise.arithmetic(model, wrong, number=9)
+
+
+def test_a_walk_begins_with_the_samples_of_the_sheet(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = load(
+        stored(
+            DCGAN(size=16, channels=4, width=1, latent_dim=7, noise="gaussian", classes=3), tmp_path / "a"
+        ),
+        "cpu",
+    )
+    z = noise.latents(model, 64, 2)
+    torch.testing.assert_close(noise.walk(model, 5, seed=2, frames=2)[::2], noise.pictures(model, z[:5]))
+    middle = noise.walk(model, 2, seed=2, frames=2)[1]  # of classes 0 and 1: half of each
+    half = torch.cat([noise.between(z[0, :7], z[1, :7], torch.tensor([0.5]))[0], torch.tensor([0.5, 0.5, 0])])
+    torch.testing.assert_close(middle[None], noise.pictures(model, half[None]))
+    with pytest.raises(UsageError, match="takes classes beside the noise"):
+        noise.arithmetic(model, "1")
+    for stops, frames, said in ((1, 2, "stops is 1"), (2, 0, "frames is 0")):
+        with pytest.raises(UsageError, match=said):
+            noise.walk(model, stops, frames=frames)
+    together = load(stored(DCGAN(size=16, width=1, statistics="batch"), tmp_path / "b"), "cpu")
+    with pytest.raises(UsageError, match="depends on those that are made with it"):
+        noise.walk(together, 2)
 
 
 def test_truncated_noise_keeps_to_its_limit(names: dict[str, str]) -> None:

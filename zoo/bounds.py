@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import math
+import re
 import typing
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
@@ -37,6 +38,7 @@ Seed = Annotated[int, Range(0, 2**32 - 1, "a whole number from 0 to 2**32 - 1")]
 PositiveFloat = Annotated[float, Range(math.ulp(0.0), 1e30, "a number above 0")]
 NonNegativeFloat = Annotated[float, Range(0, 1e30, "a number of at least 0")]
 Fraction = Annotated[float, Range(0, 1, "a number from 0 to 1")]
+Decay = Annotated[float, Range(0, math.nextafter(1.0, 0.0), "a number of at least 0, below 1")]
 Share = Annotated[float, Range(math.ulp(0.0), 1, "a number above 0, at most 1")]
 Degrees = Annotated[float, Range(0, 180, "a number from 0 to 180")]
 
@@ -44,7 +46,7 @@ RANGES: dict[str, Range] = {
     "int": Range(-(2**63), 2**63 - 1, "a whole number"),
     "float": Range(-1e30, 1e30, "a number"),
 } | {name: get_args(kind)[1] for name, kind in list(globals().items()) if get_origin(kind) is Annotated}
-REAL = ("float", "PositiveFloat", "NonNegativeFloat", "Fraction", "Share", "Degrees")
+REAL = ("float", "PositiveFloat", "NonNegativeFloat", "Fraction", "Decay", "Share", "Degrees")
 TEXTS = {"bool": "true or false", "None": "null", "str": "text", "Class": "a class"}
 
 
@@ -130,7 +132,7 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     bounds = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def parse(text: str) -> int:
-        if not text.strip().lstrip("+-").isdecimal() or not least <= int(text) <= most:
+        if not re.fullmatch(r"\s*[+-]?\d{1,20}\s*", text) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, got {text[:80]}")
         return int(text)
 

@@ -323,7 +323,10 @@ def build(class_path: str, hparams: Config, states: Mapping[str, State], origin:
         module.to_empty(device="cpu").to(
             "cpu"
         )  # Lightning remembers the device, and only learns it from `to`
-    module.load_state_dict(joined(states), strict=False)  # checked above
+    try:
+        module.load_state_dict(joined(states), strict=False)  # checked above
+    except UserError as error:  # of what a network keeps besides its tensors
+        raise UserError(f"{origin}: {error}") from None
     return module.eval()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from games import Data, Points
@@ -18,8 +20,10 @@ from zoo.data.base import (
     stack,
     to_floats,
 )
+from zoo.data.images import ImageFolder
 from zoo.data.pairs.world import ScenePairs
 from zoo.errors import UserError
+from zoo.files.pictures import write_picture
 
 
 def _epochs(data: Data, epochs: int = 2) -> list[torch.Tensor]:
@@ -196,6 +200,16 @@ def test_augmentation_differs_from_pass_to_pass() -> None:
         for batch in data.train_dataloader()
     ]
     assert len({tuple(order) for order in orders}) > 5
+
+
+def test_pictures_that_are_cropped_at_random_are_not_made_smaller(tmp_path: Path) -> None:
+    for i in range(4):
+        write_picture(tmp_path / f"{i}.png", torch.zeros(3, 20, 20))
+    for load_size in (None, 20, 32):
+        data = ImageFolder(str(tmp_path), size=16, load_size=load_size, random_crop=True, hold_out=4)
+        data.phases = lambda epoch: (8, 2, 1)
+        with pytest.raises(UserError, match="crops pictures in training"):
+            data.train_dataloader()
 
 
 def test_pictures_that_cannot_be_made_smaller_are_refused() -> None:

@@ -238,6 +238,18 @@ def test_drawn_scenes_are_packed_too() -> None:
     assert all(equal(drawn[0, i], packed[0, i]) for i in range(4))
 
 
+def test_a_pack_without_its_index_is_written_again() -> None:
+    samples = Mixed()
+    folder = packs.write(samples, key(samples))
+    (folder / INDEX).unlink()
+    assert packs.write(samples, key(samples)) == folder and len(Pack.open(key(samples))) == 5
+
+
+def test_what_is_in_memory_is_not_packed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "pack", "gan/ring"]) == 1
+    assert "in memory already; nothing is to be packed" in capsys.readouterr().err
+
+
 def test_a_pyramid_spares_a_phase_the_large_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,19 @@ def test_several_discriminator_updates_need_minibatches_of_their_own() -> None:
     assert moves == ["generator", "discriminator", "discriminator"] * 2
 
 
+def test_minibatches_that_do_not_divide_are_refused() -> None:
+    model = DCGAN(**SMALL, updates="either", d_steps=2, accumulate=2)
+    for count in (6, 9):
+        with pytest.raises(UserError, match=r"data\.batch_size to a multiple of 6, at least 12"):
+            fit(model, [{"image": torch.rand(count, 1, 16, 16)}])
+
+
+def test_one_image_alone_by_the_statistics_of_a_batch() -> None:
+    model = DCGAN(**SMALL, classes=2, statistics="batch").eval()
+    batch = {"image": torch.zeros(1, 1, 16, 16), "label": torch.tensor([1])}
+    assert model.generate(batch).shape == (1, 1, 16, 16)
+
+
 def test_other_data_are_refused() -> None:
     model = DCGAN(**SMALL)
     with pytest.raises(UserError, match=r"raise data\.batch_size"):

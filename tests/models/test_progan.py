@@ -557,6 +557,7 @@ def test_wrong_values_are_refused_with_a_sentence() -> None:
         ({"size": 8, "start_size": 16}, "start_size 16 is more than model.size 8"),
         ({"accumulate": 4}, "minibatch of 14 at 256 px does not divide into model.accumulate 4"),
         ({"minibatches": ()}, "model.minibatches is an empty list"),
+        ({"size": 8, "stable_images": (4, 4, 4)}, "stable_images has 3 numbers, but 2 resolutions use it"),
     ):
         wrong: dict[str, Any] = given
         with torch.device("meta"), pytest.raises(UsageError, match=words):
@@ -570,6 +571,7 @@ def test_wrong_data_are_refused_with_a_sentence() -> None:
         ({"image": torch.zeros(1, 3, 8, 8)}, "3 channels"),
         ({"image": torch.zeros(1, 2, 8, 4)}, "4x8 pixels"),
         ({"image": torch.zeros(1, 2, 16, 16)}, "set data.size to model.size, which is 8"),
+        ({"image": torch.zeros(1, 2, 4, 4)}, "set data.size to model.size, which is 8"),
     ):
         wrong: dict[str, Any] = batch
         with pytest.raises(UserError, match=words):
@@ -582,6 +584,12 @@ def test_wrong_data_are_refused_with_a_sentence() -> None:
     assert ProGAN.suited({"size": 64, "start_size": 32}, {"image": torch.zeros(1, 1, 16, 16)}) == {
         "size": 16, "start_size": 16, "channels": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "alpha"), [(99, 1.0), (-1, 1.0), (0.5, 1.0), (0, 0.5), (1, 9.0), (1, 0.0)])
+def test_growth_that_no_training_gives_is_refused(level: float, alpha: float) -> None:
+    with pytest.raises(UserError, match=r"have grown to level .* they are damaged"):
+        ProGAN(**SMALL).generator.set_extra_state(torch.tensor([level, alpha], dtype=torch.float64))
 
 
 class OddPictures(Pictures):

@@ -222,6 +222,9 @@ class Setup:
         data, self.epoch, self.planned = built.datamodule, epoch, None
         self.model.plan_batches(data, epoch=epoch)
         if isinstance(data, DataModule) and data.phases is not None:
+            last = int(built.config.trainer.max_epochs or 0) - 1
+            if epoch > last >= 0:
+                raise UserError(f"This run has the epochs 0 to {last}; --epoch {epoch} is none of them.")
             self.planned = planned = data.phases(epoch)
             data.phases = lambda _: planned
         elif epoch:

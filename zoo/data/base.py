@@ -142,14 +142,8 @@ class ReducedSet(SampleSet):
     """
 
     def __init__(self, full: SampleSet, factor: int) -> None:
+        require_no_crops(full)
         self.full, self.factor, self.length = full, factor, len(full)
-        before = self.load(0)
-        after = self.finish(before, None)
-        if any(after[key].shape[-2:] != before[key].shape[-2:] for key in _pictures(before)):
-            raise UserError(
-                f"{type(full).__name__} crops pictures in training, which smaller ones cannot be; set "
-                "data.random_crop to false."
-            )
 
     def load(self, index: int) -> Sample:
         """The full sample with its pictures (C, H, W) of uint8 or uint16 reduced."""
@@ -168,6 +162,23 @@ class ReducedSet(SampleSet):
 def _pictures(loaded: Sample) -> list[str]:
     """The keys of a loaded sample's pictures."""
     return [key for key, x in loaded.items() if isinstance(x, Tensor) and x.dtype in BYTES and x.ndim == 3]
+
+
+def require_no_crops(samples: SampleSet) -> None:
+    """Refuse samples that are cropped after they are loaded.
+
+    Raises:
+        UserError: Names the set and the argument.
+    """
+    loaded = samples._loaded(0)
+    made = samples.finish(loaded, torch.Generator().manual_seed(0))
+    if getattr(samples, "random_crop", False) or any(
+        made[key].shape[-2:] != loaded[key].shape[-2:] for key in _pictures(loaded)
+    ):
+        raise UserError(
+            f"{type(samples).__name__} crops pictures in training, which smaller ones cannot be; set "
+            "data.random_crop to false."
+        )
 
 
 def _side(loaded: Sample) -> int:
@@ -526,6 +537,8 @@ class DataModule(pl.LightningDataModule):
         if full == side:
             self._reduced = {}
             return samples
+        if full:
+            require_no_crops(samples)
         if not full or full % side:
             found = f"pictures of {full} px" if full else "no pictures"
             raise UserError(

@@ -33,7 +33,7 @@ def find_root(root: str | Path) -> Path:
 def folder_fingerprint(files: Iterable[Path], root: Path) -> str:
     """SHA-256 of names (relative to ``root``) and sizes; independent of where the folder is."""
     lines = sorted(f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in files)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
 
 
 def unusable(root: Path, state: str, advice: str) -> UserError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,6 +199,8 @@ def write(samples: Loads, key: PackKey, progress: Iterable[int] | None = None) -
         Pack.open(key)
         return folder
     try:
+        if folder.is_dir():  # without its index it is none, and would be in the way
+            shutil.rmtree(folder)
         with staging(folder, folder=True) as temporary:
             _fill(temporary, samples, key, range(len(samples)) if progress is None else progress)
             try:

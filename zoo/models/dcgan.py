@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms, chunk
-from zoo.bounds import Fraction, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.bounds import Decay, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.losses import bce, nonsaturating
 
@@ -183,7 +183,7 @@ class DCGAN(AdversarialModule):
         d_steps: PositiveInt = 1,
         statistics: Literal["running", "batch"] = "running",
         learning_rate: PositiveFloat = 2e-4,
-        betas: tuple[Fraction, Fraction] = (0.5, 0.999),
+        betas: tuple[Decay, Decay] = (0.5, 0.999),
         **options: Unpack[GameOptions],
     ) -> None:
         super().__init__(**options)
@@ -226,7 +226,10 @@ class DCGAN(AdversarialModule):
                 "model.channels and model.size to those of the data, or data.size."
             )
         if self.classes and "label" not in batch:
-            raise UserError("model.classes needs data with labels, and these have none; set it to 0.")
+            raise UserError(
+                "model.classes needs data with labels, and these have none (nor has a split with a class "
+                "that the training pictures lack); set it to 0."
+            )
         return image
 
     def one_hot(self, labels: Tensor) -> Tensor:
@@ -261,8 +264,16 @@ class DCGAN(AdversarialModule):
 
     def generate(self, batch: Batch) -> Tensor:
         """As many fakes as ``batch`` has images, from fresh noise, of the same classes."""
-        z = self._noise(len(self.real(batch)))
-        return self.make(torch.cat([z, self.one_hot(batch["label"])], dim=1) if self.classes else z)
+        count = len(self.real(batch))
+        z = self._noise(self.together(count))
+        if self.classes:
+            labels = batch["label"][torch.arange(len(z), device=self.device) % count]
+            z = torch.cat([z, self.one_hot(labels)], dim=1)
+        return self.make(z)[:count]
+
+    def together(self, count: int) -> int:
+        """Images to make at once for ``count`` of them: more in inference by the statistics of the batch."""
+        return count if self.training or self.statistics == "running" else max(count, TOGETHER)
 
     def judge(self, batch: Batch, image: Tensor) -> Tensor:
         """The discriminator's logits (B, 1) for images, of the batch's classes if the model has some."""
@@ -299,6 +310,12 @@ class DCGAN(AdversarialModule):
         """Update both players on the batch, or each on minibatches of its own."""
         if self.updates == "both":
             return super().training_step(batch, batch_idx)
+        count, parts = len(self.real(batch)), (self.d_steps + 1) * self.accumulate
+        if count % parts or count < 2 * parts:
+            raise UserError(
+                f"A batch of {count} does not divide into {parts} minibatches of two images or more; set "
+                f"data.batch_size to a multiple of {parts}, at least {2 * parts}."
+            )
         own, *rest = chunk(batch, self.d_steps + 1)
         terms = self.generator_step(self.micro_batches(own))
         for minibatch in rest:
@@ -321,6 +338,11 @@ class DCGAN(AdversarialModule):
             return self.forward(n)
 
     def forward(self, given: int, *maps: Tensor) -> Tensor:
-        """As many fakes as ``given`` says, from fresh noise."""
-        together = given if self.statistics == "running" else max(given, TOGETHER)
-        return self.make(self.noise(together))[:given]
+        """As many fakes as ``given`` says, from fresh noise.
+
+        Raises:
+            UsageError: It is written as ONNX, and a sample depends on those that are made with it.
+        """
+        if self.statistics == "batch" and torch.compiler.is_exporting():
+            raise UsageError("with model.statistics batch a sample depends on those that are made with it")
+        return self.make(self.noise(self.together(given)))[:given]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.bounds import Decay, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.losses import bce, least_squares
 
@@ -254,7 +254,7 @@ class Pix2Pix(AdversarialModule):
         conditional: bool = True,
         lambda_l1: NonNegativeFloat = 100.0,
         learning_rate: PositiveFloat = 2e-4,
-        betas: tuple[Fraction, Fraction] = (0.5, 0.999),
+        betas: tuple[Decay, Decay] = (0.5, 0.999),
         epochs_constant: NonNegativeInt = 100,
         epochs_decay: NonNegativeInt = 0,
         inference: Literal["paper", "running"] = "paper",

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.guards import say
 from zoo.losses import least_squares
@@ -419,7 +419,7 @@ class Pix2PixHD(AdversarialModule):
         perceptual: Literal["vgg19", "hed", "none"] = "vgg19",
         perceptual_weights: str | None = None,
         learning_rate: PositiveFloat = 2e-4,
-        betas: tuple[Fraction, Fraction] = (0.5, 0.999),
+        betas: tuple[Decay, Decay] = (0.5, 0.999),
         epochs_constant: NonNegativeInt = 100,
         epochs_decay: NonNegativeInt = 100,
         **options: Unpack[GameOptions],

@@ -28,7 +28,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.bounds import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from zoo.bounds import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.guards import say
 from zoo.losses import least_squares, mean_score
@@ -196,8 +196,18 @@ class Generator(nn.Module):
         return torch.tensor([self.level, self.alpha], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Restore level and alpha."""
-        self.level, self.alpha = int(state[0]), float(state[1])
+        """Restore level and alpha.
+
+        Raises:
+            UserError: They are none that this network can have.
+        """
+        level, alpha = (float(value) for value in state)
+        if level not in range(len(self.to_rgb)) or not 0 < alpha <= 1 or (alpha < 1 and level == 0):
+            raise UserError(
+                f"The weights have grown to level {level:g} with alpha {alpha:g}, but levels are 0 to "
+                f"{len(self.to_rgb) - 1} and alpha is at most 1; they are damaged."
+            )
+        self.level, self.alpha = int(level), alpha
 
     def forward(self, z: Tensor, level: int, alpha: Tensor | None = None) -> Tensor:
         """Noise (B, latent_dim) to pictures (B, channels, S, S), which are not bounded.
@@ -350,7 +360,7 @@ class ProGAN(AdversarialModule):
         target_norm: PositiveFloat = 1.0,
         lambda_drift: NonNegativeFloat = 0.001,
         lr: PositiveFloat = 0.001,
-        betas: tuple[Fraction, Fraction] = (0.0, 0.99),
+        betas: tuple[Decay, Decay] = (0.0, 0.99),
         **options: Unpack[GameOptions],
     ) -> None:
         options.setdefault("ema", 0.999)
@@ -412,7 +422,7 @@ class ProGAN(AdversarialModule):
         Raises:
             UserError: The batch has none, or of other channels or sides.
         """
-        self.check(batch)
+        self.require_pictures(batch)
         x: Tensor = batch["image"]
         if (factor := x.shape[-1] // self.generator.side) > 1:  # a batch of evaluation is full size
             x = F.avg_pool2d(x, factor)
@@ -507,11 +517,12 @@ class ProGAN(AdversarialModule):
         number, ranks = len(self.phases), self.trainer.world_size
         total = sum(phase.batches(ranks) for phase in self.phases)
         planned = self.trainer.datamodule is not None  # type: ignore[attr-defined]
-        if planned and (epochs not in (-1, number) or -1 < steps < total):
+        cut = self.trainer.limit_train_batches not in (1.0, None)
+        if planned and (cut or epochs not in (-1, number) or -1 < steps < total):
             say(
                 f"The schedule up to {self.size} px has {number} phases of {total:,} steps in all, but the "
-                f"run ends elsewhere: set trainer.max_epochs to {number} and leave out trainer.max_steps, or "
-                "change model.fade_images and model.stable_images."
+                f"run ends elsewhere: set trainer.max_epochs to {number} and leave out trainer.max_steps and "
+                "trainer.limit_train_batches, or change model.fade_images and model.stable_images."
             )
 
     def on_train_epoch_start(self) -> None:
@@ -527,7 +538,7 @@ class ProGAN(AdversarialModule):
         """
         super().on_train_batch_start(batch, batch_idx)
         phase, ranks = self.phase(self.current_epoch), self.trainer.world_size
-        self.check(batch)
+        self.require_pictures(batch)
         given = batch["image"]
         if (len(given), given.shape[-1]) != (phase.minibatch, phase.side):
             raise UserError(
@@ -545,7 +556,20 @@ class ProGAN(AdversarialModule):
         return made | {"start_size": min(arguments.get("start_size", LEAST), side)}
 
     def check(self, batch: Batch) -> None:
-        """Refuse pictures of other channels, or of sides that the schedule has not."""
+        """Refuse pictures of other channels, or of another side than the last phase needs."""
+        self.require_pictures(batch)
+        height, side = batch["image"].shape[2:]
+        if side != self.size:
+            raise UserError(
+                f"The data are of {side}x{height} pixels; set data.size to model.size, which is {self.size}."
+            )
+
+    def require_pictures(self, batch: Batch) -> None:
+        """Refuse pictures of other channels, or of sides that the schedule has not.
+
+        Raises:
+            UserError: Says what to set.
+        """
         if "image" not in batch:
             raise UserError(f"The data give {', '.join(batch)} but ProGAN needs image; choose other data.")
         channels, height, side = batch["image"].shape[1:]
@@ -612,11 +636,17 @@ def each(name: str, given: int | tuple[int, ...] | list[int], count: int) -> lis
     """One number for each of ``count`` resolutions; the last one given holds for the rest.
 
     Raises:
-        UsageError: None is given.
+        UsageError: None is given, or more than there are resolutions.
     """
     numbers = [given] if isinstance(given, int) else list(given)
     if not numbers:
-        raise UsageError(f"model.{name} is an empty list; give a number, or one per resolution.")
+        raise UsageError(
+            f"model.{name} is an empty list; give a number for each resolution, {count} at most."
+        )
+    if len(numbers) > max(1, count) and given not in MINIBATCHES.values():
+        raise UsageError(
+            f"model.{name} has {len(numbers)} numbers, but {count} resolutions use it; leave out the rest."
+        )
     return [numbers[min(at, len(numbers) - 1)] for at in range(count)]
 
 

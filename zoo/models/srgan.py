@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
-from zoo.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.features.maps import FeatureMaps
 from zoo.guards import say
@@ -264,7 +264,7 @@ class SRGAN(AdversarialModule):
         high_range: Literal["signed", "unit"] = "signed",
         freeze_norm: bool = False,
         learning_rate: PositiveFloat = 1e-4,
-        betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+        betas: tuple[Decay, Decay] = (0.9, 0.999),
         warmup: NonNegativeInt = 0,
         decay: Literal["steps", "cosine"] = "steps",
         decay_at: tuple[PositiveInt, ...] = (100_000,),

@@ -84,6 +84,7 @@ def _condense(message: str) -> str:
         if not e.startswith("path but")
     ]
     expected = ["an import path" if e.startswith("dot import path") else e for e in expected]
+    expected = [re.sub(r"Literal\[(.+?)\]", r"one of \1", e) for e in expected]
     wanted = " or ".join(dict.fromkeys(e for e in expected if e != "NoneType"))
     if wanted:
         return f"{key} must be {wanted}{given}"

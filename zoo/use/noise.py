@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from zoo.checkpoints import Pretrained
 
+MOST, SHOWN = 256, 64  # samples of a walk or sum; samples on the default sheet
 BLOCK = 4096  # bytes that the smallest file takes
 FILMS = (".gif", ".mp4")
 SUFFIXES = FILMS
@@ -34,7 +35,7 @@ FRAMES, COLUMNS = 24, 9  # of a walk from one sample to the next: in a film, and
 FRAME_RATE = 25  # per second; GIF counts hundredths of seconds
 SPREAD = 0.25  # noise around the result of an arithmetic (section 6.3.2), on both sides
 LEAST_LIMIT = 0.1  # of a truncation: 8 % of N(0, 1) are within it
-TERM = r"\d+(?:,\d+)*"
+TERM = r"\d{1,9}(?:,\d{1,9})*"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--number", type=whole(1), help="samples to make from noise (default: 64)")
     parser.add_argument(
         "--walk",
-        type=whole(2, 1000),
+        type=whole(2, MOST),
         metavar="N",
         help="a film (.gif, .mp4) or sheet that turns each of the first N samples into the next",
     )
@@ -158,9 +159,27 @@ def latents(model: Pretrained, number: int, seed: int, truncation: float | None 
     """
     from zoo.seeds import batch_seed
 
+    _require_noise(model)
     if number > _at_once():
         raise UsageError(f"{number} samples are too many to calculate with; give at most {_at_once()}.")
     return _drawn(model, number, batch_seed(seed, 0), truncation)
+
+
+def _require_noise(model: Pretrained) -> None:
+    """Refuse models without noise, and those whose samples depend on each other.
+
+    Raises:
+        UsageError: Says why.
+    """
+    if model.takes != "noise" or not hasattr(model.module, "noise"):
+        raise UsageError(
+            f"{model.name} lets no one choose its noise; give weights of noise that were not written as ONNX."
+        )
+    if model.module.hparams.get("statistics") == "batch":
+        raise UsageError(
+            f"{model.name} has model.statistics batch: a sample depends on those that are made with it, so "
+            "its noise cannot be changed alone; leave --walk, --arithmetic and --truncation out."
+        )
 
 
 def _drawn(model: Pretrained, number: int, seed: int, truncation: float | None) -> Tensor:
@@ -210,8 +229,20 @@ def walk(
     """
     import torch
 
-    z, shares = latents(model, stops, seed, truncation), torch.arange(frames) / frames
-    return pictures(model, torch.cat([between(a, b, shares) for a, b in zip(z, z.roll(-1, 0), strict=True)]))
+    _require_noise(model)
+    for name, value, least in (("stops", stops, 2), ("frames", frames, 1)):
+        if value < least:
+            raise UsageError(f"{name} is {value}; give at least {least}.")
+    # as on the sheet: torch draws the last of many Gaussian numbers otherwise than the same ones of more
+    z, shares = latents(model, max(stops, SHOWN), seed, truncation)[:stops], torch.arange(frames) / frames
+    own = model.game.latent_dim
+    way = [
+        torch.cat(
+            [between(a[:own], b[:own], shares), torch.lerp(a[own:], b[own:], shares[:, None].to(a))], dim=1
+        )
+        for a, b in zip(z, z.roll(-1, 0), strict=True)
+    ]
+    return pictures(model, torch.cat(way))
 
 
 def arithmetic(
@@ -234,7 +265,10 @@ def arithmetic(
     """
     import torch
 
-    text = terms.replace(" ", "")
+    _require_noise(model)
+    if model.game.hparams.get("classes"):
+        raise UsageError(f"{model.name} takes classes beside the noise, which cannot be added; walk instead.")
+    text = re.sub(r"\s*([-+,])\s*", r"\1", terms.strip())
     if not re.fullmatch(rf"{TERM}(?:[+-]{TERM})*", text):
         raise UsageError(f"--arithmetic is {terms!r:.60}; give numbers of samples such as 3,17-5,9+2,8.")
     z, result, shown = latents(model, number, seed, truncation), torch.zeros(()), {}
@@ -258,7 +292,7 @@ def arithmetic(
 
 def _of_noise(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     """Write a walk or an arithmetic."""
-    from zoo.drawing.sheets import grid, mosaic
+    from zoo.drawing.sheets import grid, mosaic, to_rgb
 
     if args.walk is not None and args.arithmetic is not None:
         raise UsageError("--walk and --arithmetic are two pictures; ask for one of them at a time.")
@@ -275,7 +309,7 @@ def _of_noise(model: Pretrained, args: argparse.Namespace, gives: ModuleType) ->
     if args.out.suffix.lower() in FILMS:
         from zoo.files.films import write_gif, write_mp4
 
-        frames = walk(model, args.walk, args.seed, truncation=args.truncation)
+        frames = to_rgb(walk(model, args.walk, args.seed, truncation=args.truncation))
         if args.out.suffix.lower() == ".gif":
             write_gif(args.out, frames, 1 / FRAME_RATE)
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,11 +133,11 @@ def _print(root: Path, found: Findings) -> None:
 def _print_use(root: Path, block: str, recipe: str) -> None:
     if not block:
         return
-    file = printable(f"{root.resolve().name}.yaml")
+    file, folder = (shlex.quote(printable(word)) for word in (f"{root.resolve().name}.yaml", str(root)))
     print(f"\nSave this as {file}, with the licence of your data:\n\n{block}", end="")
     if recipe:
         print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")
-        print(f"\nor write a whole recipe:\n\n  zoo init {printable(str(root))} --like {recipe}")
+        print(f"\nor write a whole recipe:\n\n  zoo init {folder} --like {recipe}")
     else:
         print(
             "\nNo recipe of the zoo is made for such data yet; `zoo init` fits one of another kind to "

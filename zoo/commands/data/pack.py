@@ -10,6 +10,7 @@ import argparse
 from typing import TYPE_CHECKING, Literal
 
 from zoo.commands import _names
+from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.data.base import SampleSet
@@ -37,9 +38,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from zoo.data import packs
+    from zoo.data.base import SampleSet
 
     data = named.make()
     data.packed = False
+    train = data.split("train")
+    if train is not None and type(train).load is SampleSet.load:
+        raise UserError(f"{args.source} gives samples that are in memory already; nothing is to be packed.")
     wanted: list[tuple[str, SampleSet, PackKey]] = []
     for split in SPLITS:
         if (samples := data.split(split)) is not None:
