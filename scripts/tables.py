@@ -211,7 +211,9 @@ def measuring(config: dict[str, Any]) -> list[list[str]]:
     if scored:
         names = dict.fromkeys(row["protocol"]["protocol"].partition("/")[0] for row in scored)
         floor = ["--floor"] if any("halvings" in row["protocol"] for row in scored) else []
-        found.append(["eval", config["name"], "--protocol", *names, *floor])
+        splits = {row["protocol"]["real"]["split"] for row in scored} - {"train", None}
+        split = ["--split", *splits] if config["takes"] == "noise" else []  # of others test is the default
+        found.append(["eval", config["name"], "--protocol", *names, *floor, *split * bool(splits)])
     return found
 
 

@@ -13,7 +13,7 @@ from zoo.drawing.sheets import grid, mosaic
 from zoo.files.pictures import write_picture
 from zoo.use import noise
 
-WORDS = "WORDS"  # numbers of samples on the sheet of the card
+WORDS = "52,54,62-27,42,51+10,41,55"  # smiling women - women + men; numbers on the sheet of the card
 
 
 def published() -> Iterator[Tensor]:
