@@ -143,6 +143,8 @@ def batches(model: Pretrained, number: int, seed: int, truncation: float | None 
     """Samples in batches, each with its own seed, on the CPU in float32."""
     from zoo.seeds import batch_seed
 
+    if truncation is not None:
+        _require_noise(model)
     for index, start in enumerate(range(0, number, _at_once())):
         size = min(_at_once(), number - start)
         if truncation is None:
