@@ -132,7 +132,7 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     bounds = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\s*[+-]?\d{1,20}\s*", text) or not least <= int(text) <= most:
+        if not re.fullmatch(r"\s*[+-]?\d{1,100}\s*", text) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"must be a whole number {bounds}, got {text[:80]}")
         return int(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from common import HAS_DATA, IMG, beside_nearest, trained
 from torch import Tensor
 
@@ -16,7 +17,10 @@ WORDS = "52,54,62-27,42,51+10,41,55"  # smiling women - women + men; numbers on 
 
 
 def published() -> Iterator[Tensor]:
-    """Faces, walks and sums of faces, and the training faces nearest to them."""
+    """Digits; faces, walks and sums of faces, and the training faces nearest to them."""
+    digits = zoo.load("dcgan-mnist").sample(64)
+    write_picture(IMG / "dcgan-mnist.png", mosaic(digits, 16, least=48))
+    yield torch.stack([mosaic(part, 4) for part in digits.split(16)])
     model = zoo.load("dcgan-faces")
     faces = model.sample(64)
     write_picture(IMG / "dcgan-faces.png", mosaic(faces, 16))

@@ -84,7 +84,13 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], dict[str, Any], list[str]]] = {
         {"size": 32, "batch_size": 2},
         ["NearestNeighbours"],
     ),
-    "growing": (photos, "progan/faces_small", {"size": 32}, {"size": 32, "mirror": True}, []),
+    "growing": (
+        photos,
+        "progan/faces_small",
+        {"size": 32},
+        {"size": 32, "mirror": True},
+        ["SlicedWasserstein", "SampleSimilarity", "NearestNeighbours"],
+    ),
 }
 
 

@@ -550,9 +550,16 @@ class ProGAN(AdversarialModule):
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """Size and channels of the data."""
+        """Size and channels of the data; of lists as many numbers as there are resolutions then."""
         channels, _, side = batch["image"].shape[1:]
-        made = arguments | {"size": side, "channels": channels}
+        counts = dict.fromkeys(("fade_images", "stable_images", "minibatches"), level_of(side) + 1)
+        counts["fade_images"] -= 1
+        lists = {
+            name: arguments[name][: max(1, count)]
+            for name, count in counts.items()
+            if isinstance(arguments.get(name), list | tuple)
+        }
+        made = arguments | lists | {"size": side, "channels": channels}
         return made | {"start_size": min(arguments.get("start_size", LEAST), side)}
 
     def check(self, batch: Batch) -> None:

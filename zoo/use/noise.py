@@ -173,7 +173,7 @@ def _require_noise(model: Pretrained) -> None:
     Raises:
         UsageError: Says why.
     """
-    if model.takes != "noise" or not hasattr(model.module, "noise"):
+    if model.takes != "noise" or getattr(model.module, "noise", None) is None:
         raise UsageError(
             f"{model.name} lets no one choose its noise; give weights of noise that were not written as ONNX."
         )
