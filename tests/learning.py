@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
+from torch import Tensor
+
 from zoo import cli
+from zoo.metrics.formulas.frechet import Moments
 from zoo.training import build
 
 QUIET = ["--trainer.enable_progress_bar", "false"]
@@ -26,3 +30,8 @@ def whole(recipe: str) -> dict[tuple[str, str], float]:
         assert cli.main([verb, "--config", recipe, *more, *QUIET]) == 0
     (path,) = Path("runs").glob(f"{recipe}/*/eval.json")
     return {(row["metric"], row["subject"]): row["value"] for row in json.loads(path.read_text())}
+
+
+def colours(images: Tensor) -> Moments:
+    """Moments of the mean colours of 4 x 4 parts of each image."""
+    return Moments.of(F.adaptive_avg_pool2d(images, 4).flatten(1).double())

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import torch.nn.functional as F
-from learning import trained, whole
-from torch import Tensor
+from learning import colours, trained, whole
 
 from zoo.data.base import collate
-from zoo.metrics.formulas.frechet import Moments, frechet_distance
+from zoo.metrics.formulas.frechet import frechet_distance
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 SMALL = ["--model.size", "16", "--data.size", "16", "--model.width", "16"]
 FAST = ["--model.learning_rate", "1e-3", "--model.ema", "0.9"]
-
-
-def colours(images: Tensor) -> Moments:
-    """Moments of the mean colours of 4 x 4 parts of each image."""
-    return Moments.of(F.adaptive_avg_pool2d(images, 4).flatten(1).double())
 
 
 def test_draws_faces_early() -> None:

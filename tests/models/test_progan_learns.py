@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import torch.nn.functional as F
-from learning import trained, whole
-from torch import Tensor
+from learning import colours, trained, whole
 
 from zoo.data.base import collate
-from zoo.metrics.formulas.frechet import Moments, frechet_distance
+from zoo.metrics.formulas.frechet import frechet_distance
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 SMALL = ["--data.train_length", "1000", "--model.ema", "0.9"]
 FAST = ["--model.stable_images", "[640, 800, 1280]", "--model.fade_images", "480"]
-
-
-def colours(images: Tensor) -> Moments:
-    """Moments of the mean colours of 4 x 4 parts of each image."""
-    return Moments.of(F.adaptive_avg_pool2d(images, 4).flatten(1).double())
 
 
 def test_draws_faces_early() -> None:

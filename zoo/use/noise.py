@@ -57,8 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--truncation",
         type=_limit,
         metavar="T",
-        help="draw noise beyond T again (Brock 2019), for samples that differ less; it changes little where "
-        "the noise is normalised, as in ProGAN",
+        help="draw noise beyond T again (Brock 2019), for samples that differ less; ProGAN normalises its "
+        "noise afterwards",
     )
 
 
