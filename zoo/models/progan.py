@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, TypeVar, Unpack
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from zoo.adversarial import AdversarialModule, Batch, GameOptions, Terms
+from zoo.adversarial import PLAYERS, AdversarialModule, Batch, GameOptions, Terms
 from zoo.bounds import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
 from zoo.guards import say
@@ -39,6 +39,7 @@ MINIBATCHES = {  # from 4 px on: appendix A.1; the released code's preset for on
     "paper": (16, 16, 16, 16, 16, 16, 14, 6, 3),
     "code": (128, 128, 128, 64, 32, 16, 8, 4, 4),
 }
+Number = TypeVar("Number", int, float)
 PIXELS_AT_ONCE = 2**22  # of the pictures that `sample` computes together
 
 
@@ -329,7 +330,8 @@ class ProGAN(AdversarialModule):
         lambda_gp: Weight lambda of the gradient penalty.
         target_norm: Norm gamma of the gradient that the penalty asks for; the paper takes 750 for CIFAR-10.
         lambda_drift: Weight epsilon of the squared scores of real pictures.
-        lr: Learning rate of both players.
+        lr: Learning rate of both players; a list gives a rate per resolution from 4 px on, whose last one
+            holds for the rest.
         betas: Adam's exponential decay rates.
         options: Clipping, accumulation, compilation; see :class:`zoo.adversarial.GameOptions`. Here ``ema``
             is 0.999 by default (appendix A.1).
@@ -359,7 +361,7 @@ class ProGAN(AdversarialModule):
         lambda_gp: NonNegativeFloat = 10.0,
         target_norm: PositiveFloat = 1.0,
         lambda_drift: NonNegativeFloat = 0.001,
-        lr: PositiveFloat = 0.001,
+        lr: PositiveFloat | tuple[PositiveFloat, ...] = 0.001,
         betas: tuple[Decay, Decay] = (0.0, 0.99),
         **options: Unpack[GameOptions],
     ) -> None:
@@ -373,8 +375,8 @@ class ProGAN(AdversarialModule):
             raise UsageError(f"model.start_size {start_size} is more than model.size {size}; lower it.")
         self.size, self.channels, self.latent_dim = size, channels, latent_dim
         self.lambda_gp, self.target_norm, self.lambda_drift = lambda_gp, target_norm, lambda_drift
-        self.lr, self.betas = lr, (betas[0], betas[1])
         levels = level_of(size) + 1
+        self.rates, self.betas = each("lr", lr, levels), (betas[0], betas[1])
         given = MINIBATCHES[minibatches] if isinstance(minibatches, str) else minibatches
         self.phases = schedule(
             level_of(start_size),
@@ -478,7 +480,7 @@ class ProGAN(AdversarialModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for both players; layers that a phase leaves out have no gradient and keep their state."""
-        return self.adam(self.lr, self.betas)
+        return self.adam(self.rates[self.phases[0].level], self.betas)
 
     # ---------------------------------------------------------------------------------------------- schedule
 
@@ -547,12 +549,15 @@ class ProGAN(AdversarialModule):
             )
         shown = (batch_idx + 1) * phase.minibatch * ranks  # with this batch, so that new layers learn at once
         self.grow(phase.level, min(1.0, shown / phase.images) if phase.fades else 1.0)
+        for player in PLAYERS:
+            for group in self.optimizer_of(player).param_groups:
+                group["lr"] = self.rates[phase.level]
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
         """Size and channels of the data; of lists as many numbers as there are resolutions then."""
         channels, _, side = batch["image"].shape[1:]
-        counts = dict.fromkeys(("fade_images", "stable_images", "minibatches"), level_of(side) + 1)
+        counts = dict.fromkeys(("fade_images", "stable_images", "minibatches", "lr"), level_of(side) + 1)
         counts["fade_images"] -= 1
         lists = {
             name: arguments[name][: max(1, count)]
@@ -639,13 +644,13 @@ def level_of(side: int) -> int:
     return side.bit_length() - LEAST.bit_length()
 
 
-def each(name: str, given: int | tuple[int, ...] | list[int], count: int) -> list[int]:
+def each(name: str, given: Number | tuple[Number, ...] | list[Number], count: int) -> list[Number]:
     """One number for each of ``count`` resolutions; the last one given holds for the rest.
 
     Raises:
         UsageError: None is given, or more than there are resolutions.
     """
-    numbers = [given] if isinstance(given, int) else list(given)
+    numbers = list(given) if isinstance(given, tuple | list) else [given]
     if not numbers:
         raise UsageError(
             f"model.{name} is an empty list; give a number for each resolution, {count} at most."
