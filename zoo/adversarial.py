@@ -380,10 +380,16 @@ class AdversarialModule(GuardedModule):
             trained = {key: value for key, value in state.items() if key.startswith("generator.")}
             state |= {key.replace("generator.", "generator_ema.", 1): value for key, value in trained.items()}
 
+    @property
+    def average_age(self) -> int:
+        """Steps since the average began; a paper that adds layers while it trains begins it anew."""
+        return self._step
+
     @torch.no_grad()
     def _average(self, average: nn.Module) -> None:
         """Move the average towards the trained weights; copy the buffers."""
-        decay = min(self.ema, (1 + self._step) / (10 + self._step))
+        age = self.average_age
+        decay = min(self.ema, (1 + age) / (10 + age))
         torch._foreach_lerp_(list(average.parameters()), list(self.generator.parameters()), 1 - decay)
         for mine, theirs in zip(average.buffers(), self.generator.buffers(), strict=True):
             mine.copy_(theirs)

@@ -377,7 +377,8 @@ def test_updates_equal_a_plain_transcription() -> None:
         loss = of_fake.mean() - of_real.mean() + 10 * ((norms - 1) ** 2).mean() + 0.001 * (of_real**2).mean()
         d = update_d(d, loss)
         g = update_g(g, -d_forward(d, g_forward(g, z, real.shape[-1], alpha), alpha).mean())
-        decay = (1 + number) / (10 + number)
+        age = number and number - 1  # the average begins anew when layers come, with the second step
+        decay = (1 + age) / (10 + age)
         average = {name: decay * average[name] + (1 - decay) * p.detach() for name, p in g.items()}
 
     for player, expected in (("generator", g), ("discriminator", d)):

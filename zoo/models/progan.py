@@ -549,9 +549,17 @@ class ProGAN(AdversarialModule):
             )
         shown = (batch_idx + 1) * phase.minibatch * ranks  # with this batch, so that new layers learn at once
         self.grow(phase.level, min(1.0, shown / phase.images) if phase.fades else 1.0)
+        at = self.phases.index(phase)
+        earlier = self.phases[at - 1].batches(ranks) if at and not phase.fades else 0
+        self._age = earlier + (self.current_epoch - at) * phase.batches(ranks) + batch_idx
         for player in PLAYERS:
             for group in self.optimizer_of(player).param_groups:
                 group["lr"] = self.rates[phase.level]
+
+    @property
+    def average_age(self) -> int:
+        """Steps since the newest layers came: a slow average would keep their initial weights for long."""
+        return self._age
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
