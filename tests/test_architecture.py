@@ -45,7 +45,11 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
     ("zoo.catalogue", {"recipes", "weights", "files.schemas", "files.checkpoints", "errors"}),
     # training.online: whether Weights & Biases can be asked
     ("zoo.weights", {"recipes", "files", "errors", "training.online"}),
-    ("zoo.use", {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds", "seeds"}),
+    (
+        "zoo.use",
+        {"use", "checkpoints", "data", "metrics", "files", "drawing", "errors", "bounds", "seeds"}
+        | {"features.text"},  # sentences are encoded as in training
+    ),
     (
         "zoo.training",
         {

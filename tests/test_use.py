@@ -501,7 +501,7 @@ collected = list
 
 
 class Sentences(GuardedModule):
-    takes, gives = "sentence", "picture"
+    takes, gives = "spoken", "picture"
 
     def sample(self, text: Tensor, seed: int = 0) -> Tensor:
         return text.mean(1).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
@@ -534,7 +534,7 @@ class Futures(GuardedModule):
 
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"sentence": SENTENCE, "posed": POSED, "blocks": BLOCKS, "movie": MOVIE}
+    files = {"spoken": SENTENCE, "posed": POSED, "blocks": BLOCKS, "movie": MOVIE}
     for name, text in files.items():
         (tmp_path / "kinds").mkdir(exist_ok=True)
         (tmp_path / "kinds" / f"{name}.py").write_text(text)

@@ -170,11 +170,14 @@ class Pretrained:
     def fixed_output(self) -> Tensor | None:
         """Compute the output for a fixed input.
 
-        The input is seed 0 for a model of noise, a fixed pattern for a model of pictures, and Lightning's
+        The input is seed 0 for a model of noise, a fixed pattern for a model of pictures, unit vectors for a
+        model of sentences, and Lightning's
         ``example_input_array`` for any other module; None if it sets none.
         """
         if self.takes == "noise":
             return self.sample(4, seed=0)
+        if self.takes == "sentence":
+            return self.sample(torch.eye(4, self.module.hparams["text_dim"]), seed=0)
         if self.module.takes == "picture":
             return self.sample(_pattern(self.input_channels or 1), seed=0)
         if self.module.example_input_array is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,8 @@ class Model(Pretrained):
             source: A path, PIL image, array (H, W[, C]) of uint8, uint16 or floats in [0, 1], or tensor
                 (C, H, W) in [-1, 1]; label maps also as class numbers (H, W). A list, a batch of four
                 dimensions or a folder gives a list. Without it, the example that comes with the weights;
-                nothing for a model of noise.
-            n: Number of samples from noise; without it one.
+                nothing for a model of noise; a sentence, or a list of them, for a model of sentences.
+            n: Number of samples from noise, or of each sentence; without it one.
             seed: Seed of all random draws, below 2**32; a GPU draws others than the CPU. None draws one.
             batch_size: Inputs read and run together, if they have equal sizes; by default 8 on a GPU and 1 on
                 the CPU, where more is not faster.
@@ -70,13 +70,9 @@ class Model(Pretrained):
         for key, value, least in (("seed", seed, 0), ("n", n, 1), ("batch_size", batch_size, 1)):
             if value is not None and (type(value) is not int or not least <= value < 2**32):
                 raise UsageError(f"{key} is {value!r:.40}; give a whole number from {least}, below 2**32.")
-        if self.takes == "noise":
-            from zoo.use import noise
-
-            if source is not None or options:
-                raise UsageError(f"{self.name} makes samples from noise: give `n=16, seed=0` and no input.")
-            made = gives.write(torch.cat(list(noise.batches(self, 1 if n is None else n, seed))), 8)
-            return made[0] if n is None and isinstance(made, list) else made
+        if call := vars(use.kind(self.takes, "takes", self.name)).get("call"):
+            self._require_options(call, 5, options)
+            return call(self, gives, source, n, seed, **options)
         if source is None and self.example is not None:
             source = self.example[0]
         if source is None or n is not None:
@@ -94,10 +90,7 @@ class Model(Pretrained):
         """The output for each input, in order, as they are made; arguments as of a call."""
         takes = use.kind(self.takes, "takes", self.name)
         gives = use.kind(self.gives, "gives", self.name)
-        known = list(inspect.signature(takes.read).parameters)[2:]
-        if unknown := [key for key in options if key not in known]:
-            there = f"it takes {', '.join(known)}" if known else "it takes none besides the input and seed"
-            raise UsageError(f"{self.name} has no option {unknown[0]}; {there}.")
+        self._require_options(takes.read, 2, options)
         size = batch_size or (1 if self.device.type == "cpu" else ON_GPU)
         for are_films, alike in groupby(sources, is_film):
             if are_films:
@@ -106,6 +99,13 @@ class Model(Pretrained):
                 given = [takes.read(source, self, **options) for source in chunk]
                 for each, sample in zip(given, self.samples(given, seed), strict=True):
                     yield gives.write(sample[None], each.bits)[0]
+
+    def _require_options(self, function: Callable[..., Any], first: int, options: dict[str, Any]) -> None:
+        """Refuse options that are no arguments of a kind's function, from its ``first`` optional one on."""
+        known = list(inspect.signature(function).parameters)[first:]
+        if unknown := [key for key in options if key not in known]:
+            there = f"it takes {', '.join(known)}" if known else "it takes none besides the input and seed"
+            raise UsageError(f"{self.name} has no option {unknown[0]}; {there}.")
 
     def samples(self, given: Sequence[Given], seed: int = 0) -> list[Tensor]:
         """The sample for each input that a kind has read, on the CPU in float32; equal sizes run together."""

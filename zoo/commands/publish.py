@@ -140,7 +140,10 @@ def card(model: Model, address: str, has_sample: bool) -> str:
     config, data = model.config, model.config["data"]
     licence = config["licence"].get("weights", "unknown")
     known = licence.lower() if licence.lower() in ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0") else None
-    task = "unconditional-image-generation" if model.takes == "noise" else "image-to-image"
+    task, call = {
+        "noise": ("unconditional-image-generation", "n=16, seed=0).sheet("),
+        "sentence": ("text-to-image", '"A SENTENCE", n=8).sheet('),
+    }.get(model.takes, ("image-to-image", '"input.png"'))
     made = [row for row in config.get("results", []) if row["subject"] == "generated"]
     results = []
     for row in made:
@@ -169,7 +172,6 @@ def card(model: Model, address: str, has_sample: bool) -> str:
         )
         for row in made
     ]
-    call = "n=16, seed=0).sheet(" if model.takes == "noise" else '"input.png"'
     parts = [
         f"---\n{head.to_yaml()}\n---",
         f"# {config['name']}\n\n{config.get('title', config['class'])}.",

@@ -1,6 +1,8 @@
 """Make samples from noise, or translate pictures, with pretrained weights, a checkpoint or a run.
 
 A model of noise writes one sheet of samples if OUT is a picture file, single pictures if it is a folder.
+A model of sentences takes them in quotes, or a .txt file with one per line; it writes a row for each on one
+sheet, single pictures into a folder, or a film (.gif, .mp4) from each sentence to the next.
 A model of pictures takes picture files or folders of any size; 16-bit input gives 16-bit output. Without
 INPUT it takes the example that comes with its weights. If it was trained on label maps, give class numbers
 (palette or grey PNG) or the classes' colours. A model of super-resolution keeps the channels of a picture,
@@ -22,7 +24,7 @@ from zoo.bounds import whole
 from zoo.catalogue import Kinds, find_weights, kinds_of
 from zoo.errors import UsageError, UserError, printable
 from zoo.files.writing import require_writable
-from zoo.use import film
+from zoo.use import film, sentence
 from zoo.use.paths import (
     endings,
     given_path,
@@ -49,9 +51,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "name", help="a name of `zoo list checkpoints`, an exported folder, a run folder, or a .ckpt file"
     )
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="input files, or folders of them (default: the example)"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="input files, folders of them, or sentences (default: the example)",
     )
     parser.add_argument("-o", "--out", type=given_path, required=True, help="a file, or a folder")
+    parser.add_argument(
+        "-n",
+        "--number",
+        type=whole(1),
+        help="samples to make from noise (default: 64), or of each sentence (default: 8 on a sheet, else 1)",
+    )
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed (default: 0)")
     parser.add_argument(
         "--device", default="auto", help="auto, cuda or cpu (default: auto, a GPU if there is one)"
@@ -84,10 +95,8 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.name, args.device)
     kind = use.kind(model.takes, "takes", args.name)
     options = _options(model, args)
-    if model.takes == "noise":
-        from zoo.use import noise
-
-        wrote = noise.run(model, args, use.kind(model.gives, "gives", args.name))
+    if run_kind := vars(kind).get("run"):
+        wrote = run_kind(model, args, use.kind(model.gives, "gives", args.name))
     else:
         inputs = args.inputs or _example(model, args.name)
         wrote = _translate(model, kind.find(inputs, model), args, options)
@@ -101,18 +110,16 @@ def _allowed(kinds: Kinds) -> Sequence[str]:
     """How an output of a model may end, as far as its source says."""
     if kinds.takes == "noise" or not kinds.gives:
         return endings()
-    return [*use.kind(kinds.gives, "gives", "").SUFFIXES, *FILMS * (kinds.takes == "picture")]
+    films = {"picture": FILMS, "sentence": sentence.FILMS}.get(kinds.takes, ())
+    return [*use.kind(kinds.gives, "gives", "").SUFFIXES, *films]
 
 
 def _options(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     """The keywords that the model's kind reads; those of other kinds are refused."""
-    found: dict[str, Any] = {}
-    for name, kind in use.kinds().items():
-        given = vars(kind)["options"](args) if "options" in vars(kind) else {}
-        if name == model.takes:
-            found = given
-        elif given:
-            flags = ", ".join(f"--{flag}" for flag in given)
+    given = {name: kind.options(args) for name, kind in use.kinds().items() if "options" in vars(kind)}
+    found: dict[str, Any] = given.get(model.takes, {})
+    for name, others in given.items():
+        if flags := ", ".join(f"--{flag.replace('_', '-')}" for flag in others if flag not in found):
             raise UsageError(
                 f"{flags} goes with models whose input is {_words(name)}, not with {args.name}; leave it out."
             )

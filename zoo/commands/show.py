@@ -143,6 +143,8 @@ def _scores(results: list[dict[str, Any]]) -> str:
 def _uses(name: str, config: dict[str, Any], has_example: bool) -> str:
     if config.get("takes") == "noise":
         lines = [f"zoo sample {name} -n 16 -o sheet.png", f'zoo.load("{name}")(n=16, seed=0)']
+    elif config.get("takes") == "sentence":
+        lines = [f'zoo sample {name} "A SENTENCE" -o sheet.png', f'zoo.load("{name}")("A SENTENCE", n=8)']
     else:
         lines = [f"zoo sample {name} INPUT -o out.png", f'zoo.load("{name}")("input.png").save("out.png")']
         if has_example:
@@ -170,7 +172,8 @@ def layers(class_path: str) -> str:
         # super-resolution: what its discriminator's pictures were made smaller to
         side = model.hparams["size"] // model.hparams["scale"] if "scale" in model.hparams else 256
         picture = torch.zeros(1, getattr(model, "in_channels", 3), side, side)
-        batch = {"input": picture, "instances": picture[:, 0].long()}
+        text = torch.zeros(1, model.hparams.get("text_dim", 1))
+        batch = {"input": picture, "instances": picture[:, 0].long(), "text": text}
         texts = []
         for player in ("generator", "discriminator"):
             rows: list[tuple[str, str, str]] = []
@@ -184,7 +187,7 @@ def layers(class_path: str) -> str:
             handles = [layer.register_forward_hook(note) for layer in leaves]
             fake = model.sample(1) if model.takes == "noise" else model.generate(batch)
             if player == "discriminator":
-                model.discriminator_loss(batch | {"target": fake, "image": fake}, fake)
+                model.discriminator_loss(batch | {"target": fake, "image": fake, "wrong_image": fake}, fake)
             for handle in handles:
                 handle.remove()
             unique = list(dict.fromkeys(rows)) if player == "discriminator" else rows

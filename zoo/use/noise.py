@@ -40,7 +40,6 @@ TERM = r"\d{1,9}(?:,\d{1,9})*"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of models of noise."""
-    parser.add_argument("-n", "--number", type=whole(1), help="samples to make from noise (default: 64)")
     parser.add_argument(
         "--walk",
         type=whole(2, MOST),
@@ -127,6 +126,20 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
             rest = (number - done) * written // done
             _require_space(args.out, rest, f"the other {number - done} pictures")
     return counted(number, "picture")
+
+
+def call(model: Pretrained, gives: ModuleType, source: Any, n: int | None, seed: int) -> Any:
+    """``n`` samples, or without it one.
+
+    Raises:
+        UsageError: There is an input.
+    """
+    import torch
+
+    if source is not None:
+        raise UsageError(f"{model.name} makes samples from noise: give `n=16, seed=0` and no input.")
+    made = gives.write(torch.cat(list(batches(model, n or 1, seed))))
+    return made[0] if n is None and isinstance(made, list) else made
 
 
 def _limit(text: str) -> float:

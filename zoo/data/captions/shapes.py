@@ -76,8 +76,12 @@ class ShapesWorld(DrawnModule, CaptionModule):
 
     def draw(self, first: int, length: int, split: Split) -> ShapesSet:
         """Scenes ``first`` to ``first + length`` with their sentences."""
+        return self.scenes(first, length, self.unseen)
+
+    def scenes(self, first: int, length: int, unseen: bool) -> ShapesSet:
+        """The same, of unseen pairs or of seen ones."""
         return ShapesSet(
-            self.world, first, length, self.unseen, self.encoder(), self.size, self.wrong, self.average
+            self.world, first, length, unseen, self.encoder(), self.size, self.wrong, self.average
         )
 
     def preprocessing(self) -> dict[str, Any]:

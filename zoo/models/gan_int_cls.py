@@ -1,0 +1,339 @@
+"""GAN-INT-CLS: Generative Adversarial Text to Image Synthesis.
+
+Reed, Akata, Yan, Logeswaran, Schiele and Lee, ICML 2016, https://arxiv.org/abs/1605.05396.
+
+Both players see the embedding t of a sentence (section 4, figure 2). The discriminator is matching-aware
+(4.2): besides real and generated images it rejects real ones whose sentence is of another image::
+
+    L_D = -log D(x, t) - (log(1 - D(x', t)) + log(1 - D(G(z, t), t))) / 2        x': an image of another class
+    L_G = -log D(G(z, t), t)
+
+With manifold interpolation (4.3) L_G has embeddings between those of the batch's sentences as well; the
+discriminator never learns from those. The released code (https://github.com/reedscot/icml2016) is followed
+where the paper is silent: residual blocks, widths, initialisation, one and a half batches for the generator.
+
+Shapes: noise (B, latent_dim) and embeddings (B, text_dim) become images (B, 3, 64, 64) in [-1, 1]; D returns
+logits (B, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
+from zoo.bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from zoo.errors import UserError
+from zoo.losses import bce, nonsaturating
+
+SIDE = 64
+Interpolation = Literal["midpoint", "line", "none"]
+
+
+class Residual(nn.Module):
+    """A bottleneck of 1 x 1, 3 x 3 and 3 x 3 convolutions, added to its input.
+
+    Args:
+        width: Channels of input and output.
+        inner: Channels between.
+        activation: The activation, also after the addition.
+    """
+
+    def __init__(self, width: int, inner: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation = activation
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(width, inner, 1), nn.BatchNorm2d(inner), activation),
+            *(nn.Conv2d(inner, inner, 3, padding=1), nn.BatchNorm2d(inner), activation),
+            *(nn.Conv2d(inner, width, 3, padding=1), nn.BatchNorm2d(width)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) to the same shape."""
+        y: Tensor = self.activation(x + self.layers(x))
+        return y
+
+
+class Generator(nn.Module):
+    """A compressed embedding beside the noise, then transposed convolutions (figure 2, left).
+
+    Args:
+        latent_dim: Width of the noise.
+        text_dim: Width of the embedding.
+        compressed: Width that a dense layer compresses the embedding to.
+        width: Channels of the last hidden layer.
+    """
+
+    def __init__(self, latent_dim: int, text_dim: int, compressed: int, width: int) -> None:
+        super().__init__()
+        relu = nn.ReLU()
+        self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.LeakyReLU(0.2))
+        self.layers = nn.Sequential(
+            *(nn.ConvTranspose2d(latent_dim + compressed, 8 * width, 4), nn.BatchNorm2d(8 * width)),
+            Residual(8 * width, 2 * width, relu),
+            *(nn.ConvTranspose2d(8 * width, 4 * width, 4, 2, 1), nn.BatchNorm2d(4 * width)),
+            Residual(4 * width, width, relu),
+            *(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1), nn.BatchNorm2d(2 * width), relu),
+            *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.BatchNorm2d(width), relu),
+            *(nn.ConvTranspose2d(width, 3, 4, 2, 1), nn.Tanh()),
+        )
+
+    def forward(self, z: Tensor, text: Tensor) -> Tensor:
+        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, 64, 64) in [-1, 1]."""
+        joined = torch.cat([z, self.text(text)], dim=1)
+        image: Tensor = self.layers(joined[:, :, None, None])
+        return image
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions to maps of 4 x 4, to which the compressed embedding is appended (figure 2, right).
+
+    Args:
+        text_dim: Width of the embedding.
+        compressed: Width that a dense layer compresses the embedding to.
+        width: Channels of the first layer.
+    """
+
+    def __init__(self, text_dim: int, compressed: int, width: int) -> None:
+        super().__init__()
+        leaky = nn.LeakyReLU(0.2)
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(3, width, 4, 2, 1), leaky),
+            *(nn.Conv2d(width, 2 * width, 4, 2, 1), nn.BatchNorm2d(2 * width), leaky),
+            # no activation here, as in the released code
+            *(nn.Conv2d(2 * width, 4 * width, 4, 2, 1), nn.BatchNorm2d(4 * width)),
+            *(nn.Conv2d(4 * width, 8 * width, 4, 2, 1), nn.BatchNorm2d(8 * width)),
+            Residual(8 * width, 2 * width, leaky),
+        )
+        self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.BatchNorm1d(compressed), leaky)
+        self.joined = nn.Sequential(
+            *(nn.Conv2d(8 * width + compressed, 8 * width, 1), nn.BatchNorm2d(8 * width), leaky),
+            nn.Conv2d(8 * width, 1, 4),
+        )
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, 64, 64) and embeddings (B, text_dim) to logits (B, 1) and the maps of the image."""
+        maps = self.layers(image)  # (B, 8 width, 4, 4)
+        tiled = self.text(text)[:, :, None, None].expand(-1, -1, *maps.shape[2:])
+        logits: Tensor = self.joined(torch.cat([maps, tiled], dim=1))
+        return logits.flatten(1), maps
+
+
+def initialise(network: nn.Module) -> None:
+    """Convolutions from N(0, .02) with biases of 0, gains of batch norm from N(1, .02)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+class GANIntCLS(AdversarialModule):
+    """Generate images like ``batch["image"]`` from the embeddings ``batch["text"]`` of their sentences.
+
+    Args:
+        text_dim: Width of the embeddings: 1024 of the char-CNN-RNN.
+        latent_dim: Width of the noise, drawn from N(0, 1).
+        compressed: Width that each player's own dense layer compresses an embedding to.
+        width: Channels of the generator's last hidden layer: 128 for birds and flowers, 196 for COCO.
+        discriminator_width: Channels of the discriminator's first layer: 64, and 196 for COCO.
+        players: ``paper``; or ``plain``, the networks of github.com/aelnouby/Text-to-Image-Synthesis without
+            residual blocks (:mod:`zoo.references.gan_int_cls`), which have a width of 64 each.
+        wrong_weight: Weight of the mismatched pairs in the discriminator's loss; 0 is a conditional GAN
+            without CLS.
+        fake_weight: Weight of the generated pairs there.
+        real_target: What the discriminator should say of matching pairs; less than 1 is smoothed.
+        lambda_matching: Weight of the squared distance between the batch's means of D's maps of generated and
+            real images in the generator's loss; the paper has none.
+        lambda_l1: Weight of the mean absolute difference to the real image there; the paper has none.
+        interpolation: Embeddings that the generator learns from besides the batch's (INT): the ``midpoint``
+            of each sample of the first half and its partner in the second; a random point on the ``line``
+            through a sample, along its difference to the partner, at most as far as that; or ``none``.
+        zero_biases: Set the biases of all convolutions to 0 before each update, as the released code.
+        learning_rate: Adam's learning rate, for both players.
+        betas: Adam's betas.
+        halve_every: Epochs after which the learning rate is halved, again and again; 0 keeps it.
+        options: Averages, augmentation, clipping; see :class:`zoo.adversarial.GameOptions`.
+
+    Examples:
+        >>> model = GANIntCLS(text_dim=7, width=1, discriminator_width=1)
+        >>> model.sample(torch.zeros(2, 7), seed=1).shape
+        torch.Size([2, 3, 64, 64])
+    """
+
+    takes = "sentence"
+    gives = "picture"
+
+    def __init__(
+        self,
+        text_dim: PositiveInt = 1024,
+        latent_dim: PositiveInt = 100,
+        compressed: PositiveInt = 128,
+        width: PositiveInt = 128,
+        discriminator_width: PositiveInt = 64,
+        players: Literal["paper", "plain"] = "paper",
+        wrong_weight: NonNegativeFloat = 0.5,
+        fake_weight: NonNegativeFloat = 0.5,
+        real_target: PositiveFloat = 1.0,
+        lambda_matching: NonNegativeFloat = 0.0,
+        lambda_l1: NonNegativeFloat = 0.0,
+        interpolation: Interpolation = "midpoint",
+        zero_biases: bool = False,
+        learning_rate: PositiveFloat = 2e-4,
+        betas: tuple[Decay, Decay] = (0.5, 0.999),
+        halve_every: NonNegativeInt = 100,
+        **options: Unpack[GameOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.save_hyperparameters()
+        self.text_dim, self.latent_dim = text_dim, latent_dim
+        self.wrong_weight, self.fake_weight, self.real_target = wrong_weight, fake_weight, real_target
+        self.lambda_matching, self.lambda_l1 = lambda_matching, lambda_l1
+        self.interpolation, self.zero_biases = interpolation, zero_biases
+        self.learning_rate, self.betas, self.halve_every = learning_rate, betas, halve_every
+        self.generator: nn.Module
+        self.discriminator: nn.Module
+        if players == "plain":
+            from zoo.references.gan_int_cls import PlainDiscriminator, PlainGenerator
+
+            self.generator = PlainGenerator(latent_dim, text_dim, compressed)
+            self.discriminator = PlainDiscriminator(text_dim, compressed)
+        else:
+            self.generator = Generator(latent_dim, text_dim, compressed, width)
+            self.discriminator = Discriminator(text_dim, compressed, discriminator_width)
+        initialise(self)
+
+    @classmethod
+    def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
+        """Width of the data's embeddings."""
+        return arguments | {"text_dim": batch["text"].shape[1]}
+
+    # ------------------------------------------------------------------------------- forward pass and losses
+
+    def check(self, batch: Batch) -> None:
+        """Refuse data without images of 64 pixels, embeddings and mismatched images.
+
+        Raises:
+            UserError: Says what to set.
+        """
+        if missing := [key for key in ("image", "text", "wrong_image") if key not in batch]:
+            raise UserError(
+                f"The data give no {' and no '.join(missing)}; choose captioned pictures, with data.wrong "
+                "image or both."
+            )
+        shape, width = tuple(batch["image"].shape[1:]), batch["text"].shape[1]
+        if shape != (3, SIDE, SIDE):
+            raise UserError(
+                f"The images are {'x'.join(map(str, shape))}, but the model makes 3x{SIDE}x{SIDE}; set "
+                f"data.size to {SIDE}."
+            )
+        if width != self.text_dim:
+            raise UserError(
+                f"The embeddings have {width} numbers but model.text_dim is {self.text_dim}; set it to that."
+            )
+
+    def noise(self, count: int) -> Tensor:
+        """Noise (count, latent_dim) from N(0, 1), by torch's global RNG."""
+        return torch.randn(count, self.latent_dim, device=self.device).to(self.dtype)
+
+    def make(self, z: Tensor, text: Tensor) -> Tensor:
+        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, 64, 64) in [-1, 1]."""
+        image: Tensor = self.generator(z, text)
+        return image
+
+    def generate(self, batch: Batch) -> Tensor:
+        """An image of each of the batch's sentences, from fresh noise."""
+        text: Tensor = batch["text"]
+        return self.make(self.noise(len(text)), text)
+
+    def judge(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits (B, 1) of images (B, 3, 64, 64) with embeddings (B, text_dim); its maps of images."""
+        logits, maps = self.discriminator(self.seen(image), text)
+        return logits, maps
+
+    def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        """``real``, ``wrong`` and ``fake``: cross-entropies, on separate batches for batch norm."""
+        text: Tensor = batch["text"]
+        terms = {"real": bce(self.judge(batch["image"], text)[0], self.real_target)}
+        if self.wrong_weight:
+            terms["wrong"] = self.wrong_weight * bce(self.judge(batch["wrong_image"], text)[0], 0.0)
+        return terms | {"fake": self.fake_weight * bce(self.judge(fake, text)[0], 0.0)}
+
+    def generator_loss(self, batch: Batch, fake: Tensor) -> Terms:
+        """``adversarial``: -mean log D(G(z, t), t); ``matching`` and ``l1`` if they have a weight."""
+        logits, maps = self.judge(fake, batch["text"])
+        terms, real = {"adversarial": nonsaturating(logits)}, batch["image"]
+        count = len(real)  # those after them have interpolated embeddings
+        if self.lambda_matching:
+            with torch.no_grad():
+                target = self.judge(real, batch["text"][:count])[1].mean(0)
+            terms["matching"] = self.lambda_matching * F.mse_loss(maps[:count].mean(0), target)
+        if self.lambda_l1:
+            terms["l1"] = self.lambda_l1 * F.l1_loss(fake[:count], real)
+        return terms
+
+    def interpolated(self, batch: Batch) -> Batch:
+        """The batch with the embeddings that the generator learns from: (1.5 B, text_dim).
+
+        Of a batch of odd size the middle sample has no partner.
+        """
+        text: Tensor = batch["text"]
+        half = len(text) // 2
+        first, second = text[:half], text[len(text) - half :]
+        if self.interpolation == "midpoint":
+            between = (first + second) / 2
+        elif self.interpolation == "line":
+            between = first + (second - first) * (2 * torch.rand(half, 1, device=text.device) - 1).to(text)
+        else:
+            return batch
+        return batch | {"text": torch.cat([text, between])}
+
+    # ------------------------------------------------------------------------- training step and optimizers
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Terms:
+        """Update D on the batch, then G on new fakes, those of interpolated embeddings among them."""
+        parts = self.micro_batches(batch)
+        terms = self.discriminator_step(parts)
+        return terms | self.generator_step([self.interpolated(part) for part in parts])
+
+    def update(self, player: Player, *micro_batches: Callable[[], Terms]) -> Terms:
+        """Set the biases of convolutions to 0 if asked for, then update a player."""
+        if self.zero_biases:
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return super().update(player, *micro_batches)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam for both players; the rate is halved every ``halve_every`` epochs."""
+        optimizers = self.adam(self.learning_rate, self.betas)
+        if not self.halve_every:
+            return optimizers
+
+        def rate(epoch: int) -> float:
+            return float(0.5 ** (epoch // self.halve_every))
+
+        return optimizers, [LambdaLR(optimizer, rate) for optimizer in optimizers]
+
+    # ---------------------------------------------------------------------------------------------------- use
+
+    def preview(self, batch: Batch) -> dict[str, Tensor]:
+        """Columns of a sample grid: the images of the sentences, and fakes."""
+        return {"real": batch["image"], "fake": self.generate(batch)}
+
+    def sample(self, text: Tensor, seed: int = 0) -> Tensor:
+        """An image (B, 3, 64, 64) in [-1, 1] of each embedding (B, text_dim), from the noise of ``seed``."""
+        with self.in_use(seed):
+            return self.forward(text)
+
+    def forward(self, given: Tensor, *maps: Tensor) -> Tensor:
+        """Embeddings (B, text_dim) to images, from fresh noise."""
+        return self.make(self.noise(len(given)), given)

@@ -1,0 +1,192 @@
+"""Sentences to pictures, by the text encoder of the training, made anew from what the weights say of it.
+
+OUT is a file: one sheet, with a row per sentence and a column per draw of the noise. OUT is a folder: single
+pictures. OUT is a film (.gif, .mp4): from each sentence to the next, with one draw. An INPUT that ends in
+.txt holds a sentence per line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import unicodedata
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UsageError, UserError
+from zoo.use import counted, note
+from zoo.use.paths import is_file, refuse_taken, require_output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.checkpoints import Pretrained
+
+FILMS = SUFFIXES = (".gif", ".mp4")
+COLUMNS = 8  # draws per sentence on a sheet
+FRAMES, FRAME_RATE = 24, 25  # between two sentences; per second
+MOST = 4096  # pictures at once
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of models of sentences."""
+    parser.add_argument(
+        "--text-weights", metavar="FILE", help="char-CNN-RNN that encodes sentences, if the training had one"
+    )
+
+
+def options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that are given on the command line."""
+    given = {"number": args.number, "text_weights": args.text_weights}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
+    """Make the pictures of sentences and write them as a sheet, a film, or single files."""
+    from zoo.drawing.sheets import captioned
+
+    if args.compare:
+        raise UsageError("--compare shows an input picture, and these are sentences; leave it out.")
+    require_output(args.out, (*FILMS, *gives.SUFFIXES))
+    sentences = read_all(args.inputs, model.name)
+    if is_file(args.out, FILMS):
+        return _film(model, sentences, args)
+    is_sheet = is_file(args.out, gives.SUFFIXES)
+    number = args.number or (COLUMNS if is_sheet else 1)
+    targets = [args.out] if is_sheet else [args.out / f"{name}.png" for name in names(sentences, number)]
+    refuse_taken(targets, args.force)
+    made = pictures(model, sentences, number, args.seed, args.text_weights)
+    if is_sheet:
+        titles = [sentence if draw == 0 else "" for sentence in sentences for draw in range(number)]
+        made = captioned(made, titles, number)[None]
+    for target, picture in zip(targets, gives.write(made), strict=True):
+        picture.save(target)
+    return counted(len(targets), "picture")
+
+
+def call(
+    model: Pretrained,
+    gives: ModuleType,
+    source: Any,
+    n: int | None,
+    seed: int,
+    text_weights: str | None = None,
+) -> Any:
+    """The picture of a sentence; with ``n`` that many; of several sentences those of each in turn.
+
+    Raises:
+        UserError: These are no sentences, or they cannot be encoded.
+    """
+    if isinstance(source, Path):
+        source = read_all([str(source)], model.name)
+    sentences = [source] if isinstance(source, str) else source
+    if not isinstance(sentences, list | tuple) or not all(isinstance(each, str) for each in sentences):
+        raise UsageError(f"{model.name} takes sentences: give one, or a list of them, not {source!r:.60}.")
+    made = gives.write(pictures(model, sentences, n or 1, seed, text_weights))
+    return made[0] if n is None and isinstance(source, str) else made
+
+
+def read_all(words: Iterable[str], name: str) -> list[str]:
+    """The sentences that INPUT words are, or that the text files among them hold.
+
+    Raises:
+        UserError: There is none, or a file cannot be read.
+    """
+    found: list[str] = []
+    for word in words:
+        if not word.lower().endswith(".txt"):
+            found.append(word)
+            continue
+        try:
+            lines = Path(word).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{word} cannot be read; give a UTF-8 file with a sentence per line.") from error
+        found += [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise UsageError(f'{name} makes pictures of sentences: give some in quotes, as "a red bird".')
+    return found
+
+
+def vectors(model: Pretrained, sentences: Iterable[str], text_weights: str | None = None) -> Tensor:
+    """The embeddings (N, D) of sentences.
+
+    Raises:
+        UserError: A sentence has nothing that the encoder knows, or the encoder cannot be made.
+    """
+    from zoo.features.text import restored
+
+    settings = dict((model.config["data"].get("preprocessing") or {}).get("text") or {})
+    try:
+        encoder = restored(settings.pop("kind"), settings, text_weights)
+    except (TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{model.name} does not say how its sentences were encoded; get it again.") from error
+    sentences = list(sentences)
+    for sentence in sentences:
+        if lost := encoder.unknown(sentence):
+            note(f"{model.name} does not know {', '.join(lost[:5])} and leaves it out.")
+    text = encoder.encode(sentences)
+    if (wanted := model.module.hparams["text_dim"]) != text.shape[1]:
+        raise UserError(
+            f"{model.name} takes embeddings of {wanted} numbers but its encoder gives {text.shape[1]}; get "
+            "it again."
+        )
+    return text
+
+
+def made_of(model: Pretrained, text: Tensor, seed: int) -> Tensor:
+    """Pictures (N, C, H, W) of embeddings (N, D), on the CPU in float32."""
+    return model.sample(text.to(model.module.device), seed).float().cpu()
+
+
+def pictures(
+    model: Pretrained, sentences: Iterable[str], number: int, seed: int, text_weights: str | None = None
+) -> Tensor:
+    """``number`` pictures of each sentence in turn, (N, C, H, W); all sentences get the same draws.
+
+    Raises:
+        UserError: There are none or too many, or a sentence cannot be encoded.
+    """
+    import torch
+
+    text = vectors(model, sentences, text_weights)
+    if not 1 <= len(text) * number <= MOST:
+        raise UserError(f"{len(text) * number} pictures are asked for at once; make 1 to {MOST}.")
+    return torch.cat([made_of(model, each.expand(number, -1), seed) for each in text])
+
+
+def names(sentences: list[str], number: int) -> list[str]:
+    """Names of files for ``number`` pictures of each sentence in turn, all different."""
+    found: list[str] = []
+    for sentence in sentences:
+        words = unicodedata.normalize("NFKC", sentence).lower()
+        stem = re.sub(r"\W+", "-", words)[:60].strip("-_") or "sentence"
+        same = sum(name == stem or name.startswith(f"{stem}.") for name in found)
+        stem += f".{same + 1}" * (same > 0)
+        found.append(stem)
+    return [f"{stem}.{draw:03d}" if number > 1 else stem for stem in found for draw in range(number)]
+
+
+def _film(model: Pretrained, sentences: list[str], args: argparse.Namespace) -> str:
+    """Write a film from each sentence to the next."""
+    import torch
+
+    from zoo.drawing.sheets import to_rgb
+    from zoo.files.films import write_gif, write_mp4
+
+    if len(sentences) < 2:
+        raise UsageError("A film goes from sentence to sentence: give two or more, or end OUT with .png.")
+    if args.number is not None:
+        raise UsageError("A film has one draw of the noise; leave -n out.")
+    refuse_taken([args.out], args.force)
+    text = vectors(model, sentences, args.text_weights)
+    shares = torch.arange(FRAMES) / FRAMES
+    way = [torch.lerp(a, b, share) for a, b in pairwise(text) for share in shares]
+    frames = to_rgb(torch.cat([made_of(model, each[None], args.seed) for each in [*way, text[-1]]]))
+    if args.out.suffix.lower() == ".gif":
+        write_gif(args.out, frames, 1 / FRAME_RATE)
+    else:
+        write_mp4(args.out, frames, FRAME_RATE)
+    return counted(len(frames), "frame")
