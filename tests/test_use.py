@@ -227,17 +227,44 @@ def test_a_walk_begins_with_the_samples_of_the_sheet(tmp_path: Path) -> None:
         noise.walk(together, 2)
 
 
-def test_truncated_noise_keeps_to_its_limit(names: dict[str, str]) -> None:
-    model = load(names["noise"], "cpu")
+def test_truncated_noise_keeps_to_its_limit(
+    names: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    path = stored(DCGAN(size=16, width=1, noise="gaussian"), tmp_path / "gaussian")
+    model = load(path, "cpu")
     z, cut = noise.latents(model, 50, 1), noise.latents(model, 50, 1, truncation=0.5)
     assert float(z.abs().max()) > 1 and float(cut.abs().max()) <= 0.5
     kept = z.abs() <= 0.5
     assert torch.equal(cut[kept], z[kept]) and 0.2 < float(cut.std()) < 0.35
     made = torch.cat(list(noise.batches(model, 50, 1, truncation=0.5)))
     torch.testing.assert_close(made, noise.pictures(model, cut))
-    assert main(["sample", names["noise"], "--truncation", "0.5", "-n", "4", "-o", "cut.png"]) == 0
-    assert main(["sample", names["noise"], "-n", "4", "-o", "whole.png"]) == 0
+    assert torch.equal(model(n=50, seed=1, truncation=0.5)[3].tensor, made[3])
+    assert main(["sample", str(path), "--truncation", "0.5", "-n", "4", "-o", "cut.png"]) == 0
+    assert main(["sample", str(path), "-n", "4", "-o", "whole.png"]) == 0
     assert Path("cut.png").read_bytes() != Path("whole.png").read_bytes()
+    assert main(["sample", names["noise"], "--truncation", "0.5", "-o", "a.png"]) == 2
+    assert "draws uniform noise" in capsys.readouterr().err
+
+
+def test_samples_of_one_class(names: dict[str, str], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = stored(DCGAN(size=16, channels=3, width=1, latent_dim=7, classes=3), tmp_path / "a")
+    model = load(path, "cpu")
+    z = noise.latents(model, 6, 1)
+    z[:, 7:] = torch.tensor([0.0, 0.0, 1.0])
+    torch.testing.assert_close(torch.cat(list(noise.batches(model, 6, 1, label=2))), noise.pictures(model, z))
+    assert torch.equal(model(n=3, label=2, seed=1)[2].tensor, next(noise.batches(model, 3, 1, label=2))[2])
+    assert main(["sample", str(path), "--label", "2", "-n", "4", "-o", "two.png"]) == 0
+    for given, label, said in (
+        (model, 3, "has the classes 0 to 2"),
+        (load(names["noise"]), 0, "without classes"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            given(n=2, label=label)
+    with pytest.raises(UsageError, match="no option labels; it takes truncation, label"):
+        model(n=2, labels=[1, 2])
+    assert main(["sample", str(path), "--label", "2", "--walk", "2", "-o", "a.png"]) == 2
 
 
 def test_walks_and_arithmetic_are_of_pictures(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
@@ -38,11 +39,15 @@ def test_epochs_may_differ_in_length(trainer: Callable[..., pl.Trainer], most: i
     assert (bar.train_progress_bar.n, bar.train_progress_bar.total) == (steps, steps)
 
 
-def test_a_resumed_run_begins_where_it_stands(trainer: Callable[..., pl.Trainer], tmp_path) -> None:  # type: ignore[no-untyped-def]
-    first = trainer(max_epochs=2)
+@pytest.mark.parametrize("steps", [4, 3], ids=["at an epoch's end", "within an epoch"])
+def test_a_resumed_run_begins_where_it_stands(
+    trainer: Callable[..., pl.Trainer], tmp_path: Path, steps: int
+) -> None:
+    first = trainer(max_steps=steps)
     first.fit(Game(), Data(count=8))
     first.save_checkpoint(tmp_path / "a.ckpt")
     bar = RunProgress(refresh_rate=1)
     again = trainer(callbacks=[bar], enable_progress_bar=True, max_epochs=3)
     again.fit(Game(), Data(count=8), ckpt_path=tmp_path / "a.ckpt")
-    assert (bar.train_progress_bar.initial, bar.train_progress_bar.n) == (4, 6)
+    shown = bar.train_progress_bar
+    assert (shown.initial, shown.n, shown.total) == (steps, 6, 6)

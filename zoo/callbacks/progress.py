@@ -23,12 +23,17 @@ class RunProgress(TQDMProgressBar):
     def __init__(self, refresh_rate: NonNegativeInt = 20) -> None:
         super().__init__(refresh_rate)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Show the epoch; set the total number of steps at the start of the run."""
+    def on_train_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Set the total number of steps; a run that resumes within an epoch does not start that epoch."""
+        super().on_train_start(trainer, *args)
         bar = self.train_progress_bar
-        if bar.total is None and not math.isinf(steps := _steps(trainer)):
+        if not math.isinf(steps := _steps(trainer)):
             bar.reset(int(steps))
             bar.initial = bar.n = trainer.global_step
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Show the epoch."""
+        bar = self.train_progress_bar
         bar.set_description(f"Epoch {trainer.current_epoch}", refresh=False)
 
     def on_train_batch_end(

@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     if not counts.get("test"):
         notes.append("There is no test split, so nothing is scored: hold some samples out.")
     if counts["train"] < FEW:
-        augment = f"add {AUGMENT}, " if getattr(model, "adversarial", True) else ""
+        wanted = getattr(model, "adversarial", True) and not arguments.get("diff_augment")
+        augment = f"add {AUGMENT}, " if wanted else ""
         notes.append(
             f"{counts['train']} training samples are few: they are soon learnt by heart, and the outputs may "
             f"be copies. Begin with trained weights if there are some, {augment}and compare with held-out "

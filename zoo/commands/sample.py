@@ -7,8 +7,8 @@ A model of pictures takes picture files or folders of any size; 16-bit input giv
 INPUT it takes the example that comes with its weights. If it was trained on label maps, give class numbers
 (palette or grey PNG) or the classes' colours. A model of super-resolution keeps the channels of a picture,
 alpha among them, and takes video files too, frame by frame. A label map can be edited first (pix2pixHD):
---relabel car=tree, or '#26001=tree' for one instance of --instances; --style car=2 for a style that was kept
-in training. The picture then shows both.
+--relabel shop=door, or '#26001=door' for one instance of --instances; --style facade=5 for a style that was
+kept in training. The picture then shows both.
 """
 
 from __future__ import annotations
@@ -171,9 +171,8 @@ def _translate(
             failed.append(str(error))
             print(printable(str(error)), file=sys.stderr)
     if failed:
-        raise UserError(
-            f"{len(failed)} of {len(targets)} inputs failed, as said above; the others are in {args.out}."
-        )
+        rest = f"the others are in {args.out}" if len(failed) < len(targets) else "nothing was written"
+        raise UserError(f"{len(failed)} of {len(targets)} inputs failed, as said above; {rest}.")
     return use.counted(len(targets), "video" if args.out.suffix.lower() in FILMS else _words(model.gives))
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 
 class AttributeReader(nn.Module):
-    """Convolutions and poolings, then one linear layer per attribute: (B, 3, S, S) to logits (B, sum of counts).
+    """Convolutions and poolings, then one linear layer per attribute.
 
     Args:
         counts: Number of classes of each attribute.

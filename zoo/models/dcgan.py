@@ -223,7 +223,7 @@ class DCGAN(AdversarialModule):
             found = "x".join(map(str, image.shape[1:]))
             raise UserError(
                 f"The images are {found} but the model makes {'x'.join(map(str, wanted))}; set "
-                "model.channels and model.size to those of the data, or data.size."
+                "model.channels and model.size to those of the data, or data.channels and data.size."
             )
         if self.classes and "label" not in batch:
             raise UserError(

@@ -108,7 +108,7 @@ class RecipeCLI(LightningCLI):
         arguments = list(arguments) if verb == "fit" else own_config(arguments, self.recipe)
         if others := of_other_data(arguments):
             keys = " and ".join(f"data.{key}" for key in others)
-            say(f"{keys} of the recipe do not apply to another data.root; set them if they do.")
+            say(f"Left out with another data.root: {keys} of the recipe; set what applies.")
             arguments += [f"--data.{key}={'true' if key == 'research_only' else 'null'}" for key in others]
         self.arguments = arguments
         super().__init__(

@@ -57,7 +57,7 @@ def read(
         model: A model of label maps.
         instances: The instance map in numbers, given in the same ways; or a folder of files of the same name.
         relabel: Edits: classes, by name or number, or ``#`` and an instance's number, and their new classes
-            (``{"car": "tree"}`` or ``["car=tree"]``).
+            (``{"shop": "door"}`` or ``["shop=door"]``).
         style: The same for the styles that were kept in training (``{"car": 2}``).
 
     Raises:
@@ -98,7 +98,7 @@ def _edits(given: Sequence[str] | Mapping[str, Any]) -> list[str]:
     if not isinstance(given, Mapping) and (
         not isinstance(given, list | tuple) or not all(isinstance(edit, str) for edit in given)
     ):
-        raise UserError(f'{given!r:.60} is no edit; write {{"car": "tree"}} or ["car=tree"].')
+        raise UserError(f'{given!r:.60} is no edit; write {{"shop": "door"}} or ["shop=door"].')
     return [f"{k}={v}" for k, v in given.items()] if isinstance(given, Mapping) else list(given)
 
 

@@ -56,14 +56,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--truncation",
         type=_limit,
         metavar="T",
-        help="draw noise beyond T again (Brock 2019), for samples that differ less; ProGAN normalises its "
-        "noise afterwards",
+        help="draw Gaussian noise beyond T again (Brock 2019), for samples that differ less; ProGAN "
+        "normalises its noise afterwards",
+    )
+    parser.add_argument(
+        "--label",
+        type=whole(0),
+        metavar="N",
+        help="class of all samples, of weights that were trained with classes",
     )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """The options that are given on the command line."""
-    given = {key: getattr(args, key) for key in ("number", "walk", "arithmetic", "truncation")}
+    given = {key: getattr(args, key) for key in ("number", "walk", "arithmetic", "truncation", "label")}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -76,6 +82,10 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     if wishes and model.gives != "picture":
         raise UsageError(f"{wishes[0]} goes with models that make pictures; {args.name} makes {model.gives}.")
     if args.walk is not None or args.arithmetic is not None:
+        if args.label is not None:
+            raise UsageError(
+                "--label goes with samples, not with --walk or --arithmetic; leave one of them out."
+            )
         return _of_noise(model, args, gives)
     require_output(args.out, gives.SUFFIXES)
     number = 64 if args.number is None else args.number
@@ -83,7 +93,7 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     hidden = number <= _at_once() or not console.is_terminal
     made = iter(
         track(
-            batches(model, number, args.seed, args.truncation),
+            batches(model, number, args.seed, args.truncation, args.label),
             "batches",
             -(-number // _at_once()),
             console=console,
@@ -128,8 +138,16 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     return counted(number, "picture")
 
 
-def call(model: Pretrained, gives: ModuleType, source: Any, n: int | None, seed: int) -> Any:
-    """``n`` samples, or without it one.
+def call(
+    model: Pretrained,
+    gives: ModuleType,
+    source: Any,
+    n: int | None,
+    seed: int,
+    truncation: float | None = None,
+    label: int | None = None,
+) -> Any:
+    """``n`` samples, or without it one, see :func:`batches`.
 
     Raises:
         UsageError: There is an input.
@@ -138,7 +156,7 @@ def call(model: Pretrained, gives: ModuleType, source: Any, n: int | None, seed:
 
     if source is not None:
         raise UsageError(f"{model.name} makes samples from noise: give `n=16, seed=0` and no input.")
-    made = gives.write(torch.cat(list(batches(model, n or 1, seed))))
+    made = gives.write(torch.cat(list(batches(model, n or 1, seed, truncation, label))))
     return made[0] if n is None and isinstance(made, list) else made
 
 
@@ -152,18 +170,40 @@ def _limit(text: str) -> float:
     return value
 
 
-def batches(model: Pretrained, number: int, seed: int, truncation: float | None = None) -> Iterator[Tensor]:
-    """Samples in batches, each with its own seed, on the CPU in float32."""
+def batches(
+    model: Pretrained, number: int, seed: int, truncation: float | None = None, label: int | None = None
+) -> Iterator[Tensor]:
+    """Samples in batches, each with its own seed, on the CPU in float32.
+
+    Args:
+        model: A model of noise.
+        number: Number of samples.
+        seed: Seed of all of them.
+        truncation: Largest number of the noise.
+        label: Class of all of them; by default a model with classes makes these in turn.
+
+    Raises:
+        UsageError: The noise cannot be truncated, or the model has no such class.
+    """
+    import torch
+
     from zoo.seeds import batch_seed
 
-    if truncation is not None:
-        _require_noise(model)
+    if label is not None and label >= (classes := model.module.hparams.get("classes") or 0):
+        there = f"has the classes 0 to {classes - 1}" if classes else "was trained without classes"
+        raise UsageError(f"{model.name} {there}, so label {label} cannot be; choose another, or none.")
+    if truncation is not None or label is not None:
+        _require_noise(model, truncation)
     for index, start in enumerate(range(0, number, _at_once())):
         size = min(_at_once(), number - start)
-        if truncation is None:
+        if truncation is None and label is None:
             yield model.sample(size, batch_seed(seed, index)).float().cpu()
-        else:
-            yield pictures(model, _drawn(model, size, batch_seed(seed, index), truncation))
+            continue
+        game: Any = model.game
+        z = _drawn(model, size, batch_seed(seed, index), truncation)
+        if label is not None:
+            z[:, game.latent_dim :] = game.one_hot(torch.full((size,), label, device=z.device))
+        yield pictures(model, z)
 
 
 def latents(model: Pretrained, number: int, seed: int, truncation: float | None = None) -> Tensor:
@@ -174,14 +214,14 @@ def latents(model: Pretrained, number: int, seed: int, truncation: float | None 
     """
     from zoo.seeds import batch_seed
 
-    _require_noise(model)
+    _require_noise(model, truncation)
     if number > _at_once():
         raise UsageError(f"{number} samples are too many to calculate with; give at most {_at_once()}.")
     return _drawn(model, number, batch_seed(seed, 0), truncation)
 
 
-def _require_noise(model: Pretrained) -> None:
-    """Refuse models without noise, and those whose samples depend on each other.
+def _require_noise(model: Pretrained, truncation: float | None) -> None:
+    """Refuse models without noise, those whose samples depend on each other, and truncated uniform noise.
 
     Raises:
         UsageError: Says why.
@@ -194,6 +234,11 @@ def _require_noise(model: Pretrained) -> None:
         raise UsageError(
             f"{model.name} has model.statistics batch: a sample depends on those that are made with it, so "
             "its noise cannot be changed alone; leave --walk, --arithmetic and --truncation out."
+        )
+    if truncation is not None and model.module.hparams.get("noise") == "uniform":
+        raise UsageError(
+            f"{model.name} draws uniform noise, whose middle is no likelier than its edge: truncation is for "
+            "Gaussian noise; leave it out."
         )
 
 
@@ -244,7 +289,7 @@ def walk(
     """
     import torch
 
-    _require_noise(model)
+    _require_noise(model, truncation)
     for name, value, least in (("stops", stops, 2), ("frames", frames, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; give at least {least}.")
@@ -280,7 +325,7 @@ def arithmetic(
     """
     import torch
 
-    _require_noise(model)
+    _require_noise(model, truncation)
     if model.game.hparams.get("classes"):
         raise UsageError(f"{model.name} takes classes beside the noise, which cannot be added; walk instead.")
     text = re.sub(r"\s*([-+,])\s*", r"\1", terms.strip())

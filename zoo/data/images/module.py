@@ -216,8 +216,8 @@ class MNIST(DataModule):
         if not path.is_file() and not packed.is_file():
             raise UserError(
                 f"{self.root} has no {name} (nor {name}.gz): put the four files {', '.join(self.HASHES)} "
-                "there, from https://ossci-datasets.s3.amazonaws.com/mnist/ or with "
-                "torchvision.datasets.MNIST(download=True), or name their folder with data.root."
+                "there (`zoo data get mnist`, or fashion_mnist, says from where), or name their folder with "
+                "data.root."
             )
         path = path if path.is_file() else packed
         values, self._hashes[name] = read_idx(path, dimensions)
@@ -370,7 +370,10 @@ class ImageFolder(DataModule):
             UserError: There is no such folder.
         """
         if not self.root.is_dir():
-            raise UserError(f"There is no folder {self.root}; set data.root to a folder of pictures.")
+            raise UserError(
+                f"There is no folder {self.root}; set data.root to a folder of pictures (`zoo data list` "
+                "names sets)."
+            )
         folder = self.root / split if (self.root / "train").is_dir() else self.root
         return folder, split_pictures(self.root, split, self.hold_out)
 

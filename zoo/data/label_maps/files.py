@@ -329,6 +329,7 @@ def _by_colour(pixels: Pixels, classes: Classes, path: Path) -> Pixels:
     if unknown.any():
         raise UserError(
             f"{path} has {unknown.sum()} pixels in colours of no class, the first "
-            f"{tuple(pixels[unknown][0].tolist())}; add it to {PALETTE_FILE} or correct the file."
+            f"{tuple(pixels[unknown][0].tolist())}; add it to the data's {PALETTE_FILE} or correct "
+            "the file; `zoo show NAME` lists the classes of trained weights."
         )
     return numbers
