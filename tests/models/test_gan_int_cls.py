@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zoo.adversarial import Batch
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.losses import bce
 from zoo.models.gan_int_cls import GANIntCLS, Residual
 from zoo.references.matching import convert
@@ -78,6 +78,19 @@ def test_layers() -> None:
     conv, norm, leaky = nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU
     assert kinds == [conv, leaky, conv, norm, leaky, conv, norm, conv, norm, Residual]
     assert sum(isinstance(layer, nn.BatchNorm1d) for layer in model.generator.modules()) == 0
+
+
+@pytest.mark.parametrize(("size", "count"), [(32, 3), (128, 5)])
+def test_other_sizes_have_a_layer_less_or_more(size: Any, count: int) -> None:
+    model = GANIntCLS(**SMALL, size=size)
+    image = model.sample(torch.zeros(2, 6))
+    assert image.shape == (2, 3, size, size)
+    logits, maps = model.discriminator(image, torch.zeros(2, 6))
+    assert logits.shape == (2, 1) and maps.shape == (2, 8, 4, 4)
+    strided = [layer for layer in model.generator.layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert len(strided) == count + 1
+    with pytest.raises(UsageError, match="64 pixels, not"):
+        GANIntCLS(size=size, players="plain")
 
 
 def test_initial_weights_are_normal_of_deviation_one_fiftieth() -> None:
@@ -248,7 +261,7 @@ def test_other_data_are_refused() -> None:
     model.check(batch)
     for wrong, words in (
         ({"image": batch["image"]}, "no text and no wrong_image"),
-        (batch | {"image": torch.zeros(2, 3, 32, 32)}, r"3x32x32.* set data\.size to 64"),
+        (batch | {"image": torch.zeros(2, 3, 32, 32)}, r"3x32x32.* set data\.size to 64, or model\.size"),
         (batch | {"text": torch.zeros(2, 7)}, r"7 numbers but model\.text_dim is 6"),
     ):
         with pytest.raises(UserError, match=words):

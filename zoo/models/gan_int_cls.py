@@ -12,13 +12,14 @@ With manifold interpolation (4.3) L_G has embeddings between those of the batch'
 discriminator never learns from those. The released code (https://github.com/reedscot/icml2016) is followed
 where the paper is silent: residual blocks, widths, initialisation, one and a half batches for the generator.
 
-Shapes: noise (B, latent_dim) and embeddings (B, text_dim) become images (B, 3, 64, 64) in [-1, 1]; D returns
-logits (B, 1).
+Shapes: noise (B, latent_dim) and embeddings (B, text_dim) become images (B, 3, S, S) in [-1, 1], S = 64; D
+returns logits (B, 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Literal, Unpack
 
 import torch
@@ -29,10 +30,10 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
 from zoo.bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from zoo.errors import UserError
+from zoo.errors import UsageError, UserError
 from zoo.losses import bce, nonsaturating
 
-SIDE = 64
+Size = Literal[32, 64, 128]
 Interpolation = Literal["midpoint", "line", "none"]
 
 
@@ -67,25 +68,24 @@ class Generator(nn.Module):
         latent_dim: Width of the noise.
         text_dim: Width of the embedding.
         compressed: Width that a dense layer compresses the embedding to.
-        width: Channels of the last hidden layer.
+        width: An eighth of the channels at 4 x 4; each doubling of the resolution halves them.
+        size: Side of the images, S.
     """
 
-    def __init__(self, latent_dim: int, text_dim: int, compressed: int, width: int) -> None:
+    def __init__(self, latent_dim: int, text_dim: int, compressed: int, width: int, size: Size) -> None:
         super().__init__()
         relu = nn.ReLU()
+        widths = [max(1, 8 * width >> level) for level in range(doublings(size))]  # 1024, 512, 256, 128
         self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.LeakyReLU(0.2))
-        self.layers = nn.Sequential(
-            *(nn.ConvTranspose2d(latent_dim + compressed, 8 * width, 4), nn.BatchNorm2d(8 * width)),
-            Residual(8 * width, 2 * width, relu),
-            *(nn.ConvTranspose2d(8 * width, 4 * width, 4, 2, 1), nn.BatchNorm2d(4 * width)),
-            Residual(4 * width, width, relu),
-            *(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1), nn.BatchNorm2d(2 * width), relu),
-            *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.BatchNorm2d(width), relu),
-            *(nn.ConvTranspose2d(width, 3, 4, 2, 1), nn.Tanh()),
-        )
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim + compressed, widths[0], 4)]
+        layers += [nn.BatchNorm2d(widths[0]), Residual(widths[0], widths[0] // 4, relu)]
+        for level, (before, after) in enumerate(pairwise(widths)):
+            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.BatchNorm2d(after)]
+            layers.append(relu if level else Residual(after, after // 4, relu))
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, z: Tensor, text: Tensor) -> Tensor:
-        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, S, S) in [-1, 1]."""
         joined = torch.cat([z, self.text(text)], dim=1)
         image: Tensor = self.layers(joined[:, :, None, None])
         return image
@@ -97,20 +97,20 @@ class Discriminator(nn.Module):
     Args:
         text_dim: Width of the embedding.
         compressed: Width that a dense layer compresses the embedding to.
-        width: Channels of the first layer.
+        width: An eighth of the channels at 4 x 4; each halving of the resolution doubles them.
+        size: Side of the images, S.
     """
 
-    def __init__(self, text_dim: int, compressed: int, width: int) -> None:
+    def __init__(self, text_dim: int, compressed: int, width: int, size: Size) -> None:
         super().__init__()
         leaky = nn.LeakyReLU(0.2)
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(3, width, 4, 2, 1), leaky),
-            *(nn.Conv2d(width, 2 * width, 4, 2, 1), nn.BatchNorm2d(2 * width), leaky),
-            # no activation here, as in the released code
-            *(nn.Conv2d(2 * width, 4 * width, 4, 2, 1), nn.BatchNorm2d(4 * width)),
-            *(nn.Conv2d(4 * width, 8 * width, 4, 2, 1), nn.BatchNorm2d(8 * width)),
-            Residual(8 * width, 2 * width, leaky),
-        )
+        widths = [max(1, 8 * width >> level) for level in reversed(range(doublings(size)))]
+        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1), leaky]
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after)]
+            if after < widths[-2]:  # none after the last two, as in the released code
+                layers.append(leaky)
+        self.layers = nn.Sequential(*layers, Residual(8 * width, 2 * width, leaky))
         self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.BatchNorm1d(compressed), leaky)
         self.joined = nn.Sequential(
             *(nn.Conv2d(8 * width + compressed, 8 * width, 1), nn.BatchNorm2d(8 * width), leaky),
@@ -118,11 +118,16 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, 64, 64) and embeddings (B, text_dim) to logits (B, 1) and the maps of the image."""
+        """Images (B, 3, S, S) and embeddings (B, text_dim) to logits (B, 1) and the maps of the image."""
         maps = self.layers(image)  # (B, 8 width, 4, 4)
         tiled = self.text(text)[:, :, None, None].expand(-1, -1, *maps.shape[2:])
         logits: Tensor = self.joined(torch.cat([maps, tiled], dim=1))
         return logits.flatten(1), maps
+
+
+def doublings(size: Size) -> int:
+    """Layers of stride 2 between 4 x 4 and the image."""
+    return size.bit_length() - 3
 
 
 def initialise(network: nn.Module) -> None:
@@ -140,13 +145,14 @@ class GANIntCLS(AdversarialModule):
     """Generate images like ``batch["image"]`` from the embeddings ``batch["text"]`` of their sentences.
 
     Args:
+        size: Side of the images, S; sizes other than 64 have a layer of stride 2 less or more per network.
         text_dim: Width of the embeddings: 1024 of the char-CNN-RNN.
         latent_dim: Width of the noise, drawn from N(0, 1).
         compressed: Width that each player's own dense layer compresses an embedding to.
-        width: Channels of the generator's last hidden layer: 128 for birds and flowers, 196 for COCO.
-        discriminator_width: Channels of the discriminator's first layer: 64, and 196 for COCO.
+        width: An eighth of the generator's channels at 4 x 4: 128 for birds and flowers, 196 for COCO.
+        discriminator_width: An eighth of the discriminator's channels there: 64, and 196 for COCO.
         players: ``paper``; or ``plain``, the networks of github.com/aelnouby/Text-to-Image-Synthesis without
-            residual blocks (:mod:`zoo.references.gan_int_cls`), which have a width of 64 each.
+            residual blocks (:mod:`zoo.references.gan_int_cls`), of 64 pixels and a width of 64.
         wrong_weight: Weight of the mismatched pairs in the discriminator's loss; 0 is a conditional GAN
             without CLS.
         fake_weight: Weight of the generated pairs there.
@@ -174,6 +180,7 @@ class GANIntCLS(AdversarialModule):
 
     def __init__(
         self,
+        size: Size = 64,
         text_dim: PositiveInt = 1024,
         latent_dim: PositiveInt = 100,
         compressed: PositiveInt = 128,
@@ -194,7 +201,11 @@ class GANIntCLS(AdversarialModule):
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
-        self.text_dim, self.latent_dim = text_dim, latent_dim
+        if players == "plain" and size != 64:
+            raise UsageError(
+                f"model.players plain makes images of 64 pixels, not {size}; set model.size to 64."
+            )
+        self.size, self.text_dim, self.latent_dim = size, text_dim, latent_dim
         self.wrong_weight, self.fake_weight, self.real_target = wrong_weight, fake_weight, real_target
         self.lambda_matching, self.lambda_l1 = lambda_matching, lambda_l1
         self.interpolation, self.zero_biases = interpolation, zero_biases
@@ -207,19 +218,19 @@ class GANIntCLS(AdversarialModule):
             self.generator = PlainGenerator(latent_dim, text_dim, compressed)
             self.discriminator = PlainDiscriminator(text_dim, compressed)
         else:
-            self.generator = Generator(latent_dim, text_dim, compressed, width)
-            self.discriminator = Discriminator(text_dim, compressed, discriminator_width)
+            self.generator = Generator(latent_dim, text_dim, compressed, width, size)
+            self.discriminator = Discriminator(text_dim, compressed, discriminator_width, size)
         initialise(self)
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """Width of the data's embeddings."""
-        return arguments | {"text_dim": batch["text"].shape[1]}
+        """Size of the data's images and width of their embeddings."""
+        return arguments | {"size": batch["image"].shape[-1], "text_dim": batch["text"].shape[1]}
 
     # ------------------------------------------------------------------------------- forward pass and losses
 
     def check(self, batch: Batch) -> None:
-        """Refuse data without images of 64 pixels, embeddings and mismatched images.
+        """Refuse data without images of this size, embeddings and mismatched images.
 
         Raises:
             UserError: Says what to set.
@@ -230,10 +241,10 @@ class GANIntCLS(AdversarialModule):
                 "image or both."
             )
         shape, width = tuple(batch["image"].shape[1:]), batch["text"].shape[1]
-        if shape != (3, SIDE, SIDE):
+        if shape != (3, self.size, self.size):
             raise UserError(
-                f"The images are {'x'.join(map(str, shape))}, but the model makes 3x{SIDE}x{SIDE}; set "
-                f"data.size to {SIDE}."
+                f"The images are {'x'.join(map(str, shape))}, but the model makes 3x{self.size}x{self.size}; "
+                f"set data.size to {self.size}, or model.size."
             )
         if width != self.text_dim:
             raise UserError(
@@ -245,7 +256,7 @@ class GANIntCLS(AdversarialModule):
         return torch.randn(count, self.latent_dim, device=self.device).to(self.dtype)
 
     def make(self, z: Tensor, text: Tensor) -> Tensor:
-        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, 64, 64) in [-1, 1]."""
+        """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, S, S) in [-1, 1]."""
         image: Tensor = self.generator(z, text)
         return image
 
@@ -255,7 +266,7 @@ class GANIntCLS(AdversarialModule):
         return self.make(self.noise(len(text)), text)
 
     def judge(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """D's logits (B, 1) of images (B, 3, 64, 64) with embeddings (B, text_dim); its maps of images."""
+        """D's logits (B, 1) of images (B, 3, S, S) with embeddings (B, text_dim); its maps of images."""
         logits, maps = self.discriminator(self.seen(image), text)
         return logits, maps
 
@@ -330,7 +341,7 @@ class GANIntCLS(AdversarialModule):
         return {"real": batch["image"], "fake": self.generate(batch)}
 
     def sample(self, text: Tensor, seed: int = 0) -> Tensor:
-        """An image (B, 3, 64, 64) in [-1, 1] of each embedding (B, text_dim), from the noise of ``seed``."""
+        """An image (B, 3, S, S) in [-1, 1] of each embedding (B, text_dim), from the noise of ``seed``."""
         with self.in_use(seed):
             return self.forward(text)
 

@@ -594,7 +594,10 @@ class ProGAN(AdversarialModule):
             raise UserError(f"The data give {', '.join(batch)} but ProGAN needs image; choose other data.")
         channels, height, side = batch["image"].shape[1:]
         if channels != self.channels:
-            raise UserError(f"The data have {channels} channels; set model.channels to that, or data.channels to {self.channels}.")
+            raise UserError(
+                f"The data have {channels} channels; set model.channels to that, or data.channels to "
+                f"{self.channels}."
+            )
         if height != side or side & (side - 1) or not LEAST <= side <= self.size:
             raise UserError(
                 f"The data are of {side}x{height} pixels; set data.size to model.size, which is {self.size}."
