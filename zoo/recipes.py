@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,9 @@ def _strict() -> Any:
             made: dict[Any, Any] = super().construct_mapping(node, deep)
             return made
 
+    # YAML 1.1 takes 1e-3 for text, as it has no point
+    exponent = re.compile(r"[-+]?[0-9]+[eE][-+][0-9]+$")
+    Strict.add_implicit_resolver("tag:yaml.org,2002:float", exponent, list("-+0123456789"))
     return Strict
 
 

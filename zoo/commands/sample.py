@@ -228,8 +228,12 @@ def _planned(model: Model, sources: dict[Any, str], args: argparse.Namespace, is
             for source, stem in sources.items()
         ]
     refuse_same(list(sources), targets)
-    for source, target in zip(sources, targets, strict=True):
-        if isinstance(source, Path) and target.exists() and target.samefile(source):
+    read = [*sources, *([args.instances] if args.instances else [])]
+    if args.instances and args.instances.is_dir():
+        read += [path for path in args.instances.iterdir() if path.is_file()]
+    inputs = [path for path in read if isinstance(path, Path) and path.exists()]
+    for target in filter(Path.exists, targets):
+        if any(target.samefile(path) for path in inputs):
             raise UsageError(f"{target} is an input and would be overwritten; choose another -o.")
     refuse_taken(targets, args.force)
     return targets

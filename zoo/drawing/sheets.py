@@ -263,8 +263,8 @@ def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int,
 
 def _wrapped(text: str, font: Any, width: int, lines: int) -> str:
     """Wrap text to ``width`` pixels; cut what does not fit, with an ellipsis."""
-    rows = [""]
-    for word in text.split():
+    rows, most = [""], lines * max(1, width)  # no character is less than a pixel wide
+    for word in text[:most].split():
         longer = f"{rows[-1]} {word}".strip()
         if font.getlength(longer) <= width or not rows[-1]:
             rows[-1] = longer

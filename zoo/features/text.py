@@ -32,6 +32,7 @@ from zoo.files.checkpoints import read_tensors
 from zoo.files.writing import sha256, write_bytes
 
 TextChoice = Literal["bag", "sentence", "char"]
+MOST_WORDS = 2**20  # of a bag
 CHUNK = 64  # captions encoded at once
 
 
@@ -68,13 +69,19 @@ def restored(kind: TextChoice, settings: dict[str, Any], weights: str | None = N
     Args:
         kind: ``bag``, ``sentence`` or ``char``.
         settings: Its :meth:`TextEncoder.settings`.
-        weights: Safetensors file, for ``char``.
+        weights: Safetensors file, for ``char``; name or folder, for a sentence transformer that is not the
+            default one.
 
     Raises:
         UserError: A package, model or file is missing, or another than then.
+        ValueError: These are no settings of an encoder.
     """
-    if weights is not None and kind != "char":
-        raise UserError(f"text_weights is for a char-CNN-RNN, and this is a {kind} encoder; leave it out.")
+    model = settings.get("model")
+    is_default = model == SentenceTransformer.DEFAULT
+    if weights is not None and (kind == "bag" or is_default):
+        raise UserError("text_weights is for weights with another text encoder than this; leave it out.")
+    if kind not in get_args(TextChoice):
+        raise ValueError(f"there is no text encoder {kind!r:.40}")
     if kind == "bag":
         return BagOfWords(**settings)
     if kind == "char" and weights is None:
@@ -82,9 +89,13 @@ def restored(kind: TextChoice, settings: dict[str, Any], weights: str | None = N
             "The sentences are encoded by a char-CNN-RNN: give its file with --text-weights, of sha256 "
             f"{settings['sha256'][:12]}…"
         )
-    model = settings.get("model")
-    named = None if model == SentenceTransformer.DEFAULT else model
-    encoder = text_encoder(kind, (), model=named, weights=weights)
+    if kind == "sentence" and not is_default and weights is None:  # nothing is fetched unasked
+        raise UserError(
+            f"The sentences are encoded by the sentence transformer {model!s:.80}: give its name or folder "
+            "with --text-weights."
+        )
+    char, named = (weights, None) if kind == "char" else (None, weights)
+    encoder = text_encoder(kind, (), model=named, weights=char)
     if encoder.settings()["sha256"] != settings["sha256"]:
         raise UserError(
             f"The weights of the text encoder {weights or model} are not those of the training; sha256 "
@@ -143,6 +154,15 @@ class BagOfWords:
     """
 
     def __init__(self, vocabulary: list[str], weights: list[float], dimension: int) -> None:
+        sound = isinstance(vocabulary, list) and all(type(word) is str for word in vocabulary)
+        sound &= isinstance(weights, list) and all(type(weight) in (int, float) for weight in weights)
+        if (
+            not sound
+            or not len(vocabulary) == len(set(vocabulary)) == len(weights) <= dimension <= MOST_WORDS
+        ):
+            raise ValueError("these are no vocabulary, weights and dimension of a bag of words")
+        if not all(map(math.isfinite, weights)):
+            raise ValueError("a weight of a bag of words is not finite")
         self.vocabulary, self.weights, self.dimension = vocabulary, weights, dimension
         self._split = _splitter()
         self._places = {word: place for place, word in enumerate(vocabulary)}
@@ -160,8 +180,8 @@ class BagOfWords:
         Raises:
             UserError: ``words`` is less than 1, or the captions hold no word.
         """
-        if words < 1:
-            raise UserError(f"data.text_words is {words}; give at least 1.")
+        if not 1 <= words <= MOST_WORDS:
+            raise UserError(f"data.text_words is {words}; give at least 1, at most {MOST_WORDS}.")
         captions = list(captions)
         split = _splitter()
         counts = Counter(word for caption in captions for word in set(split(caption)))

@@ -206,12 +206,19 @@ def write_picture(path: str | Path, picture: Tensor, bits: Literal[8, 16] = 8) -
         return
     buffer = io.BytesIO()
     image = Image.fromarray(values)
-    if suffix == ".png":
-        image.save(buffer, "PNG")
-    elif suffix == ".webp":
-        image.save(buffer, "WEBP", lossless=True, exact=True)  # exact keeps colour under full transparency
-    else:
-        image.save(buffer, "JPEG", quality=95, subsampling=0)
+    try:
+        if suffix == ".png":
+            image.save(buffer, "PNG")
+        elif suffix == ".webp":
+            image.save(
+                buffer, "WEBP", lossless=True, exact=True
+            )  # exact keeps colour under full transparency
+        else:
+            image.save(buffer, "JPEG", quality=95, subsampling=0)
+    except (ValueError, OSError) as error:  # more than 16,383 or 65,500 pixels wide
+        raise UserError(
+            f"Cannot write {path}: {suffix} cannot hold {image.width}x{image.height} pixels; use .png."
+        ) from error
     write_bytes(path, buffer.getvalue())
 
 

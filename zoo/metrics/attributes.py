@@ -11,7 +11,9 @@ Of two objects the left or the upper one is read first, whatever the sentence be
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import lightning.pytorch as pl
@@ -105,18 +107,18 @@ class AttributeScore(Evaluator):
     def _trained(self) -> AttributeReader:
         plan = (FORMAT, self._size, self.steps, self.batch_size, self.seed, COUNTS)
         path = cache_folder() / f"reader-{hashlib.sha256(repr(plan).encode()).hexdigest()[:16]}.safetensors"
-        if path.is_file():
-            try:
-                network = AttributeReader(COUNTS, self._size)
-                network.load_state_dict(read_tensors(path))
-                return network.eval().requires_grad_(False)
-            except (UserError, RuntimeError) as error:
-                raise UserError(f"{path} is damaged; delete it, and it is trained again.") from error
+        with suppress(UserError, RuntimeError):  # missing or damaged: it is trained again
+            network = AttributeReader(COUNTS, self._size)
+            network.load_state_dict(read_tensors(path))
+            return network.eval().requires_grad_(False)
         rank_zero_info(f"Training the reader of attributes, {self.steps} batches; the next test loads it.")
         # Lightning tests in inference mode, which allows no training
         with torch.inference_mode(False), torch.enable_grad():
             network = train_reader(self._scenes, COUNTS, self._size, self.steps, self.seed)
-        write_bytes(path, safetensors.torch.save(network.state_dict()))
+        try:
+            write_bytes(path, safetensors.torch.save(network.state_dict()))
+        except UserError as error:
+            warnings.warn(f"The reader is not cached: {error}", stacklevel=2)
         return network
 
     def _scenes(self, step: int) -> tuple[Tensor, Tensor]:

@@ -240,6 +240,11 @@ class GANIntCLS(AdversarialModule):
                 f"The data give no {' and no '.join(missing)}; choose captioned pictures, with data.wrong "
                 "image or both."
             )
+        if len(batch["image"]) < 2 * self.accumulate:
+            raise UserError(
+                f"Batch norm needs two images or more at once, and a batch of {len(batch['image'])} in "
+                f"{self.accumulate} parts has less; raise data.batch_size."
+            )
         shape, width = tuple(batch["image"].shape[1:]), batch["text"].shape[1]
         if shape != (3, self.size, self.size):
             raise UserError(

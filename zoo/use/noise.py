@@ -160,12 +160,16 @@ def call(
     return made[0] if n is None and isinstance(made, list) else made
 
 
+def _is_limit(value: Any) -> bool:
+    return type(value) in (int, float) and LEAST_LIMIT <= value <= 10
+
+
 def _limit(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not LEAST_LIMIT <= value <= 10:
+    if not _is_limit(value):
         raise argparse.ArgumentTypeError(f"must be a number from {LEAST_LIMIT} to 10, not {text!r:.40}")
     return value
 
@@ -189,9 +193,10 @@ def batches(
 
     from zoo.seeds import batch_seed
 
-    if label is not None and label >= (classes := model.module.hparams.get("classes") or 0):
+    classes = model.module.hparams.get("classes") or 0
+    if label is not None and (type(label) is not int or not 0 <= label < classes):
         there = f"has the classes 0 to {classes - 1}" if classes else "was trained without classes"
-        raise UsageError(f"{model.name} {there}, so label {label} cannot be; choose another, or none.")
+        raise UsageError(f"{model.name} {there}, so label {label!r:.40} cannot be; choose another, or none.")
     if truncation is not None or label is not None:
         _require_noise(model, truncation)
     for index, start in enumerate(range(0, number, _at_once())):
@@ -226,6 +231,8 @@ def _require_noise(model: Pretrained, truncation: float | None) -> None:
     Raises:
         UsageError: Says why.
     """
+    if truncation is not None and not _is_limit(truncation):
+        raise UsageError(f"truncation is {truncation!r:.40}; give a number from {LEAST_LIMIT} to 10.")
     if model.takes != "noise" or getattr(model.module, "noise", None) is None:
         raise UsageError(
             f"{model.name} lets no one choose its noise; give weights of noise that were not written as ONNX."
@@ -233,7 +240,7 @@ def _require_noise(model: Pretrained, truncation: float | None) -> None:
     if model.module.hparams.get("statistics") == "batch":
         raise UsageError(
             f"{model.name} has model.statistics batch: a sample depends on those that are made with it, so "
-            "its noise cannot be changed alone; leave --walk, --arithmetic and --truncation out."
+            "its noise cannot be changed alone; leave --walk, --arithmetic, --truncation and --label out."
         )
     if truncation is not None and model.module.hparams.get("noise") == "uniform":
         raise UsageError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
 
 FILMS = SUFFIXES = (".gif", ".mp4")
 COLUMNS = 8  # draws per sentence on a sheet
+TOGETHER = 64  # draws of a sentence that are made at once
 FRAMES, FRAME_RATE = 24, 25  # between two sentences; per second
-MOST = 4096  # pictures at once
+MOST = 4096  # pictures at once, or frames
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of models of sentences."""
     parser.add_argument(
-        "--text-weights", metavar="FILE", help="char-CNN-RNN that encodes sentences, if the training had one"
+        "--text-weights",
+        metavar="FILE",
+        help="text encoder of a training with a char-CNN-RNN, or a sentence transformer other than MiniLM",
     )
 
 
@@ -56,6 +60,7 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
         return _film(model, sentences, args)
     is_sheet = is_file(args.out, gives.SUFFIXES)
     number = args.number or (COLUMNS if is_sheet else 1)
+    require_count(len(sentences) * number)
     targets = [args.out] if is_sheet else [args.out / f"{name}.png" for name in names(sentences, number)]
     refuse_taken(targets, args.force)
     made = pictures(model, sentences, number, args.seed, args.text_weights)
@@ -100,6 +105,8 @@ def read_all(words: Iterable[str], name: str) -> list[str]:
         if not word.lower().endswith(".txt"):
             found.append(word)
             continue
+        if not Path(word).is_file():
+            raise UserError(f"There is no file {word}; give one with a sentence per line.")
         try:
             lines = Path(word).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, ValueError) as error:
@@ -118,27 +125,34 @@ def vectors(model: Pretrained, sentences: Iterable[str], text_weights: str | Non
     """
     from zoo.features.text import restored
 
-    settings = dict((model.config["data"].get("preprocessing") or {}).get("text") or {})
+    wanted = model.module.hparams["text_dim"]
     try:
+        settings = dict(model.config["data"]["preprocessing"]["text"])
         encoder = restored(settings.pop("kind"), settings, text_weights)
+        if encoder.dimension != wanted:
+            raise ValueError(f"the encoder gives {encoder.dimension} numbers, the model takes {wanted}")
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(f"{model.name} does not say how its sentences were encoded; get it again.") from error
     sentences = list(sentences)
     for sentence in sentences:
         if lost := encoder.unknown(sentence):
             note(f"{model.name} does not know {', '.join(lost[:5])} and leaves it out.")
-    text = encoder.encode(sentences)
-    if (wanted := model.module.hparams["text_dim"]) != text.shape[1]:
-        raise UserError(
-            f"{model.name} takes embeddings of {wanted} numbers but its encoder gives {text.shape[1]}; get "
-            "it again."
-        )
-    return text
+    return encoder.encode(sentences)
 
 
 def made_of(model: Pretrained, text: Tensor, seed: int) -> Tensor:
     """Pictures (N, C, H, W) of embeddings (N, D), on the CPU in float32."""
-    return model.sample(text.to(model.module.device), seed).float().cpu()
+    return model.sample(text.to(next(model.module.parameters())), seed).float().cpu()
+
+
+def require_count(count: int) -> None:
+    """Refuse to make no picture, or more than ``MOST`` at once.
+
+    Raises:
+        UserError: Says how many are possible.
+    """
+    if not 1 <= count <= MOST:
+        raise UserError(f"{count} pictures are asked for at once; make 1 to {MOST}.")
 
 
 def pictures(
@@ -151,21 +165,28 @@ def pictures(
     """
     import torch
 
-    text = vectors(model, sentences, text_weights)
-    if not 1 <= len(text) * number <= MOST:
-        raise UserError(f"{len(text) * number} pictures are asked for at once; make 1 to {MOST}.")
-    return torch.cat([made_of(model, each.expand(number, -1), seed) for each in text])
+    from zoo.seeds import batch_seed
+
+    sentences = list(sentences)
+    require_count(len(sentences) * number)
+    parts = [min(TOGETHER, number - start) for start in range(0, number, TOGETHER)]
+    return torch.cat(
+        [
+            made_of(model, each.expand(size, -1), batch_seed(seed, index))
+            for each in vectors(model, sentences, text_weights)
+            for index, size in enumerate(parts)
+        ]
+    )
 
 
 def names(sentences: list[str], number: int) -> list[str]:
     """Names of files for ``number`` pictures of each sentence in turn, all different."""
-    found: list[str] = []
+    found, known = list[str](), Counter[str]()
     for sentence in sentences:
         words = unicodedata.normalize("NFKC", sentence).lower()
         stem = re.sub(r"\W+", "-", words)[:60].strip("-_") or "sentence"
-        same = sum(name == stem or name.startswith(f"{stem}.") for name in found)
-        stem += f".{same + 1}" * (same > 0)
-        found.append(stem)
+        known[stem] += 1
+        found.append(f"{stem}.{known[stem]}" if known[stem] > 1 else stem)
     return [f"{stem}.{draw:03d}" if number > 1 else stem for stem in found for draw in range(number)]
 
 
@@ -175,16 +196,19 @@ def _film(model: Pretrained, sentences: list[str], args: argparse.Namespace) -> 
 
     from zoo.drawing.sheets import to_rgb
     from zoo.files.films import write_gif, write_mp4
+    from zoo.seeds import batch_seed
 
     if len(sentences) < 2:
         raise UsageError("A film goes from sentence to sentence: give two or more, or end OUT with .png.")
     if args.number is not None:
         raise UsageError("A film has one draw of the noise; leave -n out.")
+    require_count(FRAMES * len(sentences))
     refuse_taken([args.out], args.force)
     text = vectors(model, sentences, args.text_weights)
     shares = torch.arange(FRAMES) / FRAMES
     way = [torch.lerp(a, b, share) for a, b in pairwise(text) for share in shares]
-    frames = to_rgb(torch.cat([made_of(model, each[None], args.seed) for each in [*way, text[-1]]]))
+    seed = batch_seed(args.seed, 0)  # the first column of a sheet
+    frames = to_rgb(torch.cat([made_of(model, each[None], seed) for each in [*way, text[-1]]]))
     if args.out.suffix.lower() == ".gif":
         write_gif(args.out, frames, 1 / FRAME_RATE)
     else:
