@@ -262,11 +262,12 @@ def test_other_data_are_refused() -> None:
     for wrong, words in (
         ({"image": batch["image"]}, "no text and no wrong_image"),
         (batch | {"image": torch.zeros(2, 3, 32, 32)}, r"3x32x32.* set data\.size to 64, or model\.size"),
-        ({key: value[:1] for key, value in batch.items()}, r"raise data\.batch_size"),
         (batch | {"text": torch.zeros(2, 7)}, r"7 numbers but model\.text_dim is 6"),
     ):
         with pytest.raises(UserError, match=words):
             model.check(wrong)
+    with pytest.raises(UserError, match=r"a batch of 2 in 2 parts has less; raise data\.batch_size"):
+        GANIntCLS(**SMALL, accumulate=2).training_step(batch, 0)
 
 
 # --------------------------------------------------------------------------------------------- the reference

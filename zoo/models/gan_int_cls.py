@@ -240,11 +240,6 @@ class GANIntCLS(AdversarialModule):
                 f"The data give no {' and no '.join(missing)}; choose captioned pictures, with data.wrong "
                 "image or both."
             )
-        if len(batch["image"]) < 2 * self.accumulate:
-            raise UserError(
-                f"Batch norm needs two images or more at once, and a batch of {len(batch['image'])} in "
-                f"{self.accumulate} parts has less; raise data.batch_size."
-            )
         shape, width = tuple(batch["image"].shape[1:]), batch["text"].shape[1]
         if shape != (3, self.size, self.size):
             raise UserError(
@@ -316,6 +311,11 @@ class GANIntCLS(AdversarialModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Terms:
         """Update D on the batch, then G on new fakes, those of interpolated embeddings among them."""
+        if (count := len(batch["image"])) < 2 * self.accumulate:
+            raise UserError(
+                f"Batch norm needs two images or more at once, and a batch of {count} in {self.accumulate} "
+                "parts has less; raise data.batch_size."
+            )
         parts = self.micro_batches(batch)
         terms = self.discriminator_step(parts)
         return terms | self.generator_step([self.interpolated(part) for part in parts])
