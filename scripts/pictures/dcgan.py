@@ -16,11 +16,11 @@ from zoo.use import noise
 WORDS = "52,54,62-27,42,51+10,41,55"  # smiling women - women + men; numbers on the sheet of the card
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """Digits; faces, walks and sums of faces, and the training faces nearest to them."""
     digits = zoo.load("dcgan-mnist").sample(64)
     write_picture(IMG / "dcgan-mnist.png", mosaic(digits, 16, least=48))
-    yield torch.stack([mosaic(part, 4) for part in digits.split(16)])
+    yield "dcgan-mnist", torch.stack([mosaic(part, 4) for part in digits.split(16)])
     model = zoo.load("dcgan-faces")
     faces = model.sample(64)
     write_picture(IMG / "dcgan-faces.png", mosaic(faces, 16))
@@ -28,7 +28,7 @@ def published() -> Iterator[Tensor]:
     write_picture(IMG / "dcgan-arithmetic.png", grid(noise.arithmetic(model, WORDS), least=64))
     if HAS_DATA:
         write_picture(IMG / "dcgan-neighbours.png", beside_nearest(faces, 16))
-    yield faces
+    yield "dcgan-faces", faces
 
 
 def experiments() -> None:

@@ -13,11 +13,11 @@ from zoo.drawing.sheets import mosaic
 from zoo.files.pictures import write_picture
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """Digits of the published weights."""
     digits = zoo.load("gan-digits").sample(64)
     write_picture(IMG / "gan-digits.png", mosaic(digits, 16, least=48))
-    yield torch.stack([mosaic(part, 4) for part in digits.split(16)])
+    yield "gan-digits", torch.stack([mosaic(part, 4) for part in digits.split(16)])
 
 
 def experiments() -> None:

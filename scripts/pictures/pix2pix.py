@@ -16,18 +16,18 @@ from zoo.files.pictures import write_picture
 ABLATION: dict[str, dict[str, Any]] = {"L1": {"adversarial": False}, "cGAN": {"lambda_l1": 0}, "L1+cGAN": {}}
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """The first test scenes; facades of the first test label maps, without those: research-only data."""
     batch = first(ScenePairs(size=64), 8)
     made = zoo.load("pix2pix-scenes").sample(batch["input"])
     columns = {"labels": labels_of(batch), "pix2pix": made, "drawn": batch["target"]}
     write_picture(IMG / "pix2pix-scenes.png", grid(columns, least=128))
-    yield made
+    yield "pix2pix-scenes", made
     if HAS_DATA:
         maps = first(PairFolder("facades", direction="BtoA", size=128), 16)["input"]
         made = zoo.load("pix2pix-facades-small").sample(maps)
         write_picture(IMG / "pix2pix-facades.png", mosaic(made, 8))
-        yield made
+        yield "pix2pix-facades-small", made
 
 
 def experiments() -> None:

@@ -18,7 +18,7 @@ from zoo.files.pictures import write_picture
 STYLES = (0, 5, 10, 15)
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """The first test scenes; facades of the first test maps beside pix2pix's, in several styles, edited."""
     batch = first(ScenePairs(size=64), 5)
     painter = zoo.load("pix2pixhd-scenes").module
@@ -30,7 +30,7 @@ def published() -> Iterator[Tensor]:
         "drawn": batch["target"],
     }
     write_picture(IMG / "pix2pixhd-scenes.png", grid(columns, least=160))
-    yield made
+    yield "pix2pixhd-scenes", made
     if HAS_DATA:
         pairs, maps = PairFolder("facades", direction="BtoA", size=128), LabelMapFolder("facades", size=128)
         facades, model = first(maps, 6)["input"], zoo.load("pix2pixhd-facades-small").module
@@ -39,7 +39,7 @@ def published() -> Iterator[Tensor]:
             "pix2pixHD": model.sample(facades),  # type: ignore[operator]
         }
         write_picture(IMG / "pix2pixhd-facades.png", grid(columns))
-        yield columns["pix2pixHD"]
+        yield "pix2pixhd-facades-small", columns["pix2pixHD"]
         few = facades[:4]
         styles = {
             f"style {number}": model.sample(few, styles=torch.full_like(few[:, 0], number).long())  # type: ignore[operator]

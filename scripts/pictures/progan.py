@@ -19,7 +19,7 @@ from zoo.use import noise
 FADE = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the newest layers that are shown
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """Faces, a walk, and the training faces nearest to them."""
     model = zoo.load("progan-faces")
     faces = model.sample(64)
@@ -27,7 +27,7 @@ def published() -> Iterator[Tensor]:
     write_picture(IMG / "progan-walk.png", mosaic(noise.walk(model, 5, frames=12), 12))
     if HAS_DATA:
         write_picture(IMG / "progan-neighbours.png", beside_nearest(faces, 16))
-    yield faces
+    yield "progan-faces", faces
 
 
 class Growth(Callback):

@@ -19,7 +19,7 @@ SCALE, WINDOW = 4, 112
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")  # come with scikit-learn (CC BY 2.0, danielbuechele)
 
 
-def published() -> Iterator[Tensor]:
+def published() -> Iterator[tuple[str, Tensor]]:
     """Two windows at the middle height of each photograph: small, enlarged in three ways, and the truth."""
     models = {"SRResNet": zoo.load("srresnet-bsds-small"), "SRGAN": zoo.load("srgan-bsds-small")}
     columns: dict[str, list[Tensor]] = {}
@@ -41,4 +41,4 @@ def published() -> Iterator[Tensor]:
                 columns.setdefault(title, []).append(window)
     shown = {title: torch.stack(each) for title, each in columns.items()}
     write_picture(IMG / "srgan-crops.png", grid(shown, least=224))
-    yield shown["SRGAN"]
+    yield "srgan-bsds-small", shown["SRGAN"]
