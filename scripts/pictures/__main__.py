@@ -3,8 +3,8 @@
 Pictures show the first held-out samples, or the samples of seed 0; none is picked. One file here per paper
 has ``published``, which draws those of published weights (minutes in all) and yields names of weights with
 single outputs for the sheet at the top of the README, and may have ``experiments``, which first trains the
-recipes that the card names, or continues their runs (hours). Without ``ZOO_DATA`` pictures that need its data, and that sheet, are
-left as they are.
+recipes that the card names, or continues their runs (hours). Without ``ZOO_DATA`` pictures that need its
+data, and that sheet, are left as they are.
 """
 
 from __future__ import annotations
