@@ -15,11 +15,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image, ImageCms, ImageOps
 
 from zoo.data.checks import passed_over
 from zoo.errors import UserError
-from zoo.files.pictures import colour_profile, read_array, read_labels
+from zoo.files.pictures import colour_profile, read_array, read_labels, write_picture
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (4, 6, 3)).astype(np.uint8)
@@ -269,3 +270,11 @@ def test_grey_profiles_and_those_that_change_nothing(tmp_path: Path) -> None:
         str(tmp_path / "grey.png"),
         str(tmp_path / "x.png"),
     ]
+
+
+@pytest.mark.parametrize(("suffix", "width"), [(".webp", 16_384), (".jpg", 65_501)])
+def test_pictures_that_a_format_cannot_hold(tmp_path: Path, suffix: str, width: int) -> None:
+    path = tmp_path / f"wide{suffix}"
+    with pytest.raises(UserError, match=rf"cannot hold {width}x1 pixels; use \.png"):
+        write_picture(path, torch.zeros(3, 1, width))
+    assert not path.exists()

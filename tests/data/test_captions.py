@@ -311,6 +311,7 @@ def test_the_sheet_shows_pictures_above_captions(tmp_path: Path) -> None:
 
 def test_captions_are_wrapped_and_cut() -> None:
     images = torch.stack([torch.full((3, 16, 16), value) for value in (-0.5, 0.5)])
+    assert captioned(images, ["x" * 10**6, "a"], columns=2, least=64).shape[2] == 164  # cut, and at once
     short = captioned(images, ["a", "b"], columns=2, least=64)
     assert short.shape == (3, 12 + 64 + 6 + 14 + 12, 3 * 12 + 2 * 64)
     assert (short[:, 12:76, 12:76] == -0.5).all() and (short[:, 12:76, 88:152] == 0.5).all()

@@ -274,3 +274,7 @@ def test_code_from_outside_is_named_at_any_depth(tmp_path: Path, monkeypatch: py
         },
     }
     assert foreign(config) == ["a.B", "my_own_data.MyData (./my_own_data.py)", "os.abort"]
+
+
+def test_numbers_in_lists_need_no_point() -> None:
+    assert recipes.parse("[1e-3, 2E+1, -5e-1, 1e3, 12]", "--model.lr") == [0.001, 20.0, -0.5, "1e3", 12]
