@@ -194,7 +194,8 @@ def test_channels_last_resumes_exactly(name: str, tmp_path: Path) -> None:
 def test_micro_batches(name: str, tmp_path: Path) -> None:
     if not isinstance(game(name).model, AdversarialModule):
         pytest.skip("no players that accumulate")
-    play(name, tmp_path, 2, "--model.accumulate", "2")  # steps are counted by batch
+    # steps are counted by batch; a norm over single vectors needs two of them per part
+    play(name, tmp_path, 2, "--model.accumulate", "2", "--data.batch_size", "4")
 
 
 def _convolutions(module: AdversarialModule) -> list[torch.Tensor]:

@@ -67,7 +67,9 @@ def exported(name: str, folder: Path) -> Path:
     """The ONNX file of a game, written once by the command."""
     path = folder / name / "onnx" / "model.onnx"
     if not path.exists():
-        weights(name, folder / name)
+        if weights(name, folder / name).takes == "sentence":
+            assert main(["export", str(folder / name), "-o", str(path.parent), "--to", "onnx"]) == 1
+            pytest.skip("ONNX files are for noise, pictures and label maps")
         assert main(["export", str(folder / name), "-o", str(path.parent), "--to", "onnx"]) == 0
     return path
 

@@ -140,7 +140,7 @@ def test_real_mnist(zoo_data: Path) -> None:
 
 
 def test_missing_and_damaged_idx_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.*https"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.*zoo data get mnist"):
         MNIST(str(tmp_path)).split("train")
     write_idx(tmp_path, 10_001, 3, packed=True)
     path = tmp_path / "train-labels-idx1-ubyte.gz"

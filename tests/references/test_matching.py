@@ -18,6 +18,7 @@ from zoo.commands.convert import WRAPPERS
 from zoo.errors import UserError
 from zoo.files.checkpoints import read_tensors
 from zoo.models.gan import GAN
+from zoo.models.gan_int_cls import GANIntCLS
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
@@ -25,6 +26,7 @@ from zoo.references import matching
 from zoo.references.matching import convert, tidy
 
 PAPERS: dict[str, type[AdversarialModule]] = {  # by the start of a fixture's name
+    "gan_int_cls": GANIntCLS,
     "gan_": GAN,
     "pix2pix_": Pix2Pix,
     "pix2pixhd_": Pix2PixHD,

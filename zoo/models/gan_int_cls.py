@@ -104,6 +104,7 @@ class Discriminator(nn.Module):
     def __init__(self, text_dim: int, compressed: int, width: int, size: Size) -> None:
         super().__init__()
         leaky = nn.LeakyReLU(0.2)
+        self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.BatchNorm1d(compressed), leaky)
         widths = [max(1, 8 * width >> level) for level in reversed(range(doublings(size)))]
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1), leaky]
         for before, after in pairwise(widths):
@@ -111,7 +112,6 @@ class Discriminator(nn.Module):
             if after < widths[-2]:  # none after the last two, as in the released code
                 layers.append(leaky)
         self.layers = nn.Sequential(*layers, Residual(8 * width, 2 * width, leaky))
-        self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.BatchNorm1d(compressed), leaky)
         self.joined = nn.Sequential(
             *(nn.Conv2d(8 * width + compressed, 8 * width, 1), nn.BatchNorm2d(8 * width), leaky),
             nn.Conv2d(8 * width, 1, 4),
