@@ -22,6 +22,7 @@ from zoo.models.gan_int_cls import GANIntCLS
 from zoo.models.pix2pix import Pix2Pix
 from zoo.models.pix2pixhd import Pix2PixHD
 from zoo.models.srgan import SRGAN
+from zoo.models.stackgan import StackGAN
 from zoo.references import matching
 from zoo.references.matching import convert, tidy
 
@@ -34,6 +35,7 @@ PAPERS: dict[str, type[AdversarialModule]] = {  # by the start of a fixture's na
     "srresnet_": SRGAN,
     "msrresnet_": SRGAN,
     "vgg_style_": SRGAN,
+    "stackgan_": StackGAN,
 }
 Shapes = dict[str, list[int]]
 

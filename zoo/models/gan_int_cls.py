@@ -149,6 +149,8 @@ class GANIntCLS(AdversarialModule):
         text_dim: Width of the embeddings: 1024 of the char-CNN-RNN.
         latent_dim: Width of the noise, drawn from N(0, 1).
         compressed: Width that each player's own dense layer compresses an embedding to.
+        text_scale: Factor of the embeddings. Those of length 1, as a bag of words and sentence transformers
+            give, are small beside the noise; the square root of ``text_dim`` makes them as large.
         width: An eighth of the generator's channels at 4 x 4: 128 for birds and flowers, 196 for COCO.
         discriminator_width: An eighth of the discriminator's channels there: 64, and 196 for COCO.
         players: ``paper``; or ``plain``, the networks of github.com/aelnouby/Text-to-Image-Synthesis without
@@ -184,6 +186,7 @@ class GANIntCLS(AdversarialModule):
         text_dim: PositiveInt = 1024,
         latent_dim: PositiveInt = 100,
         compressed: PositiveInt = 128,
+        text_scale: PositiveFloat = 1.0,
         width: PositiveInt = 128,
         discriminator_width: PositiveInt = 64,
         players: Literal["paper", "plain"] = "paper",
@@ -205,7 +208,7 @@ class GANIntCLS(AdversarialModule):
             raise UsageError(
                 f"model.players plain makes images of 64 pixels, not {size}; set model.size to 64."
             )
-        self.size, self.text_dim, self.latent_dim = size, text_dim, latent_dim
+        self.size, self.text_dim, self.latent_dim, self.text_scale = size, text_dim, latent_dim, text_scale
         self.wrong_weight, self.fake_weight, self.real_target = wrong_weight, fake_weight, real_target
         self.lambda_matching, self.lambda_l1 = lambda_matching, lambda_l1
         self.interpolation, self.zero_biases = interpolation, zero_biases
@@ -224,8 +227,10 @@ class GANIntCLS(AdversarialModule):
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
-        """Size of the data's images and width of their embeddings."""
-        return arguments | {"size": batch["image"].shape[-1], "text_dim": batch["text"].shape[1]}
+        """Size of the data's images, width of their embeddings, and the factor that brings these to size."""
+        factor = float(batch["text"].square().mean().clamp(min=1e-6).rsqrt())
+        sizes = {"size": batch["image"].shape[-1], "text_dim": batch["text"].shape[1]}
+        return arguments | sizes | {"text_scale": round(factor, 1)}
 
     # ------------------------------------------------------------------------------- forward pass and losses
 
@@ -257,7 +262,7 @@ class GANIntCLS(AdversarialModule):
 
     def make(self, z: Tensor, text: Tensor) -> Tensor:
         """Noise (B, latent_dim) and embeddings (B, text_dim) to images (B, 3, S, S) in [-1, 1]."""
-        image: Tensor = self.generator(z, text)
+        image: Tensor = self.generator(z, self.text_scale * text)
         return image
 
     def generate(self, batch: Batch) -> Tensor:
@@ -267,7 +272,7 @@ class GANIntCLS(AdversarialModule):
 
     def judge(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits (B, 1) of images (B, 3, S, S) with embeddings (B, text_dim); its maps of images."""
-        logits, maps = self.discriminator(self.seen(image), text)
+        logits, maps = self.discriminator(self.seen(image), self.text_scale * text)
         return logits, maps
 
     def discriminator_loss(self, batch: Batch, fake: Tensor) -> Terms:
