@@ -34,7 +34,7 @@ MAY_IMPORT: list[tuple[str, set[str]]] = [
         {"callbacks", "metrics", "data", "features", "files", "drawing", "losses", "errors", "seeds"}
         | {"adversarial", "guards", "bounds"},
     ),
-    ("zoo.features", {"features", "files", "errors"}),
+    ("zoo.features", {"features", "files", "errors", "catalogue"}),  # text encoders by name
     ("zoo.files", {"files", "errors"}),
     ("zoo.drawing", {"drawing", "errors"}),
     ("zoo.losses", {"losses"}),

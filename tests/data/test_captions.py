@@ -119,7 +119,7 @@ def test_folders_are_recognised(tmp_path: Path, make: Callable[[Path], Path]) ->
 def test_a_batch(tmp_path: Path) -> None:
     data = CaptionFolder(str(table(tmp_path)), size=8, hold_out=0, wrong="both", text_words=64, batch_size=6)
     batch = next(iter(data.train_dataloader()))
-    assert set(batch) == {"image", "text", "caption", "wrong_image", "wrong_text"}
+    assert set(batch) == {"image", "text", "caption", "wrong_image", "wrong_text", "category"}
     assert batch["image"].shape == batch["wrong_image"].shape == (6, 3, 8, 8)
     assert batch["text"].shape == batch["wrong_text"].shape == (6, 64)
     assert batch["image"].dtype == batch["text"].dtype == torch.float32

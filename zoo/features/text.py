@@ -84,6 +84,10 @@ def restored(kind: TextChoice, settings: dict[str, Any], weights: str | None = N
         raise ValueError(f"there is no text encoder {kind!r:.40}")
     if kind == "bag":
         return BagOfWords(**settings)
+    if kind == "char" and weights is None and (name := settings.get("name")):
+        from zoo.catalogue import find_weights  # late: reads the index
+
+        weights = str(name) if find_weights(str(name)) else None  # no address: nothing is fetched unasked
     if kind == "char" and weights is None:
         raise UserError(
             "The sentences are encoded by a char-CNN-RNN: give its file with --text-weights, of sha256 "
@@ -348,16 +352,28 @@ class CharCnnRnn(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(width, dimension)
         self._sha256 = "untrained"
+        self._name: str | None = None  # in the index
 
     @classmethod
     def load(cls, weights: str | Path) -> CharCnnRnn:
-        """The network with the weights of a safetensors file, frozen; the file determines its sizes.
+        """The network with stored weights, frozen; these determine its sizes.
+
+        Args:
+            weights: A safetensors file; or the name or exported folder of a
+                :class:`zoo.models.char_cnn_rnn.CharCNNRNN`, whose image side is left out.
 
         Raises:
-            UserError: The file is missing, damaged, or holds other tensors.
+            UserError: The weights are missing, damaged, or hold other tensors.
         """
+        from zoo.catalogue import find_weights, stored  # late: most encoders need no index
+
         path = Path(weights)
+        if not path.is_file():
+            path, _ = stored(str(weights))
+            path = path / "model.safetensors" if path.is_dir() else path
         digest, state = sha256(path), read_tensors(path)
+        whole = {key.removeprefix("text."): value for key, value in state.items() if key.startswith("text.")}
+        state = whole or state
         width, dimension = (
             state[name].shape[0] if name in state and state[name].dim() else 1
             for name in ("conv3.weight", "project.weight")
@@ -368,7 +384,7 @@ class CharCnnRnn(nn.Module):
             raise UserError(f"{path} holds no char-CNN-RNN; its tensors must be {', '.join(wanted)}.")
         network = cls(width, dimension)
         network.load_state_dict({name: value.float() for name, value in state.items()})
-        network._sha256 = digest
+        network._sha256, network._name = digest, str(weights) if find_weights(str(weights)) else None
         return network.eval().requires_grad_(False)
 
     @property
@@ -377,8 +393,8 @@ class CharCnnRnn(nn.Module):
         return _digest(f"char {self._sha256}".encode())
 
     def settings(self) -> dict[str, Any]:
-        """The hash of the weights file."""
-        return {"sha256": self._sha256}
+        """The hash of the weights file, and its name if it is in the index."""
+        return {"sha256": self._sha256} | ({"name": self._name} if self._name else {})
 
     def forward(self, characters: Tensor) -> Tensor:
         """Vectors (N, dimension) of one-hot characters (N, 70, 201)."""

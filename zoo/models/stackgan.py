@@ -357,9 +357,14 @@ class StackGAN(AdversarialModule):
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
-        given = (width, discriminator_width, blocks, lambda_kl, halve_every)
-        pairs = zip(given, NUMBERS[variant], strict=True)
-        numbers = Numbers(*(usual if mine is None else mine for mine, usual in pairs))
+        given = {
+            "width": width,
+            "discriminator_width": discriminator_width,
+            "blocks": blocks,
+            "lambda_kl": lambda_kl,
+            "halve_every": halve_every,
+        }
+        numbers = NUMBERS[variant]._replace(**{key: n for key, n in given.items() if n is not None})
         self.variant, self.text_dim, self.text_scale = variant, text_dim, text_scale
         self.latent_dim, self.condition_dim = latent_dim, condition_dim
         self.size = size if stage == 1 else 4 * size

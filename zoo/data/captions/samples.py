@@ -62,11 +62,16 @@ class MatchSet(SampleSet):
         self.classes = classes if classes and len(set(classes)) > 1 else None
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
-        """``image``, ``text``, ``caption`` and the mismatch; without ``random`` always the same ones."""
+        """``image``, ``text``, ``caption``, the mismatch, and ``category`` if classes are known.
+
+        Without ``random`` always the same ones.
+        """
         index = int(loaded["index"])
         other = self._mismatch(loaded, random or torch.Generator().manual_seed(mix("mismatch", index)))
         text, caption = self._text(loaded, random)
         sample: Sample = {"image": self._image(loaded, random), "text": text, "caption": caption}
+        if self.classes:
+            sample["category"] = torch.tensor(self.classes[index])
         if self.wrong != "text":
             sample["wrong_image"] = self._image(other, random)
         if self.wrong != "image":
