@@ -17,6 +17,7 @@ from zoo.data.worlds.shapes import (
     Plan,
     Thing,
     draw,
+    mistaken,
     paint,
     plan,
     read,
@@ -115,3 +116,49 @@ def test_a_mismatch_is_of_another_class() -> None:
     asked = ShapesWorld(size=16, train_length=4, eval_length=40, unseen=True).split("test")
     assert asked is not None
     assert {tuple(asked[i]["attributes"][1:3].tolist()) for i in range(40)} <= UNSEEN
+
+
+def test_mistakes_have_another_first_object_of_a_seen_pair_at_the_same_place() -> None:
+    changes: list[set[str]] = [set(), set(), set()]
+    for index in range(120):
+        unseen = index % 2 == 0
+        scene = draw(0, index, 64, unseen)
+        for number, change in enumerate(changes):
+            other = mistaken(0, index, 64, number, unseen)
+            (old, *rest), (new, *same) = scene.plan.things, other.plan.things
+            assert rest == same and new.size == old.size and new.pair not in UNSEEN | {t.pair for t in rest}
+            assert (scene.plan.background, scene.plan.relation) == (
+                other.plan.background,
+                other.plan.relation,
+            )
+            change |= {"shape"} if new.shape != old.shape else set()
+            change |= {"colour"} if new.colour != old.colour else set()
+            assert all(read(text) in (other.plan, mirrored(other.plan)) for text in other.captions)
+            changed = (scene.picture != other.picture).any(0)
+            assert changed.any() and changed.float().mean() < 0.25
+            if number == 1:  # the same outline, in another colour
+                ground = torch.tensor(_GROUND[scene.plan.background], dtype=torch.uint8)[:, None, None]
+                assert (changed & (scene.picture == ground).all(0)).float().mean() < 0.01
+    assert changes == [{"shape"}, {"colour"}, {"shape", "colour"}]
+
+
+def test_mismatches_are_mistakes_or_other_scenes() -> None:
+    data = ShapesWorld(size=16, train_length=8, wrong="both", average=4, cache=True)
+    samples = data.split("train")
+    assert samples is not None
+    found = {samples[1, 3]["wrong_image"].numpy().tobytes() for _ in range(2)}
+    assert len(found) == 1, "the same in the same epoch"
+    made = [mistaken(0, 2_000_003, 16, number) for number in range(3)]
+    wrong = [samples[epoch, 3] for epoch in range(12)]
+    pictures = [torch.round((sample["wrong_image"] + 1) * 127.5).to(torch.uint8) for sample in wrong]
+    places = [next(at for at in range(3) if torch.equal(made[at].picture, picture)) for picture in pictures]
+    assert set(places) == {0, 1, 2}
+    for sample, place in zip(wrong, places, strict=True):
+        expected = data.encoder().encode(list(made[place].captions)).mean(0)
+        torch.testing.assert_close(sample["wrong_text"], expected)
+    scenes = ShapesWorld(size=16, train_length=8, mismatch="scene").split("train")
+    assert scenes is not None
+    drawn = {draw(0, 2_000_000 + at, 16).picture.numpy().tobytes() for at in range(8)}
+    for epoch in range(4):
+        picture = torch.round((scenes[epoch, 3]["wrong_image"] + 1) * 127.5).to(torch.uint8)
+        assert picture.numpy().tobytes() in drawn

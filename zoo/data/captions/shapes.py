@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 
@@ -16,6 +16,7 @@ from zoo.data.drawn import DrawnModule
 from zoo.data.worlds import shapes
 from zoo.features.text import TextChoice, TextEncoder
 
+Mismatch = Literal["object", "scene"]
 SENTENCES = 2000  # scenes from whose sentences a bag learns its words
 
 
@@ -34,6 +35,9 @@ class ShapesWorld(DrawnModule, CaptionModule):
         world: Seed of the world. Validation and test depend on it alone.
         unseen: Give scenes of unseen pairs alone, for evaluation.
         wrong: Which mismatch to give: another picture, another text, or both.
+        mismatch: Which scene is a mismatch: the same one with another first ``object``, whose shape, colour
+            or both differ, so that mismatches are fine-grained as among birds; or any ``scene`` of another
+            class, most of which differ in background and everything else.
         average: Number of sentences whose vectors are averaged.
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
@@ -52,6 +56,7 @@ class ShapesWorld(DrawnModule, CaptionModule):
         world: Seed = 0,
         unseen: bool = False,
         wrong: Wrong = "image",
+        mismatch: Mismatch = "object",
         average: PositiveInt = 1,
         text: TextChoice = "bag",
         text_words: PositiveInt = 256,
@@ -61,8 +66,10 @@ class ShapesWorld(DrawnModule, CaptionModule):
     ) -> None:
         super().__init__(**options)
         one_of(Wrong, wrong=wrong)
+        one_of(Mismatch, mismatch=mismatch)
         at_least(16, size=size)
-        self.size, self.unseen, self.wrong, self.average = size, unseen, wrong, average
+        self.size, self.unseen, self.average = size, unseen, average
+        self.wrong, self.mismatch = wrong, mismatch
         self.set_lengths(train_length, eval_length, world)
         self.set_text(text, text_words, text_model, text_weights)
 
@@ -81,12 +88,13 @@ class ShapesWorld(DrawnModule, CaptionModule):
     def scenes(self, first: int, length: int, unseen: bool) -> ShapesSet:
         """The same, of unseen pairs or of seen ones."""
         return ShapesSet(
-            self.world, first, length, unseen, self.encoder(), self.size, self.wrong, self.average
+            *(self.world, first, length, unseen, self.encoder()),
+            *(self.size, self.wrong, self.mismatch, self.average),
         )
 
     def preprocessing(self) -> dict[str, Any]:
         """Size, pairs, mismatches, and how sentences are encoded."""
-        settings = self.settings("size", "train_length", "world", "unseen", "wrong", "average")
+        settings = self.settings("size", "train_length", "world", "unseen", "wrong", "mismatch", "average")
         return settings | {"text": {"kind": self.text, **self.encoder().settings()}}
 
 
@@ -101,6 +109,7 @@ class ShapesSet(MatchSet):
         encoder: Makes the vectors.
         size: Pixels of each side.
         wrong: Which mismatch to give.
+        mismatch: Which scene is one, see :class:`ShapesWorld`.
         average: Number of sentences whose vectors are averaged.
     """
 
@@ -113,12 +122,13 @@ class ShapesSet(MatchSet):
         encoder: TextEncoder,
         size: int,
         wrong: Wrong,
+        mismatch: Mismatch,
         average: int,
     ) -> None:
         plans = (shapes.plan(world, first + index, unseen) for index in range(length))
         super().__init__(size, wrong, average, classes=[plan.category for plan in plans])
         self.world, self.first, self.length = world, first, length
-        self.unseen, self.encoder = unseen, encoder
+        self.unseen, self.encoder, self.mismatch = unseen, encoder, mismatch
 
     def load(self, index: int) -> Sample:
         """A scene in 8 bit with its sentences, their vectors, and its attributes."""
@@ -130,6 +140,23 @@ class ShapesSet(MatchSet):
             "texts": self.encoder.encode(list(scene.captions)),
             "attributes": scene.plan.attributes(),
         }
+
+    def _mismatch(self, loaded: Sample, random: torch.Generator) -> Sample:
+        """The same scene with one of three other first objects, drawn at random; or any of another class."""
+        if self.mismatch == "scene":
+            return super()._mismatch(loaded, random)
+        index, number = int(loaded["index"]), int(torch.randint(3, (), generator=random))
+        # negative keys: beside those of `load`
+        return self.cached(-1 - 3 * index - number, self._mistaken)
+
+    def _mistaken(self, key: int) -> Sample:
+        index, number = divmod(-1 - key, 3)
+        scene = shapes.mistaken(self.world, self.first + index, self.size, number, self.unseen)
+        mistake: Sample = {"image": scene.picture}
+        if self.wrong != "image":
+            mistake["captions"] = "\n".join(scene.captions)
+            mistake["texts"] = self.encoder.encode(list(scene.captions))
+        return mistake
 
     def finish(self, loaded: Sample, random: torch.Generator | None) -> Sample:
         """As every captioned sample, with the attributes."""

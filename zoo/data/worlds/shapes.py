@@ -8,7 +8,7 @@ for; each shape and each colour stands in other pairs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -130,6 +130,32 @@ def draw(world: int, index: int, size: int, unseen: bool = False) -> Shapes:
     """Scene ``index`` of a world, ``size`` pixels wide; ``unseen`` is as in :func:`plan`."""
     draws = Draws((world, index, int(unseen)))
     planned = _plan(draws, unseen)
+    picture = paint(planned, size, draws)
+    return Shapes(planned, picture, sentences(planned, draws))
+
+
+def mistaken(world: int, index: int, size: int, number: int, unseen: bool = False) -> Shapes:
+    """Scene ``index`` with another first object at the same place, of a seen pair, and its sentences.
+
+    Args:
+        world: Seed of the world.
+        index: Index of the scene.
+        size: Pixels of each side.
+        number: 0 for another shape, 1 for another colour, 2 for both.
+        unseen: As in :func:`plan`.
+    """
+    draws, own = Draws((world, index, int(unseen))), Draws((world, index, int(unseen), 1 + number))
+    planned = _plan(draws, unseen)
+    first, *others = planned.things
+    taken = {thing.pair for thing in planned.things}
+    while True:
+        shape = first.shape if number == 1 else int(own.between(0, len(SHAPES)))
+        colour = first.colour if number == 0 else int(own.between(0, len(COLOURS)))
+        if (shape, colour) not in taken | UNSEEN and (
+            number < 2 or (shape != first.shape and colour != first.colour)
+        ):
+            break
+    planned = replace(planned, things=(Thing(shape, colour, first.size), *others))
     picture = paint(planned, size, draws)
     return Shapes(planned, picture, sentences(planned, draws))
 
