@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from zoo.data.captions import ShapesWorld
 from zoo.errors import UserError
 from zoo.features.text import CharCnnRnn, one_hot, restored
-from zoo.metrics.retrieval import Retrieval
+from zoo.metrics.retrieval import Retrieval, RPrecision
 from zoo.models.char_cnn_rnn import CharCNNRNN, joint_embedding
+from zoo.models.gan_int_cls import GANIntCLS
 from zoo.pretrained import Model
 
 SMALL: dict[str, Any] = {"width": 4, "dimension": 8, "image_network": "trained", "image_width": 2}
@@ -149,7 +151,7 @@ def test_recall_and_the_papers_scores_by_hand() -> None:
     found = scores_of(eye, image, [0, 0, 1, 1], 2)
     assert found["recall-1", "generated"] == 0.75
     assert found["class-top-1", "generated"] == 0.75
-    # nearest to class 0, (.5, .5, 0, 0), are its own two; to class 1, (0, 0, .5, .5), image 1 and one of its own
+    # nearest to class 0, (.5, .5, 0, 0), are its two; to class 1, (0, 0, .5, .5), image 1 and one of its own
     assert found["ap-2", "generated"] == 0.75
     assert "ap-50" not in {metric for metric, _ in scores_of(eye, eye, None)}
 
@@ -159,3 +161,65 @@ def test_other_models_are_refused() -> None:
     evaluator.begin(None, None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"remove it from trainer\.callbacks"):
         evaluator.update({}, torch.zeros(2, 3))
+
+
+# ------------------------------------------------------------------------------------------------ R-precision
+
+
+class OneColour(GANIntCLS):
+    """Generates the colour that the first number of a vector stands for."""
+
+    def generate(self, batch: dict[str, Any]) -> Tensor:
+        kinds = batch["text"][:, 0].long()
+        return torch.stack([batch_of([NAMES[kind]])["image"][0] for kind in kinds])
+
+
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained encoder of three colours."""
+    torch.manual_seed(0)
+    module = CharCNNRNN(**SMALL | {"width": 16, "negatives": "instance", "learning_rate": 2e-3})
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    loop = pl.Trainer(accelerator="cpu", max_steps=60, enable_checkpointing=False, **quiet)
+    loop.fit(module, DataLoader([batch_of(list(NAMES))] * 60, batch_size=None))  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("judge") / "judge"
+    config = {"class": "zoo.models.char_cnn_rnn.CharCNNRNN", "hyper_parameters": dict(module.hparams)}
+    Model(module, config | {"data": {}}, "judge").save_pretrained(folder, name="judge")
+    return folder
+
+
+@pytest.mark.parametrize(("made", "right"), [([0, 1, 2], 1.0), ([1, 2, 0], 0.0), ([0, 1, 0], 2 / 3)])
+def test_r_precision_of_right_and_wrong_pictures(
+    judge: Path, made: list[int], right: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator, module = RPrecision(str(judge), wrong=2), OneColour(text_dim=1, width=1, discriminator_width=1)
+    monkeypatch.setattr(RPrecision, "data", lambda self, trainer: ShapesWorld())
+    loop = pl.Trainer(accelerator="cpu", logger=False)
+    evaluator.begin(loop, module)
+    batch = batch_of(list(NAMES))
+    evaluator.update(batch, module.generate({"text": torch.tensor(made)[:, None].float()}))
+    rows = {row.subject: row for row in evaluator.finish(loop, module).rows}
+    assert rows["real"].value == 1 and rows["generated"].value == pytest.approx(right)
+    assert rows["generated"].protocol["wrong"] == 2
+
+
+def test_r_precision_refuses_what_says_nothing(judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, module = pl.Trainer(accelerator="cpu", logger=False), OneColour(text_dim=1, width=1)
+    trained = ShapesWorld(text="char", text_weights=str(judge))
+    for data, encoder, words in (
+        (ShapesWorld(), "gan-digits", "is a GAN; give a CharCNNRNN"),
+        (trained, str(judge), "encoded the sentences in training; give another"),
+    ):
+        monkeypatch.setattr(RPrecision, "data", lambda self, trainer, data=data: data)
+        with pytest.raises(UserError, match=words):
+            RPrecision(encoder).begin(loop, module)
+    monkeypatch.setattr(RPrecision, "data", lambda self, trainer: ShapesWorld())
+    evaluator = RPrecision(str(judge), wrong=3)
+    evaluator.begin(loop, module)
+    batch = batch_of(["red", "red", "blue"])
+    evaluator.update(batch, module.generate({"text": torch.zeros(3, 1)}))
+    with pytest.raises(UserError, match="needs 3 other test sentences and 'it is red' has 1; set its wrong"):
+        evaluator.finish(loop, module)

@@ -1,7 +1,8 @@
-"""Sentences and images found by one another: the paper's two scores of a char-CNN-RNN, and recall.
+"""Sentences and images found by one another: scores of a char-CNN-RNN, and R-precision of generated images.
 
 AP@50 and zero-shot classification are those of Reed 2016 (https://arxiv.org/abs/1605.05395, section 5): a
-class is the mean vector of its test sentences.
+class is the mean vector of its test sentences. R-precision is that of AttnGAN (Xu 2018,
+https://arxiv.org/abs/1711.10485, section 4): one right sentence among 99 others.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.bounds import PositiveInt
+from zoo.bounds import PositiveInt, Seed
 from zoo.data.base import Batch, DataModule
-from zoo.metrics.evaluator import Evaluation, Evaluator, of_all_ranks
+from zoo.errors import UserError
+from zoo.metrics.evaluator import Evaluation, Evaluator, as_in_a_file, of_all_ranks
 from zoo.metrics.scoring.report import Row
+from zoo.seeds import mix
 
 
 class Retrieval(Evaluator):
@@ -97,3 +101,110 @@ class Retrieval(Evaluator):
             Row("class-top-1", float(right), protocol=facts),
             Row("class-top-1", 1 / len(names), "chance", facts),
         ]
+
+
+class RPrecision(Evaluator):
+    """The share of generated images whose own sentence is nearer than 99 other test sentences.
+
+    Sentences and images are compared by a trained :class:`zoo.models.char_cnn_rnn.CharCNNRNN`, by the cosine
+    of their vectors. The row ``real`` is that of the real images of the same sentences; chance is one in 100.
+    The other sentences are drawn from those of the test split that differ from the image's own.
+
+    Args:
+        encoder: Name or folder of its weights. Not those of the encoder that the generator was trained with:
+            such a score rewards what was trained for.
+        wrong: Other sentences per image.
+        seed: Seed of their draw.
+    """
+
+    def __init__(self, encoder: str, wrong: PositiveInt = 99, seed: Seed = 0) -> None:
+        super().__init__()
+        self.encoder, self.wrong, self.seed = encoder, wrong, seed
+
+    @classmethod
+    def suited(
+        cls, arguments: dict[str, Any], data: DataModule, batch: Batch, counts: Mapping[str, int]
+    ) -> dict[str, Any] | None:
+        """Captioned pictures, but an encoder of other pictures says nothing of them."""
+        return None
+
+    def begin(self, trainer: pl.Trainer, module: Any) -> None:
+        """Load the encoder.
+
+        Raises:
+            UserError: It is missing or no char-CNN-RNN, or the generator was trained with it.
+        """
+        from zoo.checkpoints import load  # late: zoo.checkpoints imports models
+
+        found = load(self.encoder)
+        if found.config["class"] != "zoo.models.char_cnn_rnn.CharCNNRNN":
+            raise UserError(
+                f"RPrecision.encoder {self.encoder} is a {type(found.module).__name__}; give a CharCNNRNN."
+            )
+        self._judge: Any = found.module.to(module.device).eval()
+        self._sha256 = found.config["weights"]["sha256"]
+        text = (self.data(trainer).preprocessing().get("text") or {}).get("sha256")
+        if text == self._sha256:
+            raise UserError(
+                f"RPrecision.encoder {self.encoder} is what encoded the sentences in training; give another."
+            )
+        self._captions: list[str] = []
+        self._text: list[Tensor] = []
+        self._images: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def update(self, batch: Batch, outputs: Any) -> None:
+        """Encode the batch's sentences, its real images and the generated ones."""
+        device = outputs.device
+        self._captions += batch["caption"]
+        with torch.no_grad():
+            text, real = self._judge.both(batch | {"image": as_in_a_file(batch["image"].to(device))})
+            made = self._judge.of_images(as_in_a_file(outputs))
+        self._text.append(text.float().cpu())
+        for kept, found in zip(self._images, (real, made), strict=True):
+            kept.append(found.float().cpu())
+
+    def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
+        """Both shares with their standard errors."""
+        if trainer.world_size > 1:
+            raise UserError("RPrecision compares all sentences; test with one process (trainer.devices 1).")
+        text = F.normalize(torch.cat(self._text), dim=1)
+        choices = self._choices()
+        protocol = {
+            "metric": "R-precision",
+            "encoder": self._sha256[:16],
+            "image_network": self._judge.image_network,
+            "wrong": choices.shape[1] - 1,
+            "seed": self.seed,
+            "split": "test",
+            "test_pictures": len(text),
+            "bits": 8,
+        }
+        rows = []
+        for subject, kept in zip(("real", "generated"), self._images, strict=True):
+            image = F.normalize(torch.cat(kept), dim=1)
+            scores = torch.einsum("nd,nkd->nk", image, text[choices])  # (N, 1 + wrong), the first is right
+            mean = float((scores[:, :1] > scores[:, 1:]).all(1).double().mean())
+            error = (mean * (1 - mean) / max(len(text) - 1, 1)) ** 0.5
+            facts = protocol if subject == "real" else protocol | self.in_use(trainer, module)
+            rows.append(Row("r-precision", mean, subject, facts, error))
+        del self._judge
+        return Evaluation(rows, f"By chance one in {choices.shape[1]} would be right.")
+
+    def _choices(self) -> Tensor:
+        """For each image its own sentence and ``wrong`` others, (N, 1 + wrong).
+
+        Raises:
+            UserError: The split has fewer other sentences.
+        """
+        rows = []
+        for place, caption in enumerate(self._captions):
+            others = [at for at, other in enumerate(self._captions) if other != caption]
+            if len(others) < self.wrong:
+                raise UserError(
+                    f"RPrecision needs {self.wrong} other test sentences and {caption!r:.40} has "
+                    f"{len(others)}; set its wrong to fewer."
+                )
+            draws = torch.Generator().manual_seed(mix("r-precision", self.seed, place))
+            picked = torch.randperm(len(others), generator=draws)[: self.wrong]
+            rows.append([place, *(others[at] for at in picked)])
+        return torch.tensor(rows)
