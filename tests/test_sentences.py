@@ -190,3 +190,36 @@ def test_a_char_cnn_rnn_is_recognised_by_its_hash(tmp_path: Path) -> None:
     assert network.unknown("a bird é") == ["é"] and "beyond 201" in network.unknown("a" * 300)[0]
     with pytest.raises(UserError, match="no letter"):
         network.unknown("鳥")
+
+
+def test_in_the_style_of_a_picture(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    data = ShapesWorld(text_words=40, train_length=4, eval_length=2)
+    module = GANIntCLS(text_dim=40, latent_dim=4, compressed=8, width=2, discriminator_width=1, style=True)
+    config = {
+        "class": "zoo.models.gan_int_cls.GANIntCLS",
+        "data": data.describe(),
+        "hyper_parameters": dict(module.hparams),
+    }
+    Model(module, config, "styled").save_pretrained(tmp_path / "styled", name="styled", licence="Apache-2.0")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8))
+    picture.save("like.png")
+    model = zoo.load(tmp_path / "styled", device="cpu")
+    one = model(RED, style_of="like.png")
+    assert torch.equal(one.tensor, model(RED, style_of=picture).tensor)
+    assert not torch.equal(one.tensor, model(RED).tensor)
+    both = model([RED, BLUE], style_of="like.png")
+    assert torch.equal(both[0].tensor, one.tensor) and not torch.equal(both[1].tensor, one.tensor)
+    sample = ["sample", "styled", RED, BLUE, "--style-of", "like.png"]
+    assert main([*sample, "-o", "sheet.png"]) == 0 and Path("sheet.png").is_file()
+    for more, words in (
+        (["-n", "3", "-o", "a.png"], "leave -n out"),
+        (["-o", "film.gif"], "makes pictures, not films"),
+    ):
+        assert main([*sample, *more]) == 2
+        assert words in capsys.readouterr().err
+    assert main(["sample", str(folder), RED, "--style-of", "like.png", "-o", "b.png"]) == 2
+    assert "has no style encoder" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -268,6 +269,62 @@ def test_other_data_are_refused() -> None:
             model.check(wrong)
     with pytest.raises(UserError, match=r"a batch of 2 in 2 parts has less; raise data\.batch_size"):
         GANIntCLS(**SMALL, accumulate=2).training_step(batch, 0)
+
+
+# ----------------------------------------------------------------------------------------------------- style
+
+
+def test_the_style_encoder_learns_to_invert_the_frozen_generator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    game = GANIntCLS(**SMALL | {"width": 2, "discriminator_width": 2}, size=32)
+    batch = {key: value[..., :32, :32] if "image" in key else value for key, value in batch_of(8).items()}
+    fit(game, [batch])
+    assert game.trainer is not None
+    game.trainer.save_checkpoint(tmp_path / "game.ckpt")
+    game.eval()
+    settings = SMALL | {
+        "width": 2,
+        "discriminator_width": 2,
+        "size": 32,
+        "style": True,
+        "learning_rate": 0.01,
+    }
+    model = GANIntCLS(**settings, init_from=str(tmp_path / "game.ckpt"))
+    losses: list[float] = []
+
+    class Keep(Callback):
+        def on_train_batch_end(self, loop: Any, module: Any, outputs: Any, batch: Any, at: int) -> None:
+            assert list(outputs) == ["g_style"]
+            losses.append(float(outputs["g_style"]))
+
+    fit(model, [batch] * 120, callbacks=[Keep()])
+    said = capsys.readouterr()
+    assert "start anew" in said.out + said.err and "untrained" not in said.out + said.err
+    for name, value in game.generator.state_dict().items():
+        assert torch.equal(value, model.generator.state_dict()[name]), name  # its statistics rest too
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+    # of |z - S|^2 with z from N(0, 1) and 3 numbers, a constant answer has 3
+    text, z = batch["text"], torch.randn(8, 3, dtype=torch.float64)
+    model.eval()
+    with torch.no_grad():
+        image = model.make(z, text)
+    found = model.sample(text, style=image)
+    expected = model.make(model.style_of(image), text)
+    torch.testing.assert_close(found, expected.detach())
+    one = model.sample(text, style=image[:1])
+    assert one.shape == image.shape and not torch.equal(one[1:], found[1:])
+
+
+def test_what_needs_a_style_encoder_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"no style encoder; train one with model\.style true"):
+        GANIntCLS(**SMALL).sample(torch.zeros(1, 6), style=torch.zeros(1, 3, 64, 64))
+    with pytest.raises(UsageError, match="and has no style encoder"):
+        GANIntCLS(players="plain", style=True)
+    fit(GANIntCLS(**SMALL, style=True), [batch_of(2)])
+    said = capsys.readouterr()
+    assert "needs model.init_from" in said.out + said.err
 
 
 # --------------------------------------------------------------------------------------------- the reference

@@ -9,8 +9,13 @@ Both players see the embedding t of a sentence (section 4, figure 2). The discri
     L_G = -log D(G(z, t), t)
 
 With manifold interpolation (4.3) L_G has embeddings between those of the batch's sentences as well; the
-discriminator never learns from those. The released code (https://github.com/reedscot/icml2016) is followed
-where the paper is silent: residual blocks, widths, initialisation, one and a half batches for the generator.
+discriminator never learns from those. A style encoder S inverts the frozen generator (4.4), so that a
+sentence can be shown in the style of a picture::
+
+    L_S = |z - S(G(z, t))|^2
+
+The released code (https://github.com/reedscot/icml2016) is followed where the paper is silent: residual
+blocks, widths, initialisation, one and a half batches for the generator.
 
 Shapes: noise (B, latent_dim) and embeddings (B, text_dim) become images (B, 3, S, S) in [-1, 1], S = 64; D
 returns logits (B, 1).
@@ -18,9 +23,10 @@ returns logits (B, 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +37,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from zoo.adversarial import AdversarialModule, Batch, GameOptions, Player, Terms
 from zoo.bounds import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from zoo.errors import UsageError, UserError
+from zoo.guards import say
 from zoo.losses import bce, nonsaturating
 
 Size = Literal[32, 64, 128]
@@ -61,6 +68,29 @@ class Residual(nn.Module):
         return y
 
 
+class StyleEncoder(nn.Module):
+    """Strided convolutions, as the discriminator's, then a dense layer to the noise (section 4.4).
+
+    Args:
+        latent_dim: Width of the noise.
+        width: An eighth of the channels at 4 x 4.
+        size: Side of the images, S.
+    """
+
+    def __init__(self, latent_dim: int, width: int, size: Size) -> None:
+        super().__init__()
+        widths = [3, *(max(1, 8 * width >> level) for level in reversed(range(doublings(size))))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * widths[-1], latent_dim))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [-1, 1] to noise (B, latent_dim)."""
+        z: Tensor = self.layers(image)
+        return z
+
+
 class Generator(nn.Module):
     """A compressed embedding beside the noise, then transposed convolutions (figure 2, left).
 
@@ -70,10 +100,20 @@ class Generator(nn.Module):
         compressed: Width that a dense layer compresses the embedding to.
         width: An eighth of the channels at 4 x 4; each doubling of the resolution halves them.
         size: Side of the images, S.
+        style: The style encoder that inverts it, if there is one.
     """
 
-    def __init__(self, latent_dim: int, text_dim: int, compressed: int, width: int, size: Size) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        text_dim: int,
+        compressed: int,
+        width: int,
+        size: Size,
+        style: StyleEncoder | None = None,
+    ) -> None:
         super().__init__()
+        self.style = style
         relu = nn.ReLU()
         widths = [max(1, 8 * width >> level) for level in range(doublings(size))]  # 1024, 512, 256, 128
         self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.LeakyReLU(0.2))
@@ -165,6 +205,8 @@ class GANIntCLS(AdversarialModule):
         interpolation: Embeddings that the generator learns from besides the batch's (INT): the ``midpoint``
             of each sample of the first half and its partner in the second; a random point on the ``line``
             through a sample, along its difference to the partner, at most as far as that; or ``none``.
+        style: Train the style encoder S on the frozen generator, whose weights ``init_from`` gives, and keep
+            both; the discriminator rests.
         zero_biases: Set the biases of all convolutions to 0 before each update, as the released code.
         learning_rate: Adam's learning rate, for both players.
         betas: Adam's betas.
@@ -196,6 +238,7 @@ class GANIntCLS(AdversarialModule):
         lambda_matching: NonNegativeFloat = 0.0,
         lambda_l1: NonNegativeFloat = 0.0,
         interpolation: Interpolation = "midpoint",
+        style: bool = False,
         zero_biases: bool = False,
         learning_rate: PositiveFloat = 2e-4,
         betas: tuple[Decay, Decay] = (0.5, 0.999),
@@ -204,9 +247,10 @@ class GANIntCLS(AdversarialModule):
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
-        if players == "plain" and size != 64:
+        if players == "plain" and (size != 64 or style):
             raise UsageError(
-                f"model.players plain makes images of 64 pixels, not {size}; set model.size to 64."
+                f"model.players plain makes images of 64 pixels, not {size}, and has no style encoder; set "
+                "model.size to 64 and leave model.style out."
             )
         self.size, self.text_dim, self.latent_dim, self.text_scale = size, text_dim, latent_dim, text_scale
         self.wrong_weight, self.fake_weight, self.real_target = wrong_weight, fake_weight, real_target
@@ -221,9 +265,36 @@ class GANIntCLS(AdversarialModule):
             self.generator = PlainGenerator(latent_dim, text_dim, compressed)
             self.discriminator = PlainDiscriminator(text_dim, compressed)
         else:
-            self.generator = Generator(latent_dim, text_dim, compressed, width, size)
+            encoder = StyleEncoder(latent_dim, discriminator_width, size) if style else None
+            self.generator = Generator(latent_dim, text_dim, compressed, width, size, encoder)
             self.discriminator = Discriminator(text_dim, compressed, discriminator_width, size)
         initialise(self)
+        self.inverted: list[nn.Module] = []  # parts of the generator that rest while S learns
+        if style:
+            self.inverted = [self.generator.text, self.generator.layers]
+            for part in self.inverted:
+                part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the generator that S inverts stays as it is in use."""
+        super().train(mode)
+        for part in self.inverted:
+            part.eval()
+        return self
+
+    def setup(self, stage: str) -> None:
+        """Lightning does not call :meth:`train` before a training."""
+        self.train(self.training)
+
+    def may_start_anew(self, generator: Collection[str]) -> tuple[str, ...]:
+        """The style encoder, after a training without it."""
+        return () if any(name.startswith("style.") for name in generator) else ("style.",)
+
+    def on_fit_start(self) -> None:
+        """As the base, and say so if there is nothing to invert."""
+        super().on_fit_start()
+        if self.inverted and not self.restored and self.beginning is None:
+            say("The generator to invert is untrained: model.style needs model.init_from.")
 
     @classmethod
     def suited(cls, arguments: dict[str, Any], batch: Batch) -> dict[str, Any]:
@@ -296,6 +367,25 @@ class GANIntCLS(AdversarialModule):
             terms["l1"] = self.lambda_l1 * F.l1_loss(fake[:count], real)
         return terms
 
+    def style_loss(self, batch: Batch) -> Terms:
+        """``style``: mean over the batch of |z - S(G(z, t))|^2, on the batch's sentences (section 4.4)."""
+        text: Tensor = batch["text"]
+        z = self.noise(len(text))
+        with torch.no_grad():
+            image = self.make(z, text)
+        return {"style": (self.style_of(image) - z).square().sum(1).mean()}
+
+    def style_of(self, image: Tensor) -> Tensor:
+        """The noise (B, latent_dim) that would make images (B, 3, S, S) in [-1, 1], by the style encoder.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if not self.inverted:
+            raise UsageError("These weights hold no style encoder; train one with model.style true.")
+        z: Tensor = self.generator.style(image)
+        return z
+
     def interpolated(self, batch: Batch) -> Batch:
         """The batch with the embeddings that the generator learns from: (1.5 B, text_dim).
 
@@ -322,6 +412,8 @@ class GANIntCLS(AdversarialModule):
                 "parts has less; raise data.batch_size."
             )
         parts = self.micro_batches(batch)
+        if self.inverted:
+            return self.update("generator", *(partial(self.style_loss, part) for part in parts))
         terms = self.discriminator_step(parts)
         return terms | self.generator_step([self.interpolated(part) for part in parts])
 
@@ -350,10 +442,18 @@ class GANIntCLS(AdversarialModule):
         """Columns of a sample grid: the images of the sentences, and fakes."""
         return {"real": batch["image"], "fake": self.generate(batch)}
 
-    def sample(self, text: Tensor, seed: int = 0) -> Tensor:
-        """An image (B, 3, S, S) in [-1, 1] of each embedding (B, text_dim), from the noise of ``seed``."""
+    def sample(self, text: Tensor, seed: int = 0, style: Tensor | None = None) -> Tensor:
+        """An image (B, 3, S, S) in [-1, 1] of each embedding (B, text_dim).
+
+        Args:
+            text: Embeddings.
+            seed: Seed of the noise.
+            style: Images (B or 1, 3, S, S) in [-1, 1] whose style to take in place of the noise.
+        """
         with self.in_use(seed):
-            return self.forward(text)
+            if style is None:
+                return self.forward(text)
+            return self.make(self.style_of(style).expand(len(text), -1), text)
 
     def forward(self, given: Tensor, *maps: Tensor) -> Tensor:
         """Embeddings (B, text_dim) to images, from fresh noise."""

@@ -40,11 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="text encoder of a training with a char-CNN-RNN, or a sentence transformer other than MiniLM",
     )
+    parser.add_argument(
+        "--style-of", metavar="PICTURE", help="show the sentences in the style of a picture (GAN-INT-CLS)"
+    )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """The options that are given on the command line."""
-    given = {"number": args.number, "text_weights": args.text_weights}
+    given = {key: getattr(args, key) for key in ("number", "text_weights", "style_of")}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -59,11 +62,11 @@ def run(model: Pretrained, args: argparse.Namespace, gives: ModuleType) -> str:
     if is_file(args.out, FILMS):
         return _film(model, sentences, args)
     is_sheet = is_file(args.out, gives.SUFFIXES)
-    number = args.number or (COLUMNS if is_sheet else 1)
+    number = args.number or (COLUMNS if is_sheet and args.style_of is None else 1)
     require_count(len(sentences) * number)
     targets = [args.out] if is_sheet else [args.out / f"{name}.png" for name in names(sentences, number)]
     refuse_taken(targets, args.force)
-    made = pictures(model, sentences, number, args.seed, args.text_weights)
+    made = pictures(model, sentences, number, args.seed, args.text_weights, args.style_of)
     if is_sheet:
         titles = [sentence if draw == 0 else "" for sentence in sentences for draw in range(number)]
         made = captioned(made, titles, number)[None]
@@ -79,8 +82,18 @@ def call(
     n: int | None,
     seed: int,
     text_weights: str | None = None,
+    style_of: Any = None,
 ) -> Any:
     """The picture of a sentence; with ``n`` that many; of several sentences those of each in turn.
+
+    Args:
+        model: The model.
+        gives: Kind of its output.
+        source: A sentence, several, or a text file of them.
+        n: Pictures per sentence.
+        seed: Seed of the noise.
+        text_weights: Weights of the text encoder, where the model does not say which they are.
+        style_of: A picture of any form whose style to take in place of the noise; then ``n`` is 1.
 
     Raises:
         UserError: These are no sentences, or they cannot be encoded.
@@ -90,7 +103,7 @@ def call(
     sentences = [source] if isinstance(source, str) else source
     if not isinstance(sentences, list | tuple) or not all(isinstance(each, str) for each in sentences):
         raise UsageError(f"{model.name} takes sentences: give one, or a list of them, not {source!r:.60}.")
-    made = gives.write(pictures(model, sentences, n or 1, seed, text_weights))
+    made = gives.write(pictures(model, sentences, n or 1, seed, text_weights, style_of))
     return made[0] if n is None and isinstance(source, str) else made
 
 
@@ -145,6 +158,27 @@ def made_of(model: Pretrained, text: Tensor, seed: int) -> Tensor:
     return model.sample(text.to(next(model.module.parameters())), seed).float().cpu()
 
 
+def styled(model: Pretrained, text: Tensor, source: Any) -> Tensor:
+    """The same, in the style of a picture: path, PIL image, array or tensor; it is made square.
+
+    Raises:
+        UserError: It is no such picture, or the model has no style encoder.
+    """
+    import torch.nn.functional as F
+
+    from zoo.use.picture import values
+
+    hparams = model.module.hparams
+    if not hparams.get("style"):
+        raise UsageError(f"{model.name} has no style encoder; leave the picture out.")
+    pixels, _ = values(source)  # (C, H, W) in [-1, 1]
+    picture = F.interpolate(pixels[None, :3], (hparams["size"],) * 2, mode="bilinear", antialias=True)
+    weights = next(model.module.parameters())
+    style = picture.expand(-1, 3, -1, -1).to(weights)
+    made: Tensor = model.module.sample(text.to(weights), style=style)  # type: ignore[operator]
+    return made.float().cpu()
+
+
 def require_count(count: int) -> None:
     """Refuse to make no picture, or more than ``MOST`` at once.
 
@@ -156,12 +190,17 @@ def require_count(count: int) -> None:
 
 
 def pictures(
-    model: Pretrained, sentences: Iterable[str], number: int, seed: int, text_weights: str | None = None
+    model: Pretrained,
+    sentences: Iterable[str],
+    number: int,
+    seed: int,
+    text_weights: str | None = None,
+    style_of: Any = None,
 ) -> Tensor:
     """``number`` pictures of each sentence in turn, (N, C, H, W); all sentences get the same draws.
 
     Raises:
-        UserError: There are none or too many, or a sentence cannot be encoded.
+        UserError: There are none or too many, a sentence cannot be encoded, or ``style_of`` is no picture.
     """
     import torch
 
@@ -169,6 +208,10 @@ def pictures(
 
     sentences = list(sentences)
     require_count(len(sentences) * number)
+    if style_of is not None:
+        if number != 1:
+            raise UsageError("A picture's style is one draw; leave -n out.")
+        return styled(model, vectors(model, sentences, text_weights), style_of)
     parts = [min(TOGETHER, number - start) for start in range(0, number, TOGETHER)]
     return torch.cat(
         [
@@ -200,6 +243,8 @@ def _film(model: Pretrained, sentences: list[str], args: argparse.Namespace) -> 
 
     if len(sentences) < 2:
         raise UsageError("A film goes from sentence to sentence: give two or more, or end OUT with .png.")
+    if args.style_of is not None:
+        raise UsageError("--style-of makes pictures, not films; end OUT with .png or name a folder.")
     if args.number is not None:
         raise UsageError("A film has one draw of the noise; leave -n out.")
     require_count(FRAMES * len(sentences))
