@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.captions import SceneCaptions, ShapesWorld
+from zoo.data.drawn import FIRST
 from zoo.data.worlds import shapes
 from zoo.errors import UserError
 from zoo.features.attributes import AttributeReader, train_reader
-from zoo.metrics.attributes import COUNTS, SCORES, AttributeScore, ordered
+from zoo.metrics.attributes import COUNTS, ONE_WORD, SCORES, AttributeScore, border, changed, ordered
 from zoo.metrics.evaluator import read, read_first
 from zoo.models.gan_int_cls import GANIntCLS
 
@@ -85,18 +86,52 @@ def test_scores_are_shares_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         for batch in read_first(samples, len(samples), 4):
             for image, attributes in zip(batch["image"], ordered(batch["attributes"]), strict=True):
                 scenes[((image + 1) * 127.5).round().byte().numpy().tobytes()] = attributes
+    numbers = [at for at in range(FIRST["test"], FIRST["test"] + 50) if len(shapes.plan(0, at).things) == 1][
+        :5
+    ]
+    truth = dict[str, list[Tensor]]()
+    for at in numbers:
+        own = shapes.plan(0, at)
+        for plan in (own, *(changed(own, attribute) for attribute in ONE_WORD)):
+            image = shapes.paint(plan, data.size, shapes.Draws((0, at)))
+            scenes[image.numpy().tobytes()] = ordered(plan.attributes()[None])[0]
+        for attribute in ONE_WORD:
+            truth.setdefault(attribute, []).append(changed(own, attribute).attributes())
     monkeypatch.setattr(AttributeScore, "_trained", lambda _: Oracle(scenes))
-    rows = rows_of(AttributeScore(unseen=6), data, monkeypatch)
+    rows = rows_of(AttributeScore(unseen=6, one_word=5), data, monkeypatch)
     found = {(row.metric, row.subject): row.value for row in rows}
+    assert found.pop(("one-word-outside", "real")) == found.pop(("one-word-outside", "generated")) == 0
     assert all(value == 1 for (_, subject), value in found.items() if subject == "real")
+    for place, attribute in enumerate(ONE_WORD):  # black pictures do not change; class 0 is right of some
+        assert found.pop((f"one-word-{attribute}-kept", "generated")) == 1
+        right = torch.stack(truth[attribute])[:, place] == 0
+        assert found.pop((f"one-word-{attribute}", "generated")) == pytest.approx(float(right.float().mean()))
     assert found["all-right", "generated"] == 0.75  # 3 of 12 are black
     assert found["unseen-all-right", "generated"] == 0
     test = data.split("test")
     assert test is not None
-    truth = ordered(read(test, range(12))["attributes"])
-    backgrounds = (truth[::4, 0] == 0).sum() + 9  # class 0 is right of some black pictures
+    backgrounds = ordered(read(test, range(12))["attributes"])
+    backgrounds = (backgrounds[::4, 0] == 0).sum() + 9  # class 0 is right of some black pictures
     assert found["background-right", "generated"] == pytest.approx(float(backgrounds) / 12)
-    assert {row.protocol["pictures"] for row in rows} == {12, 6}
+    assert {row.protocol["pictures"] for row in rows} == {12, 6, 5}
+
+
+def test_changed_words_make_no_unseen_pair_and_change_one_attribute() -> None:
+    for at in range(200):
+        plan = shapes.plan(0, at)
+        if len(plan.things) == 2:
+            continue
+        for place, attribute in enumerate(ONE_WORD):
+            other = changed(plan, attribute)
+            assert other.things[0].pair not in shapes.UNSEEN
+            difference = plan.attributes() != other.attributes()
+            assert difference.nonzero().flatten().tolist() == [place]
+
+
+def test_the_border_is_the_outer_eighth() -> None:
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., 2:-2, 2:-2] = 1
+    assert border(image).shape == (1, 1, 16 * 16 - 12 * 12) and not border(image).any()
 
 
 def test_other_data_have_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,14 +147,14 @@ def test_other_data_have_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_reader_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
-    score = AttributeScore(unseen=0, steps=2, batch_size=2)
+    score = AttributeScore(unseen=0, one_word=0, steps=2, batch_size=2)
     rows = rows_of(score, world(), monkeypatch)
     (path,) = tmp_path.glob("reader-*.safetensors")
     at = path.stat().st_mtime_ns
-    again = rows_of(AttributeScore(unseen=0, steps=2, batch_size=2), world(), monkeypatch)
+    again = rows_of(AttributeScore(unseen=0, one_word=0, steps=2, batch_size=2), world(), monkeypatch)
     assert path.stat().st_mtime_ns == at and [row.value for row in again] == [row.value for row in rows]
     path.write_bytes(b"no")
-    rows_of(AttributeScore(unseen=0, steps=2, batch_size=2), world(), monkeypatch)
+    rows_of(AttributeScore(unseen=0, one_word=0, steps=2, batch_size=2), world(), monkeypatch)
     assert path.stat().st_size > 1000  # trained again
 
 

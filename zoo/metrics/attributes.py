@@ -6,6 +6,11 @@ sentences whose first object is of a pair that is in no training scene (``unseen
 scenes stands beside.
 
 Of two objects the left or the upper one is read first, whatever the sentence begins with.
+
+Sentences of one object are also changed in one word, and both pictures are made with the same noise:
+``one-word-colour`` is the share of changed pictures in which the new colour is read, ``one-word-colour-kept``
+the share of pairs in which all else is read as before, and ``one-word-outside`` the mean change of the outer
+eighth of the pictures, where no object is, in levels.
 """
 
 from __future__ import annotations
@@ -14,11 +19,14 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from itertools import count, islice
 from typing import Any
 
 import lightning.pytorch as pl
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -27,6 +35,7 @@ from zoo.data.base import Batch, DataModule
 from zoo.data.captions.shapes import ShapesWorld
 from zoo.data.drawn import FIRST
 from zoo.data.worlds import shapes
+from zoo.data.worlds.paint import Draws
 from zoo.errors import UserError
 from zoo.features.attributes import AttributeReader, train_reader
 from zoo.files.checkpoints import read_tensors
@@ -59,11 +68,39 @@ def ordered(attributes: Tensor) -> Tensor:
     return torch.where(found == shapes.NONE, torch.tensor(COUNTS) - 1, found)
 
 
+ONE_WORD = ("background", "shape", "colour", "size")  # in the order of the attributes
+
+
+def changed(plan: shapes.Plan, attribute: str) -> shapes.Plan:
+    """A plan of one object with the next value of an attribute that makes no unseen pair."""
+    names = (shapes.BACKGROUNDS, shapes.SHAPES, shapes.COLOURS, shapes.SIZES)
+    values = len(names[ONE_WORD.index(attribute)])
+    if attribute == "background":
+        return replace(plan, background=(plan.background + 1) % values)
+    (thing,) = plan.things
+    for step in range(1, values):
+        other = replace(thing, **{attribute: (getattr(thing, attribute) + step) % values})
+        if other.pair not in shapes.UNSEEN:
+            break
+    return replace(plan, things=(other,))
+
+
+def border(images: Tensor) -> Tensor:
+    """The values of the outer eighth of images (B, C, S, S) on each side."""
+    size = images.shape[-1]
+    inner = slice(size // 8, size - size // 8)
+    mask = torch.ones(size, size, dtype=torch.bool, device=images.device)
+    mask[inner, inner] = False
+    return images[..., mask]
+
+
 class AttributeScore(Evaluator):
     """Read the attributes of test sentences back from their pictures.
 
     Args:
         unseen: Sentences of unseen pairs; 0 leaves them out.
+        one_word: Sentences that are changed in one word; 0 leaves them out.
+        side: Pixels to which pictures are reduced, by averaging, before they are read; their own if less.
         steps: Training batches of the reader.
         batch_size: Scenes per batch of its training.
         seed: Seed of the reader.
@@ -72,12 +109,15 @@ class AttributeScore(Evaluator):
     def __init__(
         self,
         unseen: NonNegativeInt = 200,
+        one_word: NonNegativeInt = 100,
+        side: PositiveInt = 64,
         steps: PositiveInt = 600,
         batch_size: PositiveInt = 64,
         seed: Seed = 0,
     ) -> None:
         super().__init__()
-        self.unseen, self.steps, self.batch_size, self.seed = unseen, steps, batch_size, seed
+        self.unseen, self.one_word, self.side = unseen, one_word, side
+        self.steps, self.batch_size, self.seed = steps, batch_size, seed
 
     @classmethod
     def suited(
@@ -91,7 +131,7 @@ class AttributeScore(Evaluator):
         data = self.data(trainer)
         if not isinstance(data, ShapesWorld):
             raise self.unusable("drawn shapes, zoo.data.captions.ShapesWorld")
-        self._size = data.size
+        self._size = min(data.size, self.side)
         self._reader = self._trained().to(module.device)
         weights = hashlib.sha256(safetensors.torch.save(self._reader.state_dict())).hexdigest()
         self._protocol = {
@@ -99,7 +139,7 @@ class AttributeScore(Evaluator):
             "reader": weights[:16],
             "reader_steps": self.steps,
             "reader_seed": self.seed,
-            "size": self._size,
+            "read_at": self._size,
             "bits": 8,
         }
         self._right: list[Tensor] = []
@@ -131,10 +171,12 @@ class AttributeScore(Evaluator):
     def _read(self, batch: Batch, outputs: Tensor) -> Tensor:
         """Which attributes are right in drawn and generated pictures, (B, 2, 8)."""
         truth = ordered(batch["attributes"].cpu())
-        device = next(self._reader.parameters()).device
-        pictures = (batch["image"], outputs)
-        found = [self._reader(as_in_a_file(images.to(device))).cpu() for images in pictures]
-        return torch.stack([each == truth for each in found], dim=1)
+        return torch.stack([self._found(each) == truth for each in (batch["image"], outputs)], dim=1)
+
+    def _found(self, images: Tensor) -> Tensor:
+        """The attributes (B, 8) that the reader finds in images, on the CPU."""
+        pixels = as_in_a_file(images.to(next(self._reader.parameters()).device))
+        return self._reader(F.adaptive_avg_pool2d(pixels, self._size)).cpu()
 
     def update(self, batch: Batch, outputs: Any) -> None:
         """Read each test sentence's drawn and generated picture."""
@@ -145,8 +187,54 @@ class AttributeScore(Evaluator):
         rows = self._rows("", of_all_ranks(torch.cat(self._right)), module, trainer)
         if self.unseen:
             rows += self._rows("unseen-", self._of_unseen(trainer, module), module, trainer)
+        if self.one_word:
+            rows += self._of_one_word(trainer, module)
         del self._reader
         return Evaluation(rows)
+
+    def _of_one_word(self, trainer: pl.Trainer, module: Any) -> list[Row]:
+        """What a changed word changes, in drawn and generated pictures; every process makes all of them."""
+        data = self.data(trainer)
+        assert isinstance(data, ShapesWorld)
+        numbers = (at for at in count(FIRST["test"]) if len(shapes.plan(data.world, at).things) == 1)
+        chosen = {at: shapes.plan(data.world, at) for at in islice(numbers, self.one_word)}
+        before = self._pair(chosen, data, module)
+        rows, outside = [], []
+        for place, attribute in enumerate(ONE_WORD):
+            plans = {at: changed(plan, attribute) for at, plan in chosen.items()}
+            truth = ordered(torch.stack([plan.attributes() for plan in plans.values()]))
+            others = [column for column in range(len(shapes.ATTRIBUTES)) if column != place]
+            after = self._pair(plans, data, module)
+            for subject, old, new in zip(("real", "generated"), before, after, strict=True):
+                was, now = self._found(old), self._found(new)
+                right = now[:, place] == truth[:, place]
+                kept = (was == now)[:, others].all(1)
+                facts = self._protocol | {"pictures": len(plans)}
+                facts |= {} if subject == "real" else self.in_use(trainer, module)
+                for name, found in ((attribute, right), (f"{attribute}-kept", kept)):
+                    mean = float(found.double().mean())
+                    error = (mean * (1 - mean) / max(len(plans) - 1, 1)) ** 0.5
+                    rows.append(Row(f"one-word-{name}", mean, subject, facts, error))
+                if attribute != "background":
+                    outside.append((subject, facts, 127.5 * border(old - new).abs().mean()))
+        for subject in ("real", "generated"):
+            facts = next(each[1] for each in outside if each[0] == subject)
+            change = torch.stack([each[2] for each in outside if each[0] == subject]).mean()
+            rows.append(Row("one-word-outside", float(change), subject, facts | {"unit": "levels"}))
+        return rows
+
+    def _pair(
+        self, plans: Mapping[int, shapes.Plan], data: ShapesWorld, module: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Drawn and generated pictures of plans, with the same places and noise for the same numbers."""
+        drawn = [shapes.paint(plan, data.size, Draws((data.world, at))) for at, plan in plans.items()]
+        words = [shapes.sentences(plan, Draws((data.world, at)))[0] for at, plan in plans.items()]
+        texts, made = data.encoder().encode(words).to(module.device), []
+        for number, text in enumerate(texts.split(data.eval_batch_size)):
+            with module.seeded(number), module.averaged():
+                made.append(module.generate({"text": text}).float())
+        pictures = torch.stack(drawn).to(module.device).float() / 127.5 - 1
+        return pictures, torch.cat(made)
 
     def _of_unseen(self, trainer: pl.Trainer, module: Any) -> Tensor:
         """As :meth:`_read`, of scenes of unseen pairs; every process makes all of them."""
