@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoo import cli
+from zoo.data.base import collate
+from zoo.data.worlds import shapes
+from zoo.metrics.attributes import border
 from zoo.metrics.formulas.frechet import Moments
 from zoo.training import build
 
@@ -35,3 +39,11 @@ def whole(recipe: str) -> dict[tuple[str, str], float]:
 def colours(images: Tensor) -> Moments:
     """Moments of the mean colours of 4 x 4 parts of each image."""
     return Moments.of(F.adaptive_avg_pool2d(images, 4).flatten(1).double())
+
+
+def backgrounds_right(built: Any, count: int = 100) -> float:
+    """Share of test sentences of drawn shapes whose picture has the right background, of four, at its edge."""
+    batch = collate(built.datamodule.split("test").__getitems__(list(range(count))))
+    made = border(built.model.sample(batch["text"])).mean(-1)  # (N, 3)
+    ground = torch.tensor(shapes._GROUND) / 127.5 - 1
+    return float((torch.cdist(made, ground).argmin(1) == batch["attributes"][:, 0]).float().mean())
