@@ -42,7 +42,7 @@ def colours(images: Tensor) -> Moments:
 
 
 def backgrounds_right(built: Any, count: int = 100) -> float:
-    """Share of test sentences of drawn shapes whose picture has the right background, of four, at its edge."""
+    """Share of drawn shapes' test sentences whose picture has the right background, of four, at its edge."""
     batch = collate(built.datamodule.split("test").__getitems__(list(range(count))))
     made = border(built.model.sample(batch["text"])).mean(-1)  # (N, 3)
     ground = torch.tensor(shapes._GROUND) / 127.5 - 1

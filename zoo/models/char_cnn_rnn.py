@@ -154,13 +154,19 @@ class CharCNNRNN(GuardedModule):
         return self(one_hot(batch["caption"]).to(self.device)), self.of_images(batch["image"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The symmetric structured joint embedding loss."""
+        """The symmetric structured joint embedding loss.
+
+        Mismatched images that the data give (``wrong_image``) are wrong too, each for its own sentence.
+        """
         text, image = self.both(batch)
         if self.negatives == "class":
             category: Tensor = batch["category"]
         else:
             category = torch.arange(len(text), device=text.device)
         loss, right = joint_embedding(text, image, category)
+        if "wrong_image" in batch:
+            wrong = (text * self.of_images(batch["wrong_image"])).sum(1)
+            loss = loss + F.relu(1 + wrong - (text * image).sum(1)).mean()
         self.log_dict({"train/loss": loss, "train/top-1": right})
         return loss
 

@@ -35,9 +35,9 @@ class ShapesWorld(DrawnModule, CaptionModule):
         world: Seed of the world. Validation and test depend on it alone.
         unseen: Give scenes of unseen pairs alone, for evaluation.
         wrong: Which mismatch to give: another picture, another text, or both.
-        mismatch: Which scene is a mismatch: the same one with another first ``object``, whose shape, colour
-            or both differ, so that mismatches are fine-grained as among birds; or any ``scene`` of another
-            class, most of which differ in background and everything else.
+        mismatch: Which scene is a mismatch: the same one with another first ``object``, by shape, colour or
+            an exchange of colours, so that mismatches are fine-grained as among birds; or any ``scene`` of
+            another class, most of which differ in background and everything else.
         average: Number of sentences whose vectors are averaged.
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.

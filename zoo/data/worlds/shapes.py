@@ -135,29 +135,40 @@ def draw(world: int, index: int, size: int, unseen: bool = False) -> Shapes:
 
 
 def mistaken(world: int, index: int, size: int, number: int, unseen: bool = False) -> Shapes:
-    """Scene ``index`` with another first object at the same place, of a seen pair, and its sentences.
+    """Scene ``index`` with a first object of another, seen pair at the same place, and its sentences.
 
     Args:
         world: Seed of the world.
         index: Index of the scene.
         size: Pixels of each side.
-        number: 0 for another shape, 1 for another colour, 2 for both.
+        number: 0 for another shape, 1 for another colour, 2 for an exchange of the two objects' colours; for
+            both another shape and another colour where nothing is to be exchanged, or an unseen pair results.
         unseen: As in :func:`plan`.
     """
     draws, own = Draws((world, index, int(unseen))), Draws((world, index, int(unseen), 1 + number))
     planned = _plan(draws, unseen)
-    first, *others = planned.things
-    taken = {thing.pair for thing in planned.things}
-    while True:
-        shape = first.shape if number == 1 else int(own.between(0, len(SHAPES)))
-        colour = first.colour if number == 0 else int(own.between(0, len(COLOURS)))
-        if (shape, colour) not in taken | UNSEEN and (
-            number < 2 or (shape != first.shape and colour != first.colour)
-        ):
-            break
-    planned = replace(planned, things=(Thing(shape, colour, first.size), *others))
+    things = exchanged(planned.things) if number == 2 else None
+    if things is None:
+        first, *others = planned.things
+        taken = {thing.pair for thing in planned.things} | UNSEEN
+        pair = first.pair
+        while pair in taken or (number == 2 and (pair[0] == first.shape or pair[1] == first.colour)):
+            shape = first.shape if number == 1 else int(own.between(0, len(SHAPES)))
+            pair = shape, first.colour if number == 0 else int(own.between(0, len(COLOURS)))
+        things = (Thing(*pair, first.size), *others)
+    planned = replace(planned, things=things)
     picture = paint(planned, size, draws)
     return Shapes(planned, picture, sentences(planned, draws))
+
+
+def exchanged(things: tuple[Thing, ...]) -> tuple[Thing, ...] | None:
+    """Two objects with each other's colours; None if that is no other scene, or makes an unseen pair."""
+    if len(things) < 2 or things[0].shape == things[1].shape or things[0].colour == things[1].colour:
+        return None
+    found = tuple(
+        replace(thing, colour=other.colour) for thing, other in zip(things, things[::-1], strict=True)
+    )
+    return None if any(thing.pair in UNSEEN for thing in found) else found
 
 
 def paint(planned: Plan, size: int, draws: Draws) -> Tensor:
