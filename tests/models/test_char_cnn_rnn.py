@@ -223,3 +223,12 @@ def test_r_precision_refuses_what_says_nothing(judge: Path, monkeypatch: pytest.
     evaluator.update(batch, module.generate({"text": torch.zeros(3, 1)}))
     with pytest.raises(UserError, match="needs 3 other test sentences and 'it is red' has 1; set its wrong"):
         evaluator.finish(loop, module)
+
+
+def test_a_plain_trainer_summarises_it_by_its_example() -> None:
+    data = ShapesWorld(size=16, text_words=8, train_length=4, batch_size=2)
+    loop = pl.Trainer(
+        accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    loop.fit(CharCNNRNN(**SMALL, negatives="instance"), datamodule=data)
+    assert loop.global_step == 1

@@ -584,7 +584,8 @@ class DataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert pictures that were transferred as bytes to float in [-1, 1]."""
-        return to_values(batch)
+        # the model summary passes a module's example input, which is no batch
+        return to_values(batch) if isinstance(batch, dict) else batch
 
     def _eval_loader(self, name: Split) -> Any:
         built = self.split(name)
