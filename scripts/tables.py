@@ -141,20 +141,21 @@ def weights(paper: str | None = None) -> str:
 
 
 def table(paper: str | None = None) -> str:
-    """A row per score of generated images, beside those of real or bicubic ones, and the paper's."""
+    """A row per score, beside that of real or bicubic images or of chance, and the paper's."""
     rows = []
     for config in published().values():
         if paper not in (None, config["class"].split(".")[2]):
             continue
         results = config.get("results", [])
-        real = {row["metric"]: row for row in results if row["subject"] in ("real", "bicubic")}
+        real = {row["metric"]: row for row in results if row["subject"] in ("real", "bicubic", "chance")}
         for row in results:
             if row["subject"] == "generated" and row["metric"] not in _artefact_scores():
                 beside = real.get(row["metric"])
                 cells = [config["name"], row["metric"], number(row), number(beside) if beside else ""]
                 printed = row.get("paper") or ""
+                if beside and beside["subject"] != "real":
+                    cells[-1] += f" ({beside['subject']})"
                 if beside and beside["subject"] == "bicubic":
-                    cells[-1] += " (bicubic)"
                     printed += f" (bicubic {beside['paper']})" if beside.get("paper") else ""
                 rows.append([*cells, printed, protocol(row) + (real_side(beside) if beside else "")])
     return markdown(("checkpoint", "metric", "ours", "beside", "paper", "protocol"), rows) if rows else ""
