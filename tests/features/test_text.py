@@ -45,6 +45,15 @@ def test_a_bag_keeps_the_most_frequent_words_and_breaks_ties_by_alphabet() -> No
     assert BagOfWords.learn(["b a", "b c", "d"], 3).vocabulary == ["b", "a", "b a"]
 
 
+def test_runs_of_words_are_counted_up_to_a_length() -> None:
+    assert BagOfWords.learn(["b a c"], 9, 1).vocabulary == ["a", "b", "c"]
+    long = BagOfWords.learn(["b a c"], 9, 3)
+    assert long.vocabulary == ["a", "a c", "b", "b a", "b a c", "c"]
+    again = BagOfWords(**long.settings())  # the length follows from the vocabulary
+    assert torch.equal(again.encode(["b a c"]), long.encode(["b a c"])) and again.encode(["b a c"]).min() == 0
+    assert (again.encode(["b a c"]) > 0).sum() == 6
+
+
 def test_a_bag_does_not_depend_on_the_order_of_captions() -> None:
     one, other = BagOfWords.learn(CAPTIONS, 20), BagOfWords.learn(CAPTIONS[::-1], 20)
     assert one.identity == other.identity

@@ -114,6 +114,7 @@ def text_encoder(
     words: int = 512,
     model: str | None = None,
     weights: str | None = None,
+    run: int = 2,
 ) -> TextEncoder:
     """Build an encoder.
 
@@ -123,6 +124,7 @@ def text_encoder(
         words: Dimension of a bag of words.
         model: Name or folder of a model, for ``sentence``.
         weights: Safetensors file, for ``char``.
+        run: Words in a row that a bag of words counts at most.
 
     Raises:
         UserError: An argument belongs to another choice, or a package or file is missing.
@@ -142,17 +144,17 @@ def text_encoder(
                 "safetensors file, or take data.text: bag."
             )
         return CharCnnRnn.load(weights)
-    return BagOfWords.learn(captions, words)
+    return BagOfWords.learn(captions, words, run)
 
 
 class BagOfWords:
-    """Words and pairs of neighbouring words, weighted by tf-idf, normalised to length 1.
+    """Words and runs of neighbouring words, weighted by tf-idf, normalised to length 1.
 
     A caption without a known word is the zero vector. Dimensions beyond the vocabulary stay zero, so that the
     vectors' length is known before captions are read.
 
     Args:
-        vocabulary: Words and pairs, in lower case, in the order of their dimensions.
+        vocabulary: Words and runs, in lower case, in the order of their dimensions.
         weights: Inverse document frequency of each.
         dimension: Length of vectors, at least the vocabulary's size.
     """
@@ -168,18 +170,19 @@ class BagOfWords:
         if not all(map(math.isfinite, weights)):
             raise ValueError("a weight of a bag of words is not finite")
         self.vocabulary, self.weights, self.dimension = vocabulary, weights, dimension
-        self._split = _splitter()
+        self._split = _splitter(max((word.count(" ") + 1 for word in vocabulary), default=1))
         self._places = {word: place for place, word in enumerate(vocabulary)}
         self._scale = torch.zeros(dimension)
         self._scale[: len(weights)] = torch.tensor(weights)
 
     @classmethod
-    def learn(cls, captions: Iterable[str], words: int = 512) -> BagOfWords:
-        """Keep the most frequent words and pairs, ties in alphabetical order.
+    def learn(cls, captions: Iterable[str], words: int = 512, run: int = 2) -> BagOfWords:
+        """Keep the most frequent words and runs of words, ties in alphabetical order.
 
         Args:
             captions: Training captions, at least one with a word.
-            words: Maximum number of words and pairs, and the dimension of vectors.
+            words: Maximum number of words and runs, and the dimension of vectors.
+            run: Longest run, in words.
 
         Raises:
             UserError: ``words`` is less than 1, or the captions hold no word.
@@ -187,7 +190,7 @@ class BagOfWords:
         if not 1 <= words <= MOST_WORDS:
             raise UserError(f"data.text_words is {words}; give at least 1, at most {MOST_WORDS}.")
         captions = list(captions)
-        split = _splitter()
+        split = _splitter(run)
         counts = Counter(word for caption in captions for word in set(split(caption)))
         if not counts:
             raise UserError(
@@ -228,10 +231,10 @@ class BagOfWords:
         return lost
 
 
-def _splitter() -> Callable[[str], list[str]]:
-    """Scikit-learn's split of a caption into words and pairs of neighbouring words, in lower case."""
+def _splitter(run: int) -> Callable[[str], list[str]]:
+    """Scikit-learn's split of a caption into words and runs of up to ``run`` words, in lower case."""
     # the default pattern drops one-letter words, but "a fir" and "two firs" differ in them
-    found = CountVectorizer(token_pattern=r"\b\w+\b", ngram_range=(1, 2)).build_analyzer()
+    found = CountVectorizer(token_pattern=r"\b\w+\b", ngram_range=(1, run)).build_analyzer()
     return cast(Callable[[str], list[str]], found)
 
 

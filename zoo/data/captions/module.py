@@ -70,6 +70,7 @@ class CaptionOptions(LoaderOptions, total=False):
     text_words: PositiveInt
     text_model: str | None
     text_weights: str | None
+    text_run: PositiveInt
 
 
 class CaptionModule(DataModule):
@@ -77,9 +78,12 @@ class CaptionModule(DataModule):
 
     contract: ClassVar[str] = "captions"
 
-    def set_text(self, text: TextChoice, words: int, model: str | None, weights: str | None) -> None:
+    def set_text(
+        self, text: TextChoice, words: int, model: str | None, weights: str | None, run: int
+    ) -> None:
         """Choose the text encoder, as the arguments ``text…`` of :class:`CaptionFolder` say."""
-        self.text, self.text_words, self.text_model, self.text_weights = text, words, model, weights
+        self.text, self.text_words, self.text_run = text, words, run
+        self.text_model, self.text_weights = model, weights
         self._encoder: TextEncoder | None = None
 
     def sentences(self) -> Iterable[str]:
@@ -90,7 +94,8 @@ class CaptionModule(DataModule):
         """The text encoder, made once."""
         if self._encoder is None:
             self._encoder = text_encoder(
-                self.text, self.sentences(), self.text_words, self.text_model, self.text_weights
+                *(self.text, self.sentences(), self.text_words, self.text_model, self.text_weights),
+                run=self.text_run,
             )
         return self._encoder
 
@@ -122,7 +127,8 @@ class CaptionFolder(CaptionModule):
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package when not given.
-        text_weights: Safetensors file of ``char``.
+        text_weights: Name, exported folder or file of ``char``.
+        text_run: Longest run of words that a bag of words counts.
         name: Name of the data; the folder's name when not given.
         licence: Licence of pictures and captions, stored in checkpoints; unknown when not given.
         research_only: False only if the licence allows commercial use.
@@ -145,6 +151,7 @@ class CaptionFolder(CaptionModule):
         text_words: PositiveInt = 512,
         text_model: str | None = None,
         text_weights: str | None = None,
+        text_run: PositiveInt = 2,
         name: str | None = None,
         licence: str | None = None,
         research_only: bool = True,
@@ -163,7 +170,7 @@ class CaptionFolder(CaptionModule):
         self.fit, self.background = fit, background
         self.mirror, self.split_by, self.hold_out = mirror, split_by, hold_out
         self.wrong, self.average = wrong, average
-        self.set_text(text, text_words, text_model, text_weights)
+        self.set_text(text, text_words, text_model, text_weights, text_run)
         self.name = name or self.root.resolve().name
         self.licence, self.research_only = licence or self.licence, research_only
         self._found: Found | None = None

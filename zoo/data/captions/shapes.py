@@ -42,7 +42,8 @@ class ShapesWorld(DrawnModule, CaptionModule):
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package if not given.
-        text_weights: Safetensors file of ``char``.
+        text_weights: Name, exported folder or file of ``char``.
+        text_run: Longest run of words that a bag of words counts.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
@@ -62,6 +63,7 @@ class ShapesWorld(DrawnModule, CaptionModule):
         text_words: PositiveInt = 256,
         text_model: str | None = None,
         text_weights: str | None = None,
+        text_run: PositiveInt = 2,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
@@ -71,7 +73,7 @@ class ShapesWorld(DrawnModule, CaptionModule):
         self.size, self.unseen, self.average = size, unseen, average
         self.wrong, self.mismatch = wrong, mismatch
         self.set_lengths(train_length, eval_length, world)
-        self.set_text(text, text_words, text_model, text_weights)
+        self.set_text(text, text_words, text_model, text_weights, text_run)
 
     def sentences(self) -> Iterable[str]:
         """Sentences of seen pairs, from which a bag learns its words; those of another world."""

@@ -34,7 +34,8 @@ class SceneCaptions(DrawnModule, CaptionModule):
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words; the captions have fewer than 512 words and word pairs.
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package if not given.
-        text_weights: Safetensors file of ``char``.
+        text_weights: Name, exported folder or file of ``char``.
+        text_run: Longest run of words that a bag of words counts.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
 
@@ -51,6 +52,7 @@ class SceneCaptions(DrawnModule, CaptionModule):
         text_words: PositiveInt = 512,
         text_model: str | None = None,
         text_weights: str | None = None,
+        text_run: PositiveInt = 2,
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
@@ -58,7 +60,7 @@ class SceneCaptions(DrawnModule, CaptionModule):
         at_least(16, size=size)
         self.size, self.wrong = size, wrong
         self.set_lengths(train_length, eval_length, world)
-        self.set_text(text, text_words, text_model, text_weights)
+        self.set_text(text, text_words, text_model, text_weights, text_run)
 
     def sentences(self) -> Iterable[str]:
         """Sentences that belong to no scene, from which a bag learns its words."""
