@@ -48,6 +48,8 @@ def test_the_nearest_is_that_of_a_plain_loop(chunk: int) -> None:
 class Copying(pl.LightningModule):
     """A generator that gives training pictures, or with ``honest`` the test pictures' noise."""
 
+    takes = "noise"
+
     def __init__(self, images: Tensor) -> None:
         super().__init__()
         self.images = images
@@ -95,6 +97,27 @@ def test_a_copying_generator_lies_far_nearer_than_real_pictures(tmp_path: Path) 
     below = picture[:, picture.shape[1] - 4 * (side + gap) :]  # without the titles, which differ
     left, right = below[..., gap : gap + side], below[..., 2 * gap + side : 2 * (gap + side)]
     assert torch.equal(left, right) and left.std() > 0.3  # copies, and not of nothing
+
+
+class Speaking(Copying):
+    """As a model of sentences: what it makes of a test batch are training pictures."""
+
+    takes = "sentence"
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # type: ignore[override]
+        return self.sample(len(batch["image"]))
+
+
+def test_outputs_for_the_test_split_are_compared_where_there_is_no_noise_alone(tmp_path: Path) -> None:
+    data = Digits(batch_size=50)
+    train = data.split("train")
+    assert train is not None
+    copies = torch.stack([train[i]["image"] for i in (5, 900)])
+    trainer_with(tmp_path, NearestNeighbours(samples=60, rows=2)).test(Speaking(copies), data, verbose=False)
+    rows = read_rows(tmp_path)
+    made = rows["nearest-training-distance", "generated"]
+    assert made["value"] < 1e-5 and made["protocol"]["pictures"] == 60
+    assert made["protocol"]["of"] == "the test split" and "seed" not in made["protocol"]
 
 
 def images_of(data: Digits, split: Split) -> Tensor:

@@ -59,7 +59,9 @@ def features(network: FeatureNetwork, parts: Iterable[Tensor]) -> Tensor:
 
 
 class NearestNeighbours(Evaluator):
-    """Draw samples with their nearest training images and compare distances; needs ``sample(n, seed)``.
+    """Draw samples with their nearest training images and compare distances.
+
+    Of a model that takes no noise alone (sentences), the samples are its outputs for the test split.
 
     Writes ``samples/neighbours.png`` into the run's folder: the first samples, with the nearest images by
     pixels. With a network it also writes ``samples/neighbours-<network>.png``: the samples that are nearest
@@ -99,20 +101,24 @@ class NearestNeighbours(Evaluator):
         return super().suited(arguments, data, batch, counts)
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
-        """Reset the real test images; load the network."""
+        """Reset the images; load the network."""
         self._real: list[Tensor] = []
+        self._made: list[Tensor] | None = None if module.takes == "noise" else []
         self._network = feature_network(self.network).to(module.device) if self.network else None
 
     def update(self, batch: Batch, outputs: Any) -> None:
-        """Keep the first ``samples`` test images."""
+        """Keep the first ``samples`` test images, and outputs of a model that takes no noise."""
         missing = self.samples - sum(len(part) for part in self._real)
         if missing > 0:
             self._real.append(batch["image"][:missing])
+            if self._made is not None:
+                self._made.append(outputs[:missing].float())
 
     def finish(self, trainer: pl.Trainer, module: Any) -> Evaluation:
         """Search the training split, draw, and compare distances."""
         train = self.split(trainer, "train")
-        made, real = module.sample(self.samples, self.seed), torch.cat(self._real)
+        real = torch.cat(self._real)
+        made = module.sample(self.samples, self.seed) if self._made is None else torch.cat(self._made)
         facts = {"train": len(train), "norm": "Euclidean"} | ({"mirrored": True} if self.mirrored else {})
 
         def by_pixels(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +149,7 @@ class NearestNeighbours(Evaluator):
             path = self._draw(trainer, f"neighbours-{network.name}", samples, index[suspects])
             rows += more
             said.append(f"By features {verdict} See {path}.")
-        del self._network, self._real
+        del self._network, self._real, self._made
         return Evaluation(rows, " ".join(said))
 
     def _nearest(
@@ -169,14 +175,15 @@ class NearestNeighbours(Evaluator):
     ) -> tuple[list[Row], str]:
         """Rows of the distances of samples and of test images, and the verdict."""
         rows = []
-        sources: dict[str, dict[str, Any]] = {"generated": {"seed": self.seed}, "real": {"split": "test"}}
+        drawn: dict[str, Any] = {"seed": self.seed} if self._made is None else {"of": "the test split"}
+        sources: dict[str, dict[str, Any]] = {"generated": drawn, "real": {"split": "test"}}
         for (subject, source), found in zip(sources.items(), (made, real), strict=True):
             protocol = {"pictures": len(found)} | facts | source
             error = float(found.std() / len(found) ** 0.5) if len(found) > 1 else None
             name = f"nearest-training-distance{suffix}"
             rows.append(Row(name, float(found.mean()), subject, protocol, error))
         share, deviations = nearer(made, real.to(made))
-        protocol = {"pictures": len(made), "held_out": len(real), "seed": self.seed} | facts
+        protocol = {"pictures": len(made), "held_out": len(real)} | drawn | facts
         rows.append(Row(f"nearer-than-held-out{suffix}", share, protocol=protocol))
         verdict = "as chance has it: no sign of copies"
         if abs(deviations) > CLEAR:
