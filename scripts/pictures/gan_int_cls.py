@@ -21,7 +21,7 @@ DRAWS = 4
 
 
 def published() -> Iterator[tuple[str, Tensor]]:
-    """Every 16th test sentence of emoji: the first ones, in the order of their numbers, are keycaps and flags."""
+    """Every 16th test sentence of emoji; the first ones are keycaps and flags."""
     if HAS_DATA:
         test = Emoji(f"{os.environ['ZOO_DATA']}/emoji", size=32).split("test")
         assert test is not None
