@@ -15,7 +15,6 @@ from zoo.data.base import collate
 from zoo.data.captions import Emoji
 from zoo.drawing.sheets import captioned
 from zoo.files.pictures import write_picture
-from zoo.use.sentence import pictures
 
 DRAWS = 4
 
@@ -31,11 +30,10 @@ def published() -> Iterator[tuple[str, Tensor]]:
 
 
 def beside(model: Pretrained, name: str, batch: dict[str, Tensor]) -> Tensor:
-    """Draw four pictures of each sentence, beside the real one; returns the first of each."""
-    words = list(batch["caption"])
-    made = pictures(model, words, DRAWS, seed=0).unflatten(0, (-1, DRAWS))
+    """Draw four pictures of each of the data's vectors, beside the real one; returns the first of each."""
+    made = torch.stack([model.module.sample(batch["text"], seed=draw) for draw in range(DRAWS)], dim=1)
     rows = torch.cat([batch["image"][:, None], made], dim=1).flatten(0, 1)
-    write_picture(IMG / name, captioned(rows, titles(words, 1 + DRAWS), 1 + DRAWS))
+    write_picture(IMG / name, captioned(rows, titles(list(batch["caption"]), 1 + DRAWS), 1 + DRAWS))
     return made[:, 0]
 
 
