@@ -16,6 +16,7 @@ from tiny import game, games
 from torch import Tensor, nn
 
 from zoo.adversarial import PLAYERS, AdversarialModule, Batch, Terms, trained
+from zoo.catalogue import classes, import_class
 from zoo.checkpoints import export
 from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint
@@ -23,7 +24,10 @@ from zoo.losses import augment
 from zoo.models.pix2pix import Pix2Pix
 
 Make = Callable[..., pl.Trainer]
-GAMES = sorted(name for name in games())
+ADVERSARIAL = {
+    path.rpartition(".")[2] for path in classes("models") if issubclass(import_class(path), AdversarialModule)
+}
+GAMES = sorted(ADVERSARIAL & games().keys())
 SMALL: dict[str, Any] = {"levels": 3, "width": 4, "discriminator_width": 4, "receptive_field": 16}
 
 

@@ -122,7 +122,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_is_not_recognised(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"something.weight": torch.zeros(3)}, "other.pth")
     assert "pix2pix" in refused(capsys, "other.pth", "--as", "pix2pix")
-    assert "There is no paper nobody; there are dcgan, gan, gan_int_cls" in refused(
+    assert "There is no paper nobody; there are char_cnn_rnn, dcgan, gan, gan_int_cls" in refused(
         capsys, "other.pth", "--as", "nobody"
     )
     assert "There is no file nothing.pth" in refused(capsys, "nothing.pth", "--as", "pix2pix")

@@ -623,3 +623,10 @@ def test_others_cannot_be_edited(translator: Pretrained, capsys: pytest.CaptureF
     write_picture("in.png", picture())
     said = refused(capsys, translator.origin, "in.png", "-o", "out.png", "--relabel", "a=b")
     assert "--relabel goes with models whose input is label map, not with" in said
+
+
+def test_weights_that_are_no_generator_make_no_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sample", "char-shapes", "-o", str(tmp_path / "a.png")]) == 1
+    assert "char-shapes makes no samples; `zoo show char-shapes` says" in capsys.readouterr().err

@@ -116,7 +116,7 @@ PROBE = """
 import contextlib, io, json, sys
 from zoo import catalogue
 from zoo.cli import main
-name = catalogue.checkpoints()[0]["name"]
+name = next(entry["name"] for entry in catalogue.checkpoints() if entry["paper"] == "gan")
 found = {}
 for case in json.loads(sys.argv[1]):
     said = io.StringIO()

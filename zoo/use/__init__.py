@@ -72,6 +72,8 @@ def kind(name: str, verb: str, origin: str) -> ModuleType:
         UserError: There is no such file.
     """
     found = kinds().get(name)
+    if name == "nothing":
+        raise UserError(f"{origin} makes no samples; `zoo show {origin}` says what it is for.")
     if found is None:
         raise UserError(f"{origin} {verb} {name}, which this version of the zoo cannot use.")
     return found
