@@ -176,7 +176,8 @@ class AttributeScore(Evaluator):
     def _found(self, images: Tensor) -> Tensor:
         """The attributes (B, 8) that the reader finds in images, on the CPU."""
         pixels = as_in_a_file(images.to(next(self._reader.parameters()).device))
-        return self._reader(F.adaptive_avg_pool2d(pixels, self._size)).cpu()
+        found: Tensor = self._reader(F.adaptive_avg_pool2d(pixels, self._size))
+        return found.cpu()
 
     def update(self, batch: Batch, outputs: Any) -> None:
         """Read each test sentence's drawn and generated picture."""
@@ -230,7 +231,7 @@ class AttributeScore(Evaluator):
         drawn = [shapes.paint(plan, data.size, Draws((data.world, at))) for at, plan in plans.items()]
         words = [shapes.sentences(plan, Draws((data.world, at)))[0] for at, plan in plans.items()]
         texts, made = data.encoder().encode(words).to(module.device), []
-        for number, text in enumerate(texts.split(data.eval_batch_size)):
+        for number, text in enumerate(torch.split(texts, data.eval_batch_size)):
             with module.seeded(number), module.averaged():
                 made.append(module.generate({"text": text}).float())
         pictures = torch.stack(drawn).to(module.device).float() / 127.5 - 1

@@ -87,7 +87,7 @@ class Retrieval(Evaluator):
     def _of_classes(
         self, text: Tensor, image: Tensor, category: Tensor, protocol: dict[str, Any]
     ) -> list[Row]:
-        names, place, counts = category.unique(return_inverse=True, return_counts=True)
+        names, place, counts = torch.unique(category, return_inverse=True, return_counts=True)
         means = torch.zeros(len(names), text.shape[1]).index_add_(0, place, text) / counts[:, None]
         scores = image @ means.T  # (images, classes)
         depth = min(self.depth, len(image))

@@ -170,7 +170,7 @@ class CharCNNRNN(GuardedModule):
         self.log_dict({"train/loss": loss, "train/top-1": right})
         return loss
 
-    def test_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+    def test_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Vectors and features, for evaluators."""
         return self.both(batch)
 

@@ -381,7 +381,7 @@ class GANIntCLS(AdversarialModule):
         Raises:
             UsageError: There is none.
         """
-        if not self.inverted:
+        if not isinstance(self.generator, Generator) or self.generator.style is None:
             raise UsageError("These weights hold no style encoder; train one with model.style true.")
         z: Tensor = self.generator.style(image)
         return z

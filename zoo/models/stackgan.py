@@ -287,7 +287,8 @@ def tiled(condition: Tensor, maps: Tensor) -> Tensor:
 def drawn(conditioning: Conditioning, text: Tensor, draws: Tensor) -> Tensor:
     """Conditions (B, condition_dim) of embeddings (B, text_dim), given draws from N(0, 1) of that shape."""
     mean, log_sigma = conditioning(text)
-    return mean + log_sigma.exp() * draws
+    condition: Tensor = mean + log_sigma.exp() * draws
+    return condition
 
 
 def initialise(network: nn.Module) -> None:
@@ -357,7 +358,7 @@ class StackGAN(AdversarialModule):
     ) -> None:
         super().__init__(**options)
         self.save_hyperparameters()
-        given = {
+        given: dict[str, Any] = {
             "width": width,
             "discriminator_width": discriminator_width,
             "blocks": blocks,
