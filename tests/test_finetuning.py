@@ -12,11 +12,10 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from games import Data, Game
-from tiny import game, games
+from tiny import adversarial, game
 from torch import Tensor, nn
 
 from zoo.adversarial import PLAYERS, AdversarialModule, Batch, Terms, trained
-from zoo.catalogue import classes, import_class
 from zoo.checkpoints import export
 from zoo.errors import UsageError, UserError
 from zoo.files.checkpoints import read_checkpoint
@@ -24,10 +23,7 @@ from zoo.losses import augment
 from zoo.models.pix2pix import Pix2Pix
 
 Make = Callable[..., pl.Trainer]
-ADVERSARIAL = {
-    path.rpartition(".")[2] for path in classes("models") if issubclass(import_class(path), AdversarialModule)
-}
-GAMES = sorted(ADVERSARIAL & games().keys())
+GAMES = sorted(adversarial())
 SMALL: dict[str, Any] = {"levels": 3, "width": 4, "discriminator_width": 4, "receptive_field": 16}
 
 

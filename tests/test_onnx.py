@@ -90,7 +90,7 @@ def levels(picture: Tensor) -> Tensor:
     return to_levels(picture) if picture.dim() == 4 else picture * 1e4  # points are floats
 
 
-@pytest.mark.parametrize("name", tiny.games())
+@pytest.mark.parametrize("name", tiny.adversarial())
 def test_each_paper_gives_what_pytorch_gives(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +109,7 @@ def test_each_paper_gives_what_pytorch_gives(
     assert file.config["golden"] == model.config["golden"]
 
 
-@pytest.mark.parametrize("name", tiny.games())
+@pytest.mark.parametrize("name", tiny.adversarial())
 def test_a_picture_is_enough_and_the_output_is_then_fixed(name: str, folder: Path) -> None:
     model, session = weights(name, folder / name), open_onnx(exported(name, folder))[0].session
     if model.takes == "noise":

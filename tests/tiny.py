@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from zoo import recipes
+from zoo.adversarial import AdversarialModule
+from zoo.catalogue import classes, import_class
 from zoo.training import build
 
 FOLDER = recipes.bundled("recipes") / "overlays" / "tiny"
@@ -40,6 +42,12 @@ def games() -> dict[str, Path]:
         if "class_path" in content["model"] and "class_path" in content.get("data", {}):
             found.setdefault(content["model"]["class_path"].rpartition(".")[2], path)
     return found
+
+
+def adversarial() -> list[str]:
+    """The names of those that have two players."""
+    paths = {path.rpartition(".")[2]: path for path in classes("models")}
+    return [name for name in games() if issubclass(import_class(paths[name]), AdversarialModule)]
 
 
 def game(name: str, *more: str) -> Any:
