@@ -173,7 +173,7 @@ class Stage2(nn.Module):
         condition_dim: Width of the condition.
         width: A quarter of the channels in the middle.
         blocks: Residual blocks.
-        variant: Of the conditioning augmentation.
+        variant: Which conditioning augmentation, see :class:`Conditioning`.
     """
 
     def __init__(self, text_dim: int, condition_dim: int, width: int, blocks: int, variant: Variant) -> None:
