@@ -102,6 +102,17 @@ def test_initial_weights_are_normal_of_deviation_one_fiftieth() -> None:
             assert layer.bias is None or not layer.bias.any()
 
 
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_other_images_of_the_batch_matter_to_the_discriminator_with_batch_norm(norm: Any) -> None:
+    model = GANIntCLS(**SMALL | {"discriminator_width": 2}, discriminator_norm=norm).double()
+    batch = batch_of(4)
+    first = model.judge(batch["image"], batch["text"])[0]
+    others = torch.cat([batch["image"][:1], batch["wrong_image"][1:]])
+    changed = (model.judge(others, batch["text"])[0][0] - first[0]).abs()
+    assert (changed < 1e-12) == (norm == "group")
+    assert count(model.discriminator) == count(GANIntCLS(**SMALL | {"discriminator_width": 2}).discriminator)
+
+
 # ---------------------------------------------------------------------------------------------- interpolation
 
 

@@ -146,6 +146,17 @@ def test_numbers_of_the_variants() -> None:
     assert StackGAN(**SMALL, variant="coco", lambda_kl=0.0, halve_every=0).lambda_kl == 0
 
 
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_other_images_of_the_batch_matter_to_the_discriminator_with_batch_norm(norm: Any) -> None:
+    model = StackGAN(**SMALL | {"discriminator_width": 2}, discriminator_norm=norm)
+    first, others = torch.rand(2, 4, 3, 64, 64)
+    others[0] = first[0]
+    judge, text = model.discriminator, torch.randn(4, 6)
+    found = [judge.matching(judge(images), text)[0] for images in (first, others)]
+    assert ((found[0] - found[1]).abs() < 1e-5) == (norm == "group")
+    assert count(judge) == count(StackGAN(**SMALL | {"discriminator_width": 2}).discriminator)
+
+
 # -------------------------------------------------------------------- one update beside a plain transcription
 
 

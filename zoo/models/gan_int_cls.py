@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 from itertools import pairwise
+from math import gcd
 from typing import Any, Literal, Self, Unpack
 
 import torch
@@ -42,6 +43,7 @@ from zoo.losses import bce, nonsaturating
 
 Size = Literal[32, 64, 128]
 Interpolation = Literal["midpoint", "line", "none"]
+Norm = Literal["batch", "group"]
 
 
 class Residual(nn.Module):
@@ -51,15 +53,16 @@ class Residual(nn.Module):
         width: Channels of input and output.
         inner: Channels between.
         activation: The activation, also after the addition.
+        norm: Which norm follows each convolution.
     """
 
-    def __init__(self, width: int, inner: int, activation: nn.Module) -> None:
+    def __init__(self, width: int, inner: int, activation: nn.Module, norm: Norm = "batch") -> None:
         super().__init__()
         self.activation = activation
         self.layers = nn.Sequential(
-            *(nn.Conv2d(width, inner, 1), nn.BatchNorm2d(inner), activation),
-            *(nn.Conv2d(inner, inner, 3, padding=1), nn.BatchNorm2d(inner), activation),
-            *(nn.Conv2d(inner, width, 3, padding=1), nn.BatchNorm2d(width)),
+            *(nn.Conv2d(width, inner, 1), normalisation(norm, inner), activation),
+            *(nn.Conv2d(inner, inner, 3, padding=1), normalisation(norm, inner), activation),
+            *(nn.Conv2d(inner, width, 3, padding=1), normalisation(norm, width)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,21 +142,22 @@ class Discriminator(nn.Module):
         compressed: Width that a dense layer compresses the embedding to.
         width: An eighth of the channels at 4 x 4; each halving of the resolution doubles them.
         size: Side of the images, S.
+        norm: Which norm follows its convolutions; batch norm follows the dense layer.
     """
 
-    def __init__(self, text_dim: int, compressed: int, width: int, size: Size) -> None:
+    def __init__(self, text_dim: int, compressed: int, width: int, size: Size, norm: Norm) -> None:
         super().__init__()
         leaky = nn.LeakyReLU(0.2)
         self.text = nn.Sequential(nn.Linear(text_dim, compressed), nn.BatchNorm1d(compressed), leaky)
         widths = [max(1, 8 * width >> level) for level in reversed(range(doublings(size)))]
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1), leaky]
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after)]
+            layers += [nn.Conv2d(before, after, 4, 2, 1), normalisation(norm, after)]
             if after < widths[-2]:  # none after the last two, as in the released code
                 layers.append(leaky)
-        self.layers = nn.Sequential(*layers, Residual(8 * width, 2 * width, leaky))
+        self.layers = nn.Sequential(*layers, Residual(8 * width, 2 * width, leaky, norm))
         self.joined = nn.Sequential(
-            *(nn.Conv2d(8 * width + compressed, 8 * width, 1), nn.BatchNorm2d(8 * width), leaky),
+            *(nn.Conv2d(8 * width + compressed, 8 * width, 1), normalisation(norm, 8 * width), leaky),
             nn.Conv2d(8 * width, 1, 4),
         )
 
@@ -168,6 +172,11 @@ class Discriminator(nn.Module):
 def doublings(size: Size) -> int:
     """Layers of stride 2 between 4 x 4 and the image."""
     return size.bit_length() - 3
+
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Batch norm, or group norm of at most 8 groups."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(gcd(8, channels), channels)
 
 
 def initialise(network: nn.Module) -> None:
@@ -193,6 +202,9 @@ class GANIntCLS(AdversarialModule):
             give, are small beside the noise; the square root of ``text_dim`` makes them as large.
         width: An eighth of the generator's channels at 4 x 4: 128 for birds and flowers, 196 for COCO.
         discriminator_width: An eighth of the discriminator's channels there: 64, and 196 for COCO.
+        discriminator_norm: ``batch``; or ``group``, norm of groups of an image's own channels. The paper's
+            batches of one kind (right, wrong, fake) let the discriminator tell the kinds by the statistics of
+            a batch, so that it rejects mismatches without reading the sentence.
         players: ``paper``; or ``plain``, the networks of github.com/aelnouby/Text-to-Image-Synthesis without
             residual blocks (:mod:`zoo.references.gan_int_cls`), of 64 pixels and a width of 64.
         wrong_weight: Weight of the mismatched pairs in the discriminator's loss; 0 is a conditional GAN
@@ -231,6 +243,7 @@ class GANIntCLS(AdversarialModule):
         text_scale: PositiveFloat = 1.0,
         width: PositiveInt = 128,
         discriminator_width: PositiveInt = 64,
+        discriminator_norm: Norm = "batch",
         players: Literal["paper", "plain"] = "paper",
         wrong_weight: NonNegativeFloat = 0.5,
         fake_weight: NonNegativeFloat = 0.5,
@@ -267,7 +280,9 @@ class GANIntCLS(AdversarialModule):
         else:
             encoder = StyleEncoder(latent_dim, discriminator_width, size) if style else None
             self.generator = Generator(latent_dim, text_dim, compressed, width, size, encoder)
-            self.discriminator = Discriminator(text_dim, compressed, discriminator_width, size)
+            self.discriminator = Discriminator(
+                text_dim, compressed, discriminator_width, size, discriminator_norm
+            )
         initialise(self)
         self.inverted: list[nn.Module] = []  # parts of the generator that rest while S learns
         if style:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import pairwise
+from math import gcd
 from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
@@ -38,6 +39,7 @@ from zoo.losses import bce, nonsaturating
 
 Size = Literal[32, 64]
 Variant = Literal["paper", "coco"]
+Norm = Literal["batch", "group"]
 
 
 class Numbers(NamedTuple):
@@ -69,25 +71,31 @@ def conv(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel, stride, (kernel - stride + 1) // 2, bias=False)
 
 
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """Batch norm, or group norm of at most 8 groups."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(gcd(8, channels), channels)
+
+
 def enlarged(before: int, after: int) -> list[nn.Module]:
     """Nearest neighbours twice as large, a 3 x 3 convolution, batch norm."""
     return [nn.Upsample(scale_factor=2), conv(before, after, 3), nn.BatchNorm2d(after)]
 
 
 class Residual(nn.Module):
-    """Convolutions with batch norm, added to their input; the activation follows the sum.
+    """Convolutions with norms, added to their input; the activation follows the sum.
 
     Args:
         layers: Pairs of channels and kernel of the convolutions, the last with as many channels as the input.
         activation: The activation, also between the convolutions.
+        norm: Which norm follows each of them.
     """
 
-    def __init__(self, *layers: tuple[int, int], activation: nn.Module) -> None:
+    def __init__(self, *layers: tuple[int, int], activation: nn.Module, norm: Norm = "batch") -> None:
         super().__init__()
         self.activation = activation
         parts: list[nn.Module] = []
         for (before, _), (after, kernel) in pairwise((layers[-1], *layers)):
-            parts += [conv(before, after, kernel), nn.BatchNorm2d(after), activation]
+            parts += [conv(before, after, kernel), normalisation(norm, after), activation]
         self.layers = nn.Sequential(*parts[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,10 +104,10 @@ class Residual(nn.Module):
         return y
 
 
-def bottleneck(width: int, activation: nn.Module) -> Residual:
+def bottleneck(width: int, activation: nn.Module, norm: Norm = "batch") -> Residual:
     """1 x 1, 3 x 3 and 3 x 3 convolutions; the first two have a quarter of the channels."""
     inner = max(1, width // 4)
-    return Residual((inner, 1), (inner, 3), (width, 3), activation=activation)
+    return Residual((inner, 1), (inner, 3), (width, 3), activation=activation, norm=norm)
 
 
 class Conditioning(nn.Module):
@@ -236,11 +244,19 @@ class Discriminator(nn.Module):
         width: Channels of the first layer.
         size: Side of the images.
         variant: ``paper`` compresses the embedding itself; ``coco`` takes mu of the generator's condition.
+        norm: Which norm follows its convolutions.
         unconditional: Whether a second head judges images without a condition.
     """
 
     def __init__(
-        self, text_dim: int, condition_dim: int, width: int, size: int, variant: Variant, unconditional: bool
+        self,
+        text_dim: int,
+        condition_dim: int,
+        width: int,
+        size: int,
+        variant: Variant,
+        norm: Norm,
+        unconditional: bool,
     ) -> None:
         super().__init__()
         leaky, paper = nn.LeakyReLU(0.2), variant == "paper"
@@ -254,16 +270,16 @@ class Discriminator(nn.Module):
         for number, (before, after) in enumerate(pairwise(widths)):
             strided = number < halvings
             layers.append(conv(before, after, 4 if strided else 1 if paper else 3, 2 if strided else 1))
-            layers += [nn.BatchNorm2d(after), leaky] if number else [leaky]
+            layers += [normalisation(norm, after), leaky] if number else [leaky]
         if paper:  # the released code has no activation after the last layer, in Stage-I after the last two
             layers.pop()
             if not narrowed:
                 layers.pop(-3)
-            layers.append(bottleneck(widths[-1], leaky))
+            layers.append(bottleneck(widths[-1], leaky, norm))
         self.layers = nn.Sequential(*layers)
         last = widths[-1]
         self.joined = nn.Sequential(
-            *(conv(last + condition_dim, last, 1 if paper else 3), nn.BatchNorm2d(last), leaky),
+            *(conv(last + condition_dim, last, 1 if paper else 3), normalisation(norm, last), leaky),
             nn.Conv2d(last, 1, 4, bias=not paper),
         )
         self.alone = nn.Conv2d(last, 1, 4) if unconditional else None
@@ -319,6 +335,9 @@ class StackGAN(AdversarialModule):
             give, are small beside the noise; the square root of ``text_dim`` makes them as large.
         width: An eighth of Stage-I's channels at 4 x 4: 128, and 192 of ``coco``.
         discriminator_width: Channels of the discriminator's first layer: 64, and 96 of ``coco``.
+        discriminator_norm: ``batch``; or ``group``, norm of groups of an image's own channels. The paper's
+            batches of one kind (right, wrong, fake) let the discriminator tell the kinds by the statistics of
+            a batch, so that it rejects mismatches without reading the sentence.
         blocks: Residual blocks of Stage-II: 4, and 2 of ``coco``.
         lambda_kl: Weight of the divergence: 1, and 2 of ``coco`` (and of both released codes).
         learning_rate: Adam's learning rate, for both players.
@@ -349,6 +368,7 @@ class StackGAN(AdversarialModule):
         text_scale: PositiveFloat = 1.0,
         width: PositiveInt | None = None,
         discriminator_width: PositiveInt | None = None,
+        discriminator_norm: Norm = "batch",
         blocks: PositiveInt | None = None,
         lambda_kl: NonNegativeFloat | None = None,
         learning_rate: PositiveFloat = 2e-4,
@@ -376,6 +396,7 @@ class StackGAN(AdversarialModule):
         self.generator = Generator(stage1, stage2 if stage == 2 else None)
         self.discriminator = Discriminator(
             *(text_dim, condition_dim, numbers.discriminator_width, self.size, variant),
+            norm=discriminator_norm,
             unconditional=variant == "coco" and stage == 2,
         )
         initialise(self)
