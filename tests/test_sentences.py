@@ -60,6 +60,16 @@ def test_a_sentence_is_enough(model: Model) -> None:
     assert not torch.equal(both[0].tensor, both[2].tensor)  # the same noise, another sentence
 
 
+def test_a_file_of_sentences(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"{RED}\n{BLUE}\n", encoding="utf-8")
+    for source in (path, str(path)):
+        made = model(source, seed=3)
+        assert [picture.tensor.sum() for picture in made] == [
+            model(each, seed=3).tensor.sum() for each in (RED, BLUE)
+        ]
+
+
 def test_the_words_are_those_of_the_training(model: Model) -> None:
     text = ShapesWorld(text_words=40, train_length=4, eval_length=2).encoder().encode([RED])
     drawn: Any = model.module.sample
@@ -172,6 +182,34 @@ def test_a_bag_is_made_again() -> None:
     bag = BagOfWords.learn(["a red bird", "a blue bird"], 9)
     assert restored("bag", bag.settings()).identity == bag.identity
     assert bag.unknown("a green bird") == ["green"]
+
+
+def test_a_training_takes_the_bag_of_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = ShapesWorld(text_words=40, train_length=4, eval_length=2).encoder()
+    assert BagOfWords.of(str(folder)).identity == mine.identity
+    with pytest.raises(UserError, match="gan-digits has no bag of words"):
+        BagOfWords.of("gan-digits")
+    model = {"size": 64, "text_dim": 40, "text_scale": 1, "latent_dim": 4, "compressed": 8, "width": 2}
+    fit = ["fit", "--config", "gan_int_cls/shapes", "--trainer.max_steps", "1", "--trainer.callbacks", "[]"]
+    fit += [word for key, value in model.items() for word in (f"--model.{key}", str(value))]
+    fit += [
+        "--data.size",
+        "64",
+        "--data.train_length",
+        "4",
+        "--data.batch_size",
+        "4",
+        "--data.text_words",
+        "40",
+    ]
+    fit += ["--data.world", "0", "--model.init_from", str(folder), "--trainer.logger", "false"]
+    for more, other in ((["--data.text_run", "3"], True), (["--data.text_weights", str(folder)], False)):
+        assert main([*fit, *more]) == 0
+        said = capsys.readouterr()
+        assert (f"set data.text to bag and data.text_weights to {folder}" in said.out + said.err) is other
 
 
 def test_a_char_cnn_rnn_is_recognised_by_its_hash(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_char_without_its_weights(tmp_path: Path) -> None:
     [
         ("words", {}, "data.text is 'words'"),
         ("bag", {"model": "x"}, "data.text_model"),
-        ("bag", {"weights": "x"}, "data.text_weights"),
+        ("sentence", {"weights": "x"}, "data.text_weights"),
         ("bag", {"words": 0}, "data.text_words"),
     ],
 )

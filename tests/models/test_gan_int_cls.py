@@ -274,7 +274,7 @@ def test_other_data_are_refused() -> None:
     for wrong, words in (
         ({"image": batch["image"]}, "no text and no wrong_image"),
         (batch | {"image": torch.zeros(2, 3, 32, 32)}, r"3x32x32.* set data\.size to 64, or model\.size"),
-        (batch | {"text": torch.zeros(2, 7)}, r"7 numbers but model\.text_dim is 6"),
+        (batch | {"text": torch.zeros(2, 7)}, r"7 numbers, but model\.text_dim is 6"),
     ):
         with pytest.raises(UserError, match=words):
             model.check(wrong)

@@ -317,7 +317,7 @@ def test_stage_two_begins_with_stage_one(tmp_path: Any, capsys: pytest.CaptureFi
     loop = pl.Trainer(accelerator="cpu", max_steps=1, enable_checkpointing=False, **options)  # type: ignore[arg-type]
     loop.fit(StackGAN(stage=2, **SMALL), DataLoader([large], batch_size=None))  # type: ignore[arg-type]
     said = capsys.readouterr()
-    assert "Stage-I is untrained" in said.out + said.err
+    assert "an untrained Stage-I" in said.out + said.err
 
 
 def test_other_data_are_refused() -> None:
@@ -329,7 +329,7 @@ def test_other_data_are_refused() -> None:
     for wrong, words in (
         ({"image": images, "text": torch.zeros(2, 6)}, "no wrong_image"),
         (batch | {"image": torch.zeros(2, 3, 32, 32)}, r"3x32x32.* set data\.size to 64, or model\.size"),
-        (batch | {"text": torch.zeros(2, 7)}, r"7 numbers but model\.text_dim is 6"),
+        (batch | {"text": torch.zeros(2, 7)}, r"7 numbers, but model\.text_dim is 6"),
     ):
         with pytest.raises(UserError, match=words):
             model.check(wrong)

@@ -145,6 +145,8 @@ def _uses(name: str, config: dict[str, Any], has_example: bool) -> str:
         lines = [f"zoo sample {name} -n 16 -o sheet.png", f'zoo.load("{name}")(n=16, seed=0)']
     elif config.get("takes") == "sentence":
         lines = [f'zoo sample {name} "A SENTENCE" -o sheet.png', f'zoo.load("{name}")("A SENTENCE", n=8)']
+    elif config.get("takes") == "nothing":
+        lines = [f"{_card(config['class']) or 'its card'} says how"]
     else:
         lines = [f"zoo sample {name} INPUT -o out.png", f'zoo.load("{name}")("input.png").save("out.png")']
         if has_example:

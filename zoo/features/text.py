@@ -123,7 +123,7 @@ def text_encoder(
         captions: Captions of the training split; only a bag of words learns from them.
         words: Dimension of a bag of words.
         model: Name or folder of a model, for ``sentence``.
-        weights: Safetensors file, for ``char``.
+        weights: Safetensors file or name, for ``char``; for ``bag``, weights whose bag of words is taken.
         run: Words in a row that a bag of words counts at most.
 
     Raises:
@@ -133,8 +133,8 @@ def text_encoder(
         raise UserError(f"data.text is {text!r}; give bag, sentence or char.")
     if model is not None and text != "sentence":
         raise UserError(f"data.text_model is for data.text: sentence, not {text}; leave it out.")
-    if weights is not None and text != "char":
-        raise UserError(f"data.text_weights is for data.text: char, not {text}; leave it out.")
+    if weights is not None and text == "sentence":
+        raise UserError("data.text_weights is for data.text: char or bag, not sentence; leave it out.")
     if text == "sentence":
         return SentenceTransformer(model)
     if text == "char":
@@ -144,7 +144,7 @@ def text_encoder(
                 "safetensors file, or take data.text: bag."
             )
         return CharCnnRnn.load(weights)
-    return BagOfWords.learn(captions, words, run)
+    return BagOfWords.learn(captions, words, run) if weights is None else BagOfWords.of(weights)
 
 
 class BagOfWords:
@@ -200,6 +200,29 @@ class BagOfWords:
         # scikit-learn's smoothed idf
         weights = [math.log((1 + len(captions)) / (1 + counts[word])) + 1 for word in kept]
         return cls(kept, weights, words)
+
+    @classmethod
+    def of(cls, weights: str) -> BagOfWords:
+        """The bag of words of a trained model.
+
+        Args:
+            weights: A name of the index, an exported folder, a training checkpoint, or a run folder.
+
+        Raises:
+            UserError: The weights are missing or damaged, or their sentences were encoded otherwise.
+        """
+        from zoo.catalogue import stored  # late: most encoders need no index
+        from zoo.files.weights import read_exported, read_trained
+
+        path, expected = stored(weights)
+        config = (read_exported(path, expected) if path.is_dir() else read_trained(path)).config
+        try:
+            settings = dict(config["data"]["preprocessing"]["text"])
+            if settings.pop("kind") == "bag":
+                return cls(**settings)
+        except (TypeError, KeyError, ValueError):
+            pass
+        raise UserError(f"{weights} has no bag of words; give others as data.text_weights, or none.")
 
     @property
     def identity(self) -> str:

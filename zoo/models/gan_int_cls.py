@@ -339,7 +339,8 @@ class GANIntCLS(AdversarialModule):
             )
         if width != self.text_dim:
             raise UserError(
-                f"The embeddings have {width} numbers but model.text_dim is {self.text_dim}; set it to that."
+                f"The embeddings have {width} numbers, but model.text_dim is {self.text_dim}; set "
+                f"model.text_dim to {width}."
             )
 
     def noise(self, count: int) -> Tensor:

@@ -418,7 +418,10 @@ class StackGAN(AdversarialModule):
         """As the base, and say so if the frozen Stage-I is untrained."""
         super().on_fit_start()
         if self.generator.stage2 is not None and not self.restored and self.beginning is None:
-            say("The frozen Stage-I is untrained: model.stage 2 needs model.init_from.")
+            say(
+                "Warning: Stage-II refines an untrained Stage-I, so its pictures will show nothing. Give "
+                "the run or the weights of Stage-I as model.init_from."
+            )
 
     def check(self, batch: Batch) -> None:
         """Refuse data without images of this size, embeddings and, for ``paper``, mismatched images.
@@ -440,7 +443,8 @@ class StackGAN(AdversarialModule):
             )
         if width != self.text_dim:
             raise UserError(
-                f"The embeddings have {width} numbers but model.text_dim is {self.text_dim}; set it to that."
+                f"The embeddings have {width} numbers, but model.text_dim is {self.text_dim}; set "
+                f"model.text_dim to {width}."
             )
 
     # ------------------------------------------------------------------------------- forward pass and losses

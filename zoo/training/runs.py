@@ -23,7 +23,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from zoo.adversarial import PLAYERS, AdversarialModule
+from zoo.adversarial import PLAYERS, AdversarialModule, stored
 from zoo.callbacks.predictions import PictureWriter
 from zoo.callbacks.progress import RunProgress
 from zoo.catalogue import is_exported
@@ -367,6 +367,8 @@ def execute(cli: RecipeCLI) -> int:
         _check_data(model, data)
         if checkpoint is None and isinstance(model, AdversarialModule):
             model.begin()  # before there is a run folder, so that weights that do not fit leave none
+            if model.beginning:
+                _compare_text(model.beginning["name"], data)
         say(f"Run folder {cli.folder}")
         with alone(cli.folder) if trainer.is_global_zero else nullcontext(), _restoring(cli):
             _fit(cli)
@@ -380,6 +382,18 @@ def execute(cli: RecipeCLI) -> int:
             _add_wandb(cli, name=cli.config.name)
         getattr(trainer, cli.verb)(model, data, ckpt_path=checkpoint, verbose=False)
     return 0
+
+
+def _compare_text(origin: str, data: Any) -> None:
+    """Say so if the first weights' training encoded its sentences otherwise than the data do."""
+    theirs = stored(origin).config.get("data", {}).get("preprocessing", {}).get("text")
+    mine = data.preprocessing().get("text") if isinstance(data, DataModule) else None
+    if theirs and mine and theirs != mine:
+        say(
+            f"The sentences of {origin} were encoded by another text encoder, so that its vectors mean other "
+            f"words: set data.text to {theirs['kind']} and data.text_weights to "
+            f"{origin if theirs['kind'] == 'bag' else theirs.get('name', 'those of its training')}."
+        )
 
 
 @contextmanager
@@ -513,6 +527,7 @@ def _quieten() -> None:
         ".*manual optimization.*every_n_train_steps.*",
         ".*`isinstance\\(treespec, LeafSpec\\)`.*",
         ".*but have no logger configured.*",
+        ".*You passed in a `val_dataloader` but have no `validation_step`.*",
         ".*your dataloader is not resumable.*",  # it is, by the data module's position
         ".*The dirpath has changed from.*",  # a resumed run has a folder of its own
     ):

@@ -98,7 +98,7 @@ def call(
     Raises:
         UserError: These are no sentences, or they cannot be encoded.
     """
-    if isinstance(source, Path):
+    if isinstance(source, Path) or (isinstance(source, str) and source.lower().endswith(".txt")):
         source = read_all([str(source)], model.name)
     sentences = [source] if isinstance(source, str) else source
     if not isinstance(sentences, list | tuple) or not all(isinstance(each, str) for each in sentences):
@@ -149,7 +149,8 @@ def vectors(model: Pretrained, sentences: Iterable[str], text_weights: str | Non
     sentences = list(sentences)
     for sentence in sentences:
         if lost := encoder.unknown(sentence):
-            note(f"{model.name} does not know {', '.join(lost[:5])} and leaves it out.")
+            them = "it" if len(lost) == 1 else "them"
+            note(f"{model.name} does not know {', '.join(lost[:5])} and leaves {them} out.")
     return encoder.encode(sentences)
 
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(_as_json(root, found, block), indent=2))
     else:
         _print(root, found)
-        _print_use(root, block, recipe)
+        _print_use(root, block, recipe, found.contract)
     return 1 if found.errors else 0
 
 
@@ -130,7 +130,7 @@ def _print(root: Path, found: Findings) -> None:
             print(f"  … and {len(found.notes) - NAMED} more; --json names all.")
 
 
-def _print_use(root: Path, block: str, recipe: str) -> None:
+def _print_use(root: Path, block: str, recipe: str, contract: str) -> None:
     if not block:
         return
     file, folder = (shlex.quote(printable(word)) for word in (f"{root.resolve().name}.yaml", str(root)))
@@ -139,7 +139,11 @@ def _print_use(root: Path, block: str, recipe: str) -> None:
         print(f"\nand train on it:\n\n  zoo fit --config {recipe} --config {file}")
         print(f"\nor write a whole recipe:\n\n  zoo init {folder} --like {recipe}")
     else:
-        print(
-            "\nNo recipe of the zoo is made for such data yet; `zoo init` fits one of another kind to "
-            "it, if its networks take such data."
-        )
+        like = [each.name for each in recipes.all_recipes() if _trains_on(each, contract)]
+        named = f"one of {', '.join(like)}" if like else "one of another kind, if its networks take such data"
+        print(f"\nNo recipe of the zoo names such a folder; `zoo init {folder} --like RECIPE` fits {named}.")
+
+
+def _trains_on(recipe: recipes.Recipe, contract: str) -> bool:
+    data = recipes.read(recipe.path).get("data") or {}
+    return str(data.get("class_path")).startswith(f"zoo.data.{contract}.")

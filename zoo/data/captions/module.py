@@ -127,13 +127,16 @@ class CaptionFolder(CaptionModule):
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package when not given.
-        text_weights: Name, exported folder or file of ``char``.
+        text_weights: Name, exported folder or file of ``char``; of a ``bag``, weights whose words to take,
+            as a training that begins with them needs.
         text_run: Longest run of words that a bag of words counts.
         name: Name of the data; the folder's name when not given.
         licence: Licence of pictures and captions, stored in checkpoints; unknown when not given.
         research_only: False only if the licence allows commercial use.
         options: Options of every data module.
     """
+
+    expected: ClassVar[str] = EXPECTED  # of the folder
 
     def __init__(
         self,
@@ -192,7 +195,7 @@ class CaptionFolder(CaptionModule):
         """
         if self._found is None:
             if not self.root.is_dir():
-                raise UserError(f"The folder {self.root} does not exist; change data.root: {EXPECTED}.")
+                raise UserError(f"The folder {self.root} does not exist; change data.root: {self.expected}.")
             found = self.read_root()
             if found.faults:
                 first, more = found.faults[0].text, len(found.faults) - 1

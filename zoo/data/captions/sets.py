@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Unpack, cast
+from typing import Any, ClassVar, Literal, Unpack, cast
 
 from zoo.bounds import PositiveInt
 from zoo.data.base import Split
@@ -39,6 +39,7 @@ Kind = Literal["avataaars", "facesjs"]
 class _Known(CaptionFolder):
     """A public set with ``defaults`` of its own, which the user's options override."""
 
+    expected: ClassVar[str] = "`zoo data list` says where this set is"
     title: str
     licence: str
     research_only: bool

@@ -42,7 +42,8 @@ class ShapesWorld(DrawnModule, CaptionModule):
         text: Text encoder: a ``bag`` of words, a ``sentence`` transformer, a ``char``-CNN-RNN.
         text_words: Dimension of a bag of words.
         text_model: Name or folder of a ``sentence`` transformer; MiniLM from its package if not given.
-        text_weights: Name, exported folder or file of ``char``.
+        text_weights: Name, exported folder or file of ``char``; of a ``bag``, weights whose words to take,
+            as a training that begins with them needs.
         text_run: Longest run of words that a bag of words counts.
         options: Options of every data module, see :class:`zoo.data.base.DataModule`.
     """
