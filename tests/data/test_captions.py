@@ -309,6 +309,11 @@ def test_the_sheet_shows_pictures_above_captions(tmp_path: Path) -> None:
     assert torch.equal(data.sheet(samples), captioned(images, captions))
 
 
+def test_letters_beyond_ascii_are_drawn() -> None:
+    one, other = (captioned(torch.zeros(1, 3, 64, 64), [word]) for word in ("é", "ž"))
+    assert not torch.equal(one, other)  # no empty boxes
+
+
 def test_captions_are_wrapped_and_cut() -> None:
     images = torch.stack([torch.full((3, 16, 16), value) for value in (-0.5, 0.5)])
     assert captioned(images, ["x" * 10**6, "a"], columns=2, least=64).shape[2] == 164  # cut, and at once

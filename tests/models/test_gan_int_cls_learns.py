@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from learning import backgrounds_right, trained
+from learning import backgrounds_right, trained, whole
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 SMALL = [
@@ -24,3 +24,10 @@ def test_paints_the_background_that_is_said() -> None:
     found = backgrounds_right(built)
     assert found >= 0.5  # 0.75 when this was written; one of four by chance
     assert backgrounds_right(trained("gan_int_cls/shapes", 1, *SMALL)) < 0.4
+
+
+@pytest.mark.slow
+def test_shapes_whole() -> None:
+    found = whole("gan_int_cls/shapes_world")
+    assert found["background-right", "generated"] >= 0.9
+    assert found["colour-right", "generated"] >= 0.15

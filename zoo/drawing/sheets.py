@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import colorsys
 import math
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,7 +202,7 @@ def captioned(images: Tensor, captions: list[str], columns: int | None = None, l
     gap, line = 12, 14
     pictures = _enlarged(images, least)
     height, width = pictures.shape[-2:]
-    font = ImageFont.load_default(11)
+    font = _font("".join(captions), 11)
     texts = [_wrapped(caption, font, width, lines=6) for caption in captions]
     cell = height + 6 + line * max(text.count("\n") + 1 for text in texts)
     places, tall, wide = _layout(len(pictures), columns, cell, width, gap)
@@ -252,13 +254,21 @@ def _scaled(pictures: Tensor, height: int) -> Tensor:
 
 def _title(draw: ImageDraw.ImageDraw, text: str, x: float, y: float, width: int, size: int) -> None:
     """Write centred text; if it is wider than its column, shrink it, then cut it."""
-    font = ImageFont.load_default(size)
+    font = _font(text, size)
     while draw.textlength(text, font) > width and size > 9:
         size -= 1
-        font = ImageFont.load_default(size)
+        font = _font(text, size)
     while draw.textlength(text, font) > width and len(text) > 1:
         text = text.removesuffix("…")[:-1] + "…"
     draw.text((x, y), text, INK, font, anchor="mm")
+
+
+def _font(text: str, size: int) -> Any:
+    """Pillow's font for ASCII; for other letters DejaVu Sans, which comes with matplotlib and has no CJK."""
+    if text.replace("…", "").isascii() or not (found := find_spec("matplotlib")) or not found.origin:
+        return ImageFont.load_default(size)
+    path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(path, size) if path.is_file() else ImageFont.load_default(size)
 
 
 def _wrapped(text: str, font: Any, width: int, lines: int) -> str:
