@@ -98,8 +98,11 @@ def run(args: argparse.Namespace) -> int:
     said = "research" in str(described["licence"])
     limit = "; for research only" if described["research_only"] and not said else ""
     of_size = "" if data.phases else f" of batches of {data.batch_size}"
+    size = getattr(data, "size", None)
+    shown = " x ".join(map(str, size)) if isinstance(size, list | tuple) else str(size)
     facts = [
         f"Data: {found.layout}; {', '.join(f'{n} {split}' for split, n in counts.items())}.",
+        *[f"Size: {shown} pixels, no more than the folder's and {args.like}'s (data.size)."] * bool(size),
         f"Licence: {described['licence']}{limit}.",
         f"Budget: {steps:,} steps{of_size}; `zoo bench {config}` measures their time.",
         f"Differs from {args.like}: {_changes(content, recipe)}.",

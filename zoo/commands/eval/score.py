@@ -137,6 +137,11 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
     about["ema"] = bool(one.model.config["hyper_parameters"].get("ema")) if one.model else False
     module = one.model.game.to(device).eval()
     if noise:
+        if args.split is None and not is_folder(args.against):
+            print(
+                f"{one.name} is compared with the training split; --split test is of held-out pictures.",
+                file=sys.stderr,
+            )
         real = real_pictures(args, split, data)
         count = min(len(real), MOST) if args.samples is None else args.samples
         return real, NoisePictures(one.model.sample, about, count, args.seed)
@@ -151,9 +156,14 @@ def sides(one: Subject, args: argparse.Namespace, device: torch.device) -> tuple
     return real_pictures(args, split, data), translated
 
 
+def is_folder(against: str | None) -> bool:
+    """Whether ``--against`` names a folder of pictures."""
+    return against is not None and Path(against).is_dir()
+
+
 def real_data(args: argparse.Namespace) -> _names.Data | None:
     """The data that ``--against`` names; None for a folder of pictures, or if nothing is named."""
-    if args.against is None or Path(args.against).is_dir():
+    if args.against is None or is_folder(args.against):
         return None
     return _names.data(args.against, args.root)
 
@@ -162,7 +172,7 @@ def real_pictures(args: argparse.Namespace, split: Split, own: DataModule | None
     """The real side: a folder, a recipe's or a class's data, or ``own``, what the model learned from."""
     from zoo.metrics.scoring.subjects import FolderPictures, SetPictures
 
-    if args.against is not None and Path(args.against).is_dir():
+    if is_folder(args.against):
         return FolderPictures(Path(args.against), args.real_samples, args.seed)
     named = real_data(args)
     data = own if named is None else named.make()
