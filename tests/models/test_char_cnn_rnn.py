@@ -71,7 +71,7 @@ def batch_of(colours: list[str]) -> dict[str, Any]:
 
 def test_it_learns_which_sentence_belongs_to_which_picture() -> None:
     torch.manual_seed(0)
-    model = CharCNNRNN(**SMALL | {"width": 16, "negatives": "instance", "learning_rate": 2e-3})
+    model = CharCNNRNN(**SMALL | {"width": 16, "negatives": "instance", "learning_rate": 1e-3})
     batch = batch_of(["red", "green", "blue"])
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     loop = pl.Trainer(accelerator="cpu", max_steps=60, enable_checkpointing=False, **quiet)
@@ -181,7 +181,7 @@ NAMES = ("red", "green", "blue")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained encoder of three colours."""
     torch.manual_seed(0)
-    module = CharCNNRNN(**SMALL | {"width": 16, "negatives": "instance", "learning_rate": 2e-3})
+    module = CharCNNRNN(**SMALL | {"width": 16, "negatives": "instance", "learning_rate": 1e-3})
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     loop = pl.Trainer(accelerator="cpu", max_steps=60, enable_checkpointing=False, **quiet)
     loop.fit(module, DataLoader([batch_of(list(NAMES))] * 60, batch_size=None))  # type: ignore[arg-type]

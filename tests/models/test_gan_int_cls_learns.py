@@ -17,6 +17,7 @@ SMALL = [
     "16",
 ]
 FAST = ["--model.learning_rate", "1e-3", "--model.ema", "0.9", "--data.mismatch", "scene"]
+FAST += ["--model.discriminator_norm", "batch", "--model.diff_augment", "[]"]  # faster in so few steps
 
 
 def test_paints_the_background_that_is_said() -> None:
@@ -30,4 +31,4 @@ def test_paints_the_background_that_is_said() -> None:
 def test_shapes_whole() -> None:
     found = whole("gan_int_cls/shapes_world")
     assert found["background-right", "generated"] >= 0.9
-    assert found["colour-right", "generated"] >= 0.15
+    assert found["colour-right", "generated"] >= 0.25
