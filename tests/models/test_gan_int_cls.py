@@ -113,6 +113,11 @@ def test_other_images_of_the_batch_matter_to_the_discriminator_with_batch_norm(n
     assert count(model.discriminator) == count(GANIntCLS(**SMALL | {"discriminator_width": 2}).discriminator)
 
 
+def test_the_copied_networks_have_batch_norm() -> None:
+    with pytest.raises(UserError, match=r"leave model\.discriminator_norm out"):
+        GANIntCLS(players="plain", discriminator_norm="group")
+
+
 # ---------------------------------------------------------------------------------------------- interpolation
 
 

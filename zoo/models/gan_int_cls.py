@@ -265,6 +265,8 @@ class GANIntCLS(AdversarialModule):
                 f"model.players plain makes images of 64 pixels, not {size}, and has no style encoder; set "
                 "model.size to 64 and leave model.style out."
             )
+        if players == "plain" and discriminator_norm != "batch":
+            raise UsageError("model.players plain has batch norm; leave model.discriminator_norm out.")
         self.size, self.text_dim, self.latent_dim, self.text_scale = size, text_dim, latent_dim, text_scale
         self.wrong_weight, self.fake_weight, self.real_target = wrong_weight, fake_weight, real_target
         self.lambda_matching, self.lambda_l1 = lambda_matching, lambda_l1

@@ -386,13 +386,16 @@ def execute(cli: RecipeCLI) -> int:
 
 def _compare_text(origin: str, data: Any) -> None:
     """Say so if the first weights' training encoded its sentences otherwise than the data do."""
-    theirs = stored(origin).config.get("data", {}).get("preprocessing", {}).get("text")
     mine = data.preprocessing().get("text") if isinstance(data, DataModule) else None
-    if theirs and mine and theirs != mine:
+    try:
+        theirs = stored(origin).config["data"]["preprocessing"]["text"]
+        kind, name = theirs["kind"], theirs.get("name", "those of its training")
+    except (TypeError, KeyError, AttributeError):  # no model of sentences
+        return
+    if mine and theirs != mine:
         say(
             f"The sentences of {origin} were encoded by another text encoder, so that its vectors mean other "
-            f"words: set data.text to {theirs['kind']} and data.text_weights to "
-            f"{origin if theirs['kind'] == 'bag' else theirs.get('name', 'those of its training')}."
+            f"words: set data.text to {kind} and data.text_weights to {origin if kind == 'bag' else name}."
         )
 
 
